@@ -1,0 +1,1 @@
+"""BuildKit: which release, verified how, configured how, and what its daemon says."""

@@ -1,0 +1,95 @@
+"""Which file of a BuildKit release fits a machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from provision.architectures import ARCHITECTURES, Architecture, normalise, of_uname
+from provision.errors import ReleaseError
+
+# A 64-bit kernel with a 32-bit personality (setarch, an armhf container) still runs 64-bit programs, and the
+# release's are static. The name is the kernel's COMPAT_UTS_MACHINE (arch/arm64); no 32-bit kernel prints it,
+# whatever the processor. On x86, by contrast, i686 may be either.
+_PERSONALITIES: Final = {"armv8l": "aarch64"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asset:
+    """One archive of one release."""
+
+    version: str
+    suffix: str
+    """What the release calls the machine: "arm64", "arm-v7"."""
+    notes: tuple[str, ...] = ()
+    """Sentences worth telling about the choice."""
+
+    @property
+    def key(self) -> str:
+        """How `[buildkit] sha256` names it."""
+        return f"linux-{self.suffix}"
+
+    @property
+    def name(self) -> str:
+        """The archive's file name; the scheme never changed since v0.1 (.goreleaser, docker-bake.hcl)."""
+        return f"{self._base}.tar.gz"
+
+    @property
+    def provenance(self) -> str:
+        """The file name of its provenance statement, published since v0.11.0."""
+        return f"{self._base}.provenance.json"
+
+    @property
+    def _base(self) -> str:
+        return f"buildkit-{self.version}.linux-{self.suffix}"
+
+
+def keys() -> tuple[str, ...]:
+    """Every name that `[buildkit] sha256` may use."""
+    return tuple(f"linux-{row.asset}" for row in ARCHITECTURES if row.asset)
+
+
+def asset_for(version: str, machine: str, userland_bits: int = 64) -> Asset:
+    """The archive for a machine by its `uname -m`, which is the kernel's, not userland's.
+
+    A 32-bit userland on a 64-bit kernel gets the 64-bit archive: everything in it is static, and since v0.25
+    the 32-bit one lacks the emulators of 64-bit guests (QEMU 10 dropped them).
+    Raises ReleaseError where BuildKit publishes nothing that runs.
+    """
+    kernel = _PERSONALITIES.get(machine, machine)
+    row = of_uname(kernel)
+    if row is None or row.asset is None:
+        raise _nothing_for(machine)
+    _check_level(kernel, row)
+    mixed = machine != kernel or userland_bits < row.bits
+    return Asset(version=version, suffix=row.asset, notes=_notes(row, mixed))
+
+
+def _check_level(machine: str, row: Architecture) -> None:
+    """Refuses a processor older than the archive was built for: "arm-v7" does not run on an ARMv6."""
+    needed = f"linux/{row.asset}".replace("-", "/")
+    offered = normalise("linux", machine, "")
+    if offered < needed:
+        raise ReleaseError(
+            f"BuildKit has no release for {machine}",
+            cause=f"its 32-bit release is built for {needed} (GOARM=7); on {offered}, the processor of a "
+            "Raspberry Pi 1 or Zero, it would end with an illegal instruction",
+            hint="Use a machine with a newer processor (Raspberry Pi 2 or later) for builds.",
+        )
+
+
+def _notes(row: Architecture, mixed: bool) -> tuple[str, ...]:
+    if mixed:
+        return (f"Userland has 32 bits, the kernel {row.bits}: the {row.asset} release runs, being static.",)
+    if row.bits == 32:
+        return ("The emulators in the 32-bit release run 32-bit guests only (QEMU 10 dropped the others).",)
+    return ()
+
+
+def _nothing_for(machine: str) -> ReleaseError:
+    offered = ", ".join(row.asset for row in ARCHITECTURES if row.asset)
+    return ReleaseError(
+        f"BuildKit has no release for {machine}",
+        cause=f"it publishes Linux archives for {offered}",
+        hint="If the kernel has 64 bits, leave the 32-bit personality (setarch, linux32) and try again.",
+    )

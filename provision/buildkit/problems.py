@@ -1,0 +1,39 @@
+"""What can go wrong while a release is fetched, told apart where the caller acts on it."""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from provision.errors import ReleaseError
+
+T = TypeVar("T")
+
+
+class MissingError(ReleaseError):
+    """The place answers, but has no such file."""
+
+
+class CutError(ReleaseError):
+    """The network broke, or the server was busy: trying again may help."""
+
+
+def once_more(action: Callable[[], T], pause: float = 1.0) -> T:
+    """Does `action`, and once more after `pause` seconds if the network broke."""
+    try:
+        return action()
+    except CutError:
+        time.sleep(pause)
+        return action()
+
+
+def explain_local(error: OSError, path: str) -> ReleaseError:
+    """A failure of this machine's disk, in words."""
+    hint = "Look at the folder's owner and mode."
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        hint = "Make room, then run it again: what was fetched is kept."
+    return ReleaseError(
+        f"cannot use {error.filename or path}", cause=error.strerror or str(error), hint=hint
+    )

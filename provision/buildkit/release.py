@@ -1,0 +1,68 @@
+"""One BuildKit release for one machine: which archive, where it is, what it must hash to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from provision.buildkit.asset import Asset, asset_for
+from provision.buildkit.digest import Digest, digest_for
+from provision.buildkit.download import Progress, download
+from provision.buildkit.latest import latest
+from provision.buildkit.problems import MissingError
+from provision.buildkit.source import base_of, shown
+from provision.buildkit.version import canonical, judge
+from provision.errors import ReleaseError
+from provision.spec import LATEST, Buildkit
+
+
+@dataclass(frozen=True, kw_only=True)
+class Release:
+    """What is to be fetched."""
+
+    asset: Asset
+    location: str
+    """A URL (it may hold a login: show it through `source.shown`) or an absolute path on this machine."""
+    digest: Digest
+    notes: tuple[str, ...]
+    """Sentences for the report: warnings about the version, what was chosen, what vouches for it."""
+
+    @property
+    def version(self) -> str:
+        return self.asset.version
+
+
+def wanted_version(buildkit: Buildkit) -> str:
+    """The version to install as a tag; asks the release host or mirror if it is to be the latest.
+
+    Raises ConfigError for what is no version, ReleaseError if the latest cannot be found out.
+    """
+    return latest(buildkit.mirror) if buildkit.version == LATEST else canonical(buildkit.version)
+
+
+def resolve(buildkit: Buildkit, *, version: str, machine: str, userland_bits: int = 64) -> Release:
+    """The archive of `version` (from `wanted_version`: a fleet asks once) for a machine's `uname -m`.
+
+    Goes to the network only where neither the user nor the pinned table vouches for the archive.
+    Raises ReleaseError for a version or machine that is refused, ChecksumError if nothing vouches for it.
+    """
+    warnings = judge(version, allow_insecure=buildkit.allow_insecure_version)
+    asset = asset_for(version, machine, userland_bits)
+    location = f"{base_of(buildkit.mirror)}/{version}/{asset.name}"
+    digest = digest_for(asset, given=buildkit.sha256, location=location)
+    notes = (*warnings, *asset.notes, *((digest.note,) if digest.note else ()))
+    return Release(asset=asset, location=location, digest=digest, notes=notes)
+
+
+def fetch(
+    release: Release, cache_dir: Path, progress: Progress | None = None, *, pause: float = 1.0
+) -> Path:
+    """The archive, verified, in `cache_dir`. Raises as `download`."""
+    try:
+        return download(release.location, release.digest, cache_dir, progress, pause=pause)
+    except MissingError as error:
+        raise ReleaseError(
+            f"there is no BuildKit {release.version} for {release.asset.key} at {shown(release.location)}",
+            cause=error.cause or error.message,
+            hint="Look at the version's number; not every version was built for every machine.",
+        ) from error

@@ -1,0 +1,214 @@
+"""The command line: tasks of one Invoke collection, for `./inv` and for the installed `provision`.
+
+A task reads options, calls the room that does the work, renders the report and ends with its exit code.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial, wraps
+from pathlib import Path
+from typing import Any, Final
+
+from invoke.collection import Collection
+from invoke.context import Context
+from invoke.exceptions import Exit
+from invoke.program import Program
+from invoke.tasks import Task
+
+from provision import __version__, crash
+from provision.converge import Run, check, platforms, preview, provision
+from provision.config import load
+from provision.errors import EXIT_INTERRUPTED, ProvisionError
+from provision.fleet import Fleet
+from provision.inventory import parse_selection
+from provision.reach import Reach, known_to_ssh
+from provision.report import Report, Style, output
+from provision.result import HostResult
+from provision.spec import Config, Host
+from provision.transport import Transport
+
+
+@dataclass(frozen=True, kw_only=True)
+class Option:
+    """A flag of a task. What is None was not given; the configuration file or the default decides then."""
+
+    help: str
+    default: Any = None
+
+
+COMMON: Final[Mapping[str, Option]] = {
+    "hosts": Option(help="where: names, user@host:port, @group, all, !name; none = this machine", default=""),
+    "config": Option(help="the configuration file [./provision.toml, /etc/provision/provision.toml]", default=""),
+    "format": Option(help="table or json: one envelope on standard output and nothing else there", default="table"),
+    "jobs": Option(help="hosts at once [8]", default=""),
+    "timeout": Option(help="seconds that a host may take to apply the plan [1800]", default=""),
+    "ssh_config": Option(help="an ssh_config file other than your own", default=""),
+    "accept_new_host_keys": Option(help="add unknown host keys to known_hosts; a changed key is always refused", default=False),
+    "ask_sudo_password": Option(help="ask once for the sudo password of all remote hosts", default=False),
+    "sudo_password_command": Option(help="a command that prints the sudo password, such as 'pass show ci'", default=""),
+}
+SPEC: Final[Mapping[str, Option]] = {
+    "platforms": Option(help="a,b: linux/amd64, arm64, arm/v7 … [all that the QEMU at hand runs]", default=""),
+    "interpreters": Option(help="'packages', or a path pattern such as /opt/qemu/qemu-{qemu}", default=""),
+    "credentials": Option(help="let foreign setuid programs keep their privileges (flag C): opens a way to root", default=False),
+    "buildkit_version": Option(help="vX.Y.Z or latest [v0.32.2]", default=""),
+    "mirror": Option(help="URL or folder that holds VERSION/ASSET instead of the release host", default=""),
+    "group": Option(help="the group that may use buildkitd [buildkit]", default=""),
+    "fetch": Option(help="who downloads the release: auto, host or controller", default=""),
+    "allow_insecure_version": Option(help="install BuildKit below v0.12.5 all the same", default=False),
+}
+_OWN: Final = frozenset({"hosts", "config", "format", "ssh_config", "ask_sudo_password"})
+"""Options that are no keys of the configuration file."""
+
+Body = Callable[["Call"], Report]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """One command as it was typed, with its configuration read."""
+
+    name: str
+    options: Mapping[str, Any]
+    config: Config
+    hosts: tuple[Host, ...]
+    style: Style
+
+    def run(self, work: Callable[[Transport, Host], HostResult], *, root: bool = True) -> Report:
+        """The work on every host, as a report."""
+        reach = Reach(config=self.config, ask_password=self.options["ask_sudo_password"], root=root)
+        reach.prepare(self.hosts)
+        fleet = Fleet(connect=reach.connect, work=work, jobs=self.config.ssh.jobs)
+        with self.style.progress:
+            results = fleet.run(self.hosts)
+        return Report(command=self.name, hosts=results)
+
+    def settings(self) -> Run:
+        """What a run on several hosts has in common; asks once which version is the latest."""
+        from provision.buildkit.release import wanted_version  # noqa: PLC0415 - not for every task
+
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "provision"
+        return Run(
+            cache=cache,
+            timeout=self.config.ssh.timeout,
+            progress=self.style.progress,
+            version=wanted_version(self.config.spec.buildkit),
+        )
+
+
+def command(options: Mapping[str, Option]) -> Callable[[Body], Any]:
+    """Make a task of a function from Call to Report. Invoke reads a task's flags from its signature."""
+
+    def wrap(body: Body) -> Any:
+        name = body.__name__.rstrip("_")
+
+        @wraps(body)
+        def run(c: Context, **given: Any) -> None:
+            raise Exit(code=execute(name, body, given, c))
+
+        everything = {**COMMON, **options}
+        run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+            [
+                inspect.Parameter("c", inspect.Parameter.POSITIONAL_OR_KEYWORD),
+                *(
+                    inspect.Parameter(key, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=option.default)
+                    for key, option in everything.items()
+                ),
+            ]
+        )
+        # Without auto_shortflags=False, --hosts would take -h from --help.
+        return Task(
+            run,
+            name=name,
+            auto_shortflags=False,
+            positional=(),
+            help={key: option.help for key, option in everything.items()},
+        )
+
+    return wrap
+
+
+def execute(name: str, body: Body, given: Mapping[str, Any], context: Context) -> int:
+    """Run one command and show what came of it; the exit code. No traceback ever reaches the user."""
+    style = Style.of("table")
+    try:
+        style = Style.of(str(given["format"]))
+        report = body(_call(name, given, context, style))
+    except ProvisionError as error:
+        return output(Report(command=name, error=error), style)
+    except KeyboardInterrupt:
+        style.say("interrupted: nothing was begun that is not finished or undone")
+        return EXIT_INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - the user gets one line, the log the rest
+        return output(Report(command=name, error=crash.explain(error)), style)
+    return output(report, style)
+
+
+def _call(name: str, given: Mapping[str, Any], context: Context, style: Style) -> Call:
+    # An empty or false option was not given: the file may say otherwise.
+    flags = {key: value for key, value in given.items() if key not in _OWN and value not in ("", False, None)}
+    config = load(given["config"] or None, flags | ({"ssh_config": given["ssh_config"]} if given["ssh_config"] else {}))
+    return Call(name=name, options=given, config=config, hosts=_hosts(given["hosts"], config, context), style=style)
+
+
+def _hosts(selection: str, config: Config, context: Context) -> tuple[Host, ...]:
+    """The hosts that were selected; under `fab -H a,b`, the one Fabric is at."""
+    connection = getattr(context, "original_host", None)
+    if not selection and connection:
+        return (Host(name=str(context.host), user=context.user, port=context.port),)
+    return parse_selection(selection, config.inventory, partial(known_to_ssh, config=config.ssh.config))
+
+
+@command(SPEC)
+def check_(call: Call) -> Report:
+    """Can this machine become a build machine? Kernel, binfmt_misc, systemd, room, rights: seen, needed, fix."""
+    return call.run(lambda transport, host: check(transport, call.config.spec_for(host)), root=False)
+
+
+@command(SPEC)
+def plan_(call: Call) -> Report:
+    """What `provision` would do, as a diff. Exit 2 if anything would change, 0 if not."""
+    run = call.settings()
+    return call.run(lambda transport, host: preview(transport, call.config.spec_for(host), run, local=host.local))
+
+
+@command(SPEC)
+def provision_(call: Call) -> Report:
+    """Make it a build machine: QEMU handlers, BuildKit as a service, and proof that every platform runs."""
+    run = call.settings()
+    return call.run(lambda transport, host: provision(transport, call.config.spec_for(host), run, local=host.local))
+
+
+@command({key: SPEC[key] for key in ("platforms",)})
+def platforms_(call: Call) -> Report:
+    """The worker's platforms: how each runs (native or emulated, by what), registered, listed."""
+    return call.run(lambda transport, host: platforms(transport, call.config.spec_for(host)))
+
+
+@command({})
+def hosts_(call: Call) -> Report:
+    """What a selection of hosts means. Contacts nobody."""
+    return Report(command=call.name, selection=call.hosts)
+
+
+def namespace() -> Collection:
+    """The product's tasks."""
+    collection = Collection()
+    for each in (check_, plan_, provision_, platforms_, hosts_):
+        collection.add_task(each)
+    return collection
+
+
+class _Program(Program):
+    """Invoke's program without its flags that would mislead: --dry is not our `plan`."""
+
+
+def main() -> None:
+    """The installed command `provision`."""
+    if sys.platform != "linux" and "--hosts" not in " ".join(sys.argv):
+        raise SystemExit("provision: this machine does not run Linux; name others by --hosts")
+    _Program(name="provision", binary="provision", version=__version__, namespace=namespace()).run()

@@ -1,0 +1,98 @@
+"""One class per failure a user can meet, each with its exit code.
+
+A message has three parts: what failed (`message`), the likely cause (`cause`) and what to do
+(`hint`). The exit codes are the contract of the command line (docs/errors.md).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Final
+
+EXIT_OK: Final = 0
+EXIT_USAGE: Final = 1
+EXIT_PENDING: Final = 2
+EXIT_FAILED: Final = 3
+EXIT_UNREACHABLE: Final = 4
+EXIT_UNHEALTHY: Final = 5
+EXIT_INTERRUPTED: Final = 130
+
+
+class ProvisionError(Exception):
+    """The base of every failure that has an answer. Never shown as a traceback."""
+
+    code: ClassVar[str] = "error"
+    exit_code: ClassVar[int] = EXIT_FAILED
+
+    def __init__(self, message: str, *, cause: str = "", hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.cause = cause
+        self.hint = hint
+
+
+class UsageError(ProvisionError):
+    """A flag, a name or the configuration is wrong. Nothing was touched."""
+
+    code = "usage"
+    exit_code = EXIT_USAGE
+
+
+class ConfigError(UsageError):
+    """`provision.toml` says something this tool cannot mean."""
+
+    code = "config"
+
+
+class ReleaseError(ProvisionError):
+    """A BuildKit release cannot be had: no such version, asset, or network."""
+
+    code = "release"
+
+
+class ChecksumError(ReleaseError):
+    """A download is not what it should be, or nothing vouches for it."""
+
+    code = "checksum"
+
+
+class HostError(ProvisionError):
+    """A host was reached and something failed on it."""
+
+    code = "host"
+
+
+class KernelError(HostError):
+    """The kernel is too old, or lacks what emulation needs."""
+
+    code = "kernel"
+
+
+class BecomeError(HostError):
+    """There is no way to become root on the host."""
+
+    code = "become"
+
+
+class DeadlineError(HostError):
+    """A script did not finish in time; what it ran was ended."""
+
+    code = "deadline"
+
+
+class ConnectionLostError(HostError):
+    """The link to the host broke while something ran there."""
+
+    code = "connection-lost"
+
+
+class UnreachableError(ProvisionError):
+    """The host did not answer, or no login was possible."""
+
+    code = "unreachable"
+    exit_code = EXIT_UNREACHABLE
+
+
+class HostKeyError(UnreachableError):
+    """The host's key is unknown, or is not the one we know."""
+
+    code = "host-key"

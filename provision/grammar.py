@@ -1,0 +1,221 @@
+"""What a value of the configuration may look like: one reader per kind.
+
+A reader takes what TOML or a flag gave and returns the typed value, or raises ValueError with the rest of
+the sentence "KEY ...". Names are held to strict grammars: whatever looks like an option, a quote or a
+piece of shell cannot be meant, and is refused long before anything could execute it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shlex
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
+
+from provision.spec import PACKAGES
+
+T = TypeVar("T")
+Reader = Callable[[object], T]
+
+QEMU: Final = "{qemu}"
+_EMPTY_FILE: Final = hashlib.sha256().hexdigest()
+
+_PATH: Final = re.compile(r"/[A-Za-z0-9._+@%=:,~/ -]*")
+_PATTERN: Final = re.compile(r"/[A-Za-z0-9._+@/-]*")
+_LABEL: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._/-]{0,126}[A-Za-z0-9])?")
+# What Docker's units.RAMInBytes reads, as the daemon does, and its percentages.
+_SIZE: Final = re.compile(r"[0-9]+(?:\.[0-9]+)? ?(?:[kKmMgGtTpP]i?)?[bB]?|(?:[0-9]|[1-9][0-9]|100)%")
+_SHELL: Final = frozenset("$`")
+_MEANINGLESS: Final = frozenset("\"'`$\\")
+
+
+def kind(value: object) -> str:
+    """What a TOML value is, in words."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return shown(value)
+    names = {
+        int: f"the number {value}",
+        float: f"the number {value}",
+        list: "a list",
+        tuple: "a list",
+        dict: "a table",
+    }
+    return names.get(type(value), "a date or time")
+
+
+def shown(value: object) -> str:
+    """A value as an error may print it: short, and without anything a terminal would obey."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def refuse(value: object, wanted: str) -> ValueError:
+    """The error for a value that is not what is wanted."""
+    return ValueError(f"must be {wanted}, not {kind(value)}")
+
+
+def text(value: object) -> str:
+    """Printable text on one line, not empty."""
+    if not isinstance(value, str) or not value.isprintable() or not value.strip():
+        raise refuse(value, "text on one line")
+    return value
+
+
+def boolean(value: object) -> bool:
+    """TOML's true or false."""
+    if not isinstance(value, bool):
+        raise refuse(value, "true or false")
+    return value
+
+
+def integer(low: int, high: int) -> Reader[int]:
+    """A whole number in a range."""
+
+    def read(value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise refuse(value, f"a whole number from {low} to {high}")
+        return value
+
+    return read
+
+
+def seconds(low: float, high: float) -> Reader[float]:
+    """A duration in seconds."""
+
+    def read(value: object) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+            raise refuse(value, f"seconds from {low:g} to {high:g}")
+        return float(value)
+
+    return read
+
+
+def one_of(choices: tuple[Any, ...]) -> Reader[Any]:
+    """One of a few words."""
+
+    def read(value: object) -> Any:
+        if value not in choices or not isinstance(value, str):
+            raise refuse(value, "one of " + ", ".join(f'"{choice}"' for choice in choices))
+        return value
+
+    return read
+
+
+def list_of(reader: Reader[T]) -> Reader[tuple[T, ...]]:
+    """A list of one kind; what stands twice counts once."""
+
+    def read(value: object) -> tuple[T, ...]:
+        if not isinstance(value, list | tuple):
+            raise refuse(value, "a list")
+        return tuple(dict.fromkeys(reader(item) for item in value))
+
+    return read
+
+
+def matching(pattern: re.Pattern[str], wanted: str) -> Reader[str]:
+    """Text that a pattern matches as a whole."""
+
+    def read(value: object) -> str:
+        if not isinstance(value, str) or not pattern.fullmatch(value):
+            raise refuse(value, wanted)
+        return value
+
+    return read
+
+
+label_name = matching(_LABEL, "a label's name (letters, digits, . _ / -)")
+host_path = matching(_PATH, "an absolute path of plain characters")
+
+
+def interpreters(value: object) -> str:
+    """`packages`, or an absolute pattern with one `{qemu}`.
+
+    The kernel documents 127 bytes for a handler's interpreter (binfmt-misc.rst); the longest name of a
+    QEMU takes 5 more than its placeholder.
+    """
+    if value == PACKAGES:
+        return PACKAGES
+    if not isinstance(value, str) or value.count(QEMU) != 1:
+        raise refuse(value, f'"{PACKAGES}", or an absolute path holding {QEMU} once')
+    plain = value.replace(QEMU, "qemu")
+    if not _PATTERN.fullmatch(plain) or {"..", "."} & set(plain.split("/")):
+        raise refuse(value, f"an absolute path of letters, digits and . _ + @ - with {QEMU}")
+    if len(value) > 120:
+        raise ValueError("is too long: the kernel takes 127 bytes for the path of an interpreter")
+    return value
+
+
+def mirror(value: object) -> str:
+    """An http(s) URL without a trailing slash, a folder, or a folder as `file:///...`."""
+    location = text(value)
+    wanted = "an http:// or https:// URL, or a folder"
+    if "://" not in location:
+        return local_path(value)
+    try:
+        parts = urlsplit(location)
+        odd = parts.query or parts.fragment or parts.port == 0
+    except ValueError:
+        raise refuse(value, wanted) from None
+    if parts.scheme == "file" and parts.netloc in ("", "localhost") and parts.path.startswith("/"):
+        return parts.path
+    plain = re.fullmatch(r"[!-~]+", location) and not _MEANINGLESS & set(location)
+    if parts.scheme not in ("http", "https") or not parts.hostname or odd or not plain:
+        raise refuse(value, f"{wanted}, in plain ASCII and without a query")
+    return location.rstrip("/")
+
+
+def digest(value: object) -> str:
+    """A SHA-256 in hex, lower-cased. Published tables hold the empty file's where a download had failed."""
+    if not isinstance(value, str) or not re.fullmatch(r"[0-9A-Fa-f]{64}", value):
+        raise refuse(value, "a SHA-256: 64 hexadecimal digits")
+    if value.lower() == _EMPTY_FILE:
+        raise ValueError("is the digest of an empty file, which is never accepted")
+    return value.lower()
+
+
+def size(value: object) -> int | str:
+    """Bytes as a number, or the daemon's `"10GB"` (2^30 bytes each) and `"30%"`."""
+    if isinstance(value, str) and _SIZE.fullmatch(value):
+        return value
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 63:
+        raise refuse(value, 'bytes as a number, or text like "10GB" or "30%"')
+    return value
+
+
+def label(value: object) -> str:
+    """A label's text."""
+    if (
+        not isinstance(value, str)
+        or not value.isprintable()
+        or _MEANINGLESS & set(value)
+        or len(value) > 256
+    ):
+        raise refuse(value, "one line without quotes, backslashes, $ and `")
+    return value
+
+
+resolver_option = matching(re.compile(r"[a-z][a-z0-9-]*(?::[0-9]+)?"), "an option of resolv.conf(5)")
+
+
+def command(value: object) -> str:
+    """A command line that is split here and run without a shell."""
+    line = text(value)
+    try:
+        words = shlex.split(line)
+    except ValueError as error:
+        raise ValueError(f"cannot be split into words: {str(error).lower()}") from None
+    if not words or words[0].startswith("-"):
+        raise refuse(value, "a command")
+    return line
+
+
+def local_path(value: object) -> str:
+    """A path on this machine. Shell is not expanded in it, so what looks like shell is a mistake."""
+    path = text(value)
+    if path.startswith("-") or _SHELL & set(path):
+        raise refuse(value, "a path, without $ and `")
+    return path

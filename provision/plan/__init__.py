@@ -1,0 +1,28 @@
+"""Spec × Facts → Plan: what has to be done on a host. No I/O, no clock, no chance."""
+
+from __future__ import annotations
+
+from provision.buildkit import config
+from provision.buildkit.release import Release
+from provision.facts import Facts
+from provision.plan import emulation, service
+from provision.plan.steps import Plan, Step
+from provision.spec import Spec
+
+__all__ = ["Plan", "Step", "plan"]
+
+
+def plan(
+    spec: Spec, facts: Facts, release: Release, *, url: str | None = None, nonce: bytes, argc: int
+) -> Plan:
+    """Everything `provision` would do on this host; empty when it is as wanted.
+
+    `url` is set where the host downloads the release itself. `nonce` (7 bytes) marks trial entries, and `argc` is how
+    many arguments the probes after a registration must count.
+    Raises KernelError or HostError where that cannot be: then nothing has been touched.
+    """
+    handlers = emulation.plan(spec, facts, nonce, argc)
+    steps, generation = service.plan(spec, facts, release, url, restart=handlers.registers)
+    return Plan(
+        steps=(*handlers.steps, *steps), notes=(*handlers.notes, *release.notes, *config.warnings(spec.buildkit)), generation=generation
+    )

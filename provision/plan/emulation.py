@@ -1,0 +1,127 @@
+"""All steps that emulation needs on a host, in order. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from provision import binfmt, layout
+from provision.errors import HostError
+from provision.facts import Facts
+from provision.plan import handlers, kernel, packages
+from provision.plan.interpreters import Choice, choose, runs_natively, wanted_rows
+from provision.plan.steps import (
+    EnableBinfmt,
+    InstallPackages,
+    MountBinfmt,
+    RegisterHandler,
+    RunUnit,
+    Step,
+    WriteFile,
+    diff,
+)
+from provision.spec import Spec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Emulation:
+    steps: tuple[Step, ...]
+    notes: tuple[str, ...]
+    registers: bool
+    """Whether a handler is (re)registered, which a running buildkitd may not notice."""
+
+
+def plan(spec: Spec, facts: Facts, nonce: bytes, argc: int) -> Emulation:
+    """All steps for emulation. `nonce` (7 bytes) marks trial entries; `argc` is what the probes shall count.
+
+    Raises KernelError or HostError where it cannot be done; then nothing has been touched.
+    """
+    kernel.refuse(facts)
+    rows = [arch for arch in wanted_rows(spec) if not runs_natively(arch, facts)]
+    choices = [choose(arch, spec, facts) for arch in rows]
+    _refuse_problems(spec, [choice for choice in choices if choice.problem])
+    usable = [choice for choice in choices if choice.path]
+    steps: list[Step] = []
+    notes = [f"{c.arch.platforms[0]}: skipped, {c.problem}" for c in choices if c.problem]
+    for choice in usable:
+        steps += _handler_steps(choice, spec, facts, nonce, argc)
+        notes += handlers.shadow_notes(choice.arch, f"qemu-{choice.arch.qemu}", facts)
+    return Emulation(
+        steps=(*_package_steps(usable, facts), *(_mount_steps(facts) if usable else ()), *steps),
+        notes=tuple(notes),
+        registers=any(isinstance(step, RegisterHandler) for step in steps),
+    )
+
+
+def _refuse_problems(spec: Spec, bad: Sequence[Choice]) -> None:
+    if spec.platforms is None or not bad:
+        return
+    raise HostError(
+        "no usable interpreter for " + ", ".join(choice.arch.platforms[0] for choice in bad),
+        cause="; ".join(dict.fromkeys(choice.problem for choice in bad)),
+        hint="install static QEMU emulators on the root filesystem, or point `interpreters` at some",
+    )
+
+
+def _handler_steps(choice: Choice, spec: Spec, facts: Facts, nonce: bytes, argc: int) -> list[Step]:
+    arch = choice.arch
+    wanted = binfmt.handler(arch, choice.path, handlers.flag_choices(choice.path, spec, facts)[0])
+    good = handlers.works(arch, wanted, facts)
+    if good is None:
+        register = handlers.register(arch, choice.path, spec, facts, nonce, argc)
+        rule = handlers.rule(arch, register.variants[0].line, facts, follows=True)
+        return [register, rule] if rule else [register]
+    # The kernel adds O to C by itself.
+    flags = "".join(flag for flag in "PFC" if flag in good.flags)
+    rule = handlers.rule(arch, binfmt.format_rule(binfmt.handler(arch, choice.path, flags)), facts, follows=False)
+    return [rule] if rule else []
+
+
+def _package_steps(choices: Iterable[Choice], facts: Facts) -> tuple[Step, ...]:
+    missing = [choice.arch.qemu for choice in choices if choice.install]
+    manager = packages.manager(facts.tools)
+    if not missing or manager is None:
+        return ()
+    names = manager.packages_for(missing)
+    return (
+        InstallPackages(
+            id="packages",
+            action="install",
+            target=" ".join(names),
+            detail=f"by {manager.command}",
+            manager=manager.command,
+            packages=names,
+        ),
+    )
+
+
+def _mount_steps(facts: Facts) -> tuple[Step, ...]:
+    state = facts.binfmt
+    steps: list[Step] = []
+    if not state.present:
+        # The folder appears when the module is loaded; systemd's automount unit needs it there at boot.
+        content = "binfmt_misc\n"
+        steps.append(
+            WriteFile(
+                id="module",
+                action="create",
+                target=layout.MODULES,
+                detail=diff(layout.MODULES, None, content),
+                path=layout.MODULES,
+                content=content,
+            )
+        )
+    if not state.usable:
+        steps.append(MountBinfmt(id="binfmt-mount", action="mount", target=layout.BINFMT))
+    elif not state.enabled:
+        steps.append(EnableBinfmt(id="binfmt-enable", action="enable", target=layout.BINFMT))
+    automount = facts.units.get(layout.BINFMT_AUTOMOUNT, {}).get("ActiveState") == "active"
+    enabled = facts.units.get(layout.BINFMT_MOUNT, {}).get("UnitFileState") == "enabled"
+    if facts.system.systemd and not automount and not enabled:
+        # Nothing would mount it at the next boot (a container, or a masked automount).
+        steps.append(
+            RunUnit(
+                id="binfmt-boot", action="enable", target=layout.BINFMT_MOUNT, verb="enable", unit=layout.BINFMT_MOUNT
+            )
+        )
+    return tuple(steps)

@@ -1,0 +1,138 @@
+"""One handler: its flags, its entry, how it is proven and how it comes back at boot. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from provision import binfmt, elf, layout
+from provision.architectures import Architecture
+from provision.binfmt import Entry
+from provision.errors import HostError
+from provision.facts import Facts
+from provision.plan import kernel
+from provision.plan.steps import RegisterHandler, Variant, WriteRule, diff
+from provision.spec import Spec
+
+_HEADER = """\
+# Written by provision. systemd-binfmt loads this file at boot; it overrides one of the same name in /usr/lib.
+"""
+
+
+def flag_choices(path: str, spec: Spec, facts: Facts) -> tuple[str, ...]:
+    """Flags to try, best first (reference: QEMU's preserve-argv0 protocol and Debian's `-binfmt-P` names).
+
+    From 5.12 on P is right for QEMU 6.0 and newer, which reads AT_FLAGS; before, only a build that is told by its
+    name takes the extra argument. Builds differ, so the other choice is tried when the probe's count is off.
+    """
+    told_by_name = path.endswith("-binfmt-P")
+    if kernel.version(facts.system.kernel) >= kernel.ARGV0 or told_by_name:
+        choices = ("PF", "F")
+    else:
+        choices = ("F", "PF")
+    return tuple(flags + "C" for flags in choices) if spec.emulation.credentials else choices
+
+
+def as_wanted(entry: Entry, wanted: Entry) -> bool:
+    """Whether a registered entry is the wanted one. P is left open: the probe decides it."""
+    same = replace(entry, flags="") == replace(wanted, flags="")
+    # The kernel sets O with C and prints both.
+    return same and set(entry.flags) - {"P", "O"} == set(wanted.flags) - {"P", "O"}
+
+
+def works(arch: Architecture, wanted: Entry, facts: Facts) -> Entry | None:
+    """The registered entry, if it is the wanted one, answers, and runs today's emulator."""
+    winner = binfmt.winner(facts.entries, elf.probe(arch))
+    probe = facts.probes.get(arch.qemu)
+    if winner is None or probe is None or winner.name != wanted.name:
+        return None
+    return winner if as_wanted(winner, wanted) and probe.ran and not probe.stale else None
+
+
+def refuse_hijack(arch: Architecture, entry: Entry, facts: Facts) -> None:
+    """Raise HostError for a handler that would take over the machine's own programs (every exec would fail)."""
+    own = elf.parse(facts.system.native)
+    if entry.matches(facts.system.native) or (own and own.architecture == arch):
+        raise HostError(
+            f"refused to register {entry.name}: it would match this machine's own programs",
+            cause=f"{arch.platforms[0]} is what this machine runs natively",
+            hint="leave that platform out of --platforms",
+        )
+
+
+def _trial(arch: Architecture, entry: Entry, nonce: bytes) -> Entry:
+    """The same handler under a magic that only our own probe carries: proves interpreter and flags, and can
+    disturb nobody. QEMU does not look at the padding of e_ident; the kernel compares it."""
+    magic, mask = bytearray(entry.magic), bytearray(entry.mask)
+    magic[9:16], mask[9:16] = nonce, b"\xff" * 7
+    return replace(entry, name=f"{entry.name}.trial", magic=bytes(magic), mask=bytes(mask))
+
+
+def register(arch: Architecture, path: str, spec: Spec, facts: Facts, nonce: bytes, argc: int) -> RegisterHandler:
+    choices = flag_choices(path, spec, facts)
+    entries = [binfmt.handler(arch, path, flags) for flags in choices]
+    refuse_hijack(arch, entries[0], facts)
+    program = elf.probe(arch)
+    marked = program[:9] + nonce + program[16:]
+    variants = tuple(
+        Variant(
+            flags=entry.flags,
+            line=binfmt.format_rule(entry),
+            standby=binfmt.format_rule(replace(entry, name=f"{entry.name}.standby")),
+            trial=binfmt.format_rule(_trial(arch, entry, nonce)),
+        )
+        for entry in entries
+    )
+    registered = [entry for entry in facts.entries if entry.name == entries[0].name]
+    return RegisterHandler(
+        id=f"handler-{arch.qemu}",
+        action="replace" if registered else "register",
+        target=f"{entries[0].name} ({', '.join(arch.platforms)})",
+        detail=_entry_diff(registered, entries[0], facts.probes[arch.qemu].stale if arch.qemu in facts.probes else False),
+        qemu=arch.qemu,
+        name=entries[0].name,
+        interpreter=path,
+        probe=elf.octal(program),
+        trial_probe=elf.octal(marked),
+        argc=argc,
+        variants=variants,
+        optional=spec.platforms is None,
+    )
+
+
+def _entry_diff(registered: Sequence[Entry], wanted: Entry, stale: bool) -> str:
+    lines = [f"-{binfmt.format_rule(entry)}" for entry in registered]
+    if stale and registered:
+        lines.append(" (the emulator's file was replaced since: the kernel still holds the old one)")
+    return "\n".join([*lines, f"+{binfmt.format_rule(wanted)}"])
+
+
+def rule(arch: Architecture, line: str, facts: Facts, *, follows: bool) -> WriteRule | None:
+    """The step that makes a handler come back at boot, if its file is not already so."""
+    path = layout.rule(arch.qemu)
+    content = f"{_HEADER}{line}\n"
+    old = facts.files.get(path)
+    if old is not None and old.text == content:
+        return None
+    return WriteRule(
+        id=f"rule-{arch.qemu}",
+        action="update" if old else "create",
+        target=path,
+        detail=diff(path, old.text if old else None, content),
+        qemu=arch.qemu,
+        path=path,
+        header=_HEADER,
+        line=line,
+        follows=follows,
+    )
+
+
+def shadow_notes(arch: Architecture, name: str, facts: Facts) -> tuple[str, ...]:
+    """Other entries for the same programs: they are left as they are, and said."""
+    header = elf.probe(arch)
+    others = [e for e in facts.entries if e.name != name and e.enabled and e.matches(header)]
+    return tuple(
+        f"{other.name} ({other.interpreter}) also handles {arch.platforms[0]}: the kernel asks the newest first, so"
+        f" {name} answers; {other.name} was left as it is"
+        for other in others
+    )

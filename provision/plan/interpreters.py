@@ -1,0 +1,91 @@
+"""Which architectures need an emulator, and which file it can be. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from provision import elf
+from provision.architectures import ARCHITECTURES, Architecture, of_platform
+from provision.facts import Facts, Interpreter
+from provision.plan import packages
+from provision.spec import PACKAGES, Spec
+
+
+def wanted_rows(spec: Spec) -> tuple[Architecture, ...]:
+    """The architectures the user wants, in their order; all of the table when they named none."""
+    if spec.platforms is None:
+        return ARCHITECTURES
+    return tuple(dict.fromkeys(of_platform(platform) for platform in spec.platforms))
+
+
+def runs_natively(arch: Architecture, facts: Facts) -> bool:
+    """Decided by execution: its program ran without a handler."""
+    probe = facts.probes.get(arch.qemu)
+    return probe is not None and bool(probe.natively or (probe.ran and not probe.emulated))
+
+
+def unfit(found: Interpreter, facts: Facts) -> str:
+    """Why this file cannot be an interpreter; empty if it can."""
+    header = found.header
+    mount = facts.mount_of(found.path)
+    if not found.executable:
+        return "is not executable"
+    if header is None:
+        return "is no ELF program, so it would need its own interpreter inside every container"
+    if header.linkage == "dynamic":
+        return "is dynamically linked: inside a container its libraries are missing"
+    if not _native_program(header, facts):
+        name = header.architecture.name if header.architecture else f"machine {header.machine}"
+        return f"is a program for {name}, not for this machine"
+    if mount and "noexec" in mount.options:
+        return f"lies on {mount.point}, which is mounted noexec"
+    if mount and mount.point not in ("/", "/usr"):
+        # systemd/systemd#21178: systemd-binfmt runs early, and F opens the file at once.
+        return f"lies on {mount.point}, which may be mounted after handlers are registered at boot"
+    return ""
+
+
+def _native_program(header: elf.Header, facts: Facts) -> bool:
+    own = elf.parse(facts.system.native)
+    if own is None or (own.bits, own.big_endian, own.machine) == (header.bits, header.big_endian, header.machine):
+        return True
+    return header.architecture is not None and runs_natively(header.architecture, facts)
+
+
+def candidates(arch: Architecture, spec: Spec) -> tuple[str, ...]:
+    """The paths where this architecture's emulator may be."""
+    if spec.emulation.interpreters == PACKAGES:
+        return tuple(pattern.format(qemu=arch.qemu) for pattern in packages.CANDIDATES)
+    return (spec.emulation.interpreters.format(qemu=arch.qemu),)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """An emulator for one architecture: one that is there, one that will come, or none and why."""
+
+    arch: Architecture
+    path: str = ""
+    install: bool = False
+    problem: str = ""
+
+
+def choose(arch: Architecture, spec: Spec, facts: Facts) -> Choice:
+    """The interpreter to use for an architecture on this host."""
+    problems = []
+    for path in candidates(arch, spec):
+        found = facts.interpreters.get(path)
+        if found is None:
+            continue
+        reason = unfit(found, facts)
+        if not reason:
+            return Choice(arch=arch, path=path)
+        problems.append(f"{path} {reason}")
+    if spec.emulation.interpreters != PACKAGES:
+        return Choice(arch=arch, problem="; ".join(problems) or f"{candidates(arch, spec)[0]} does not exist")
+    manager = packages.manager(facts.tools)
+    if manager is None:
+        return Choice(arch=arch, problem="; ".join(problems) or "no emulator and no package manager found")
+    path = manager.interpreter.format(qemu=arch.qemu)
+    if path in facts.interpreters:
+        return Choice(arch=arch, problem="; ".join(problems))
+    return Choice(arch=arch, path=path, install=True)

@@ -1,0 +1,45 @@
+"""Where each package manager has the static QEMU emulators, and under which path they arrive.
+
+Names read from the distributions' package indexes. A new distribution is a new row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackageManager:
+    command: str
+    packages: tuple[str, ...]
+    """A name with `{qemu}` is a package per architecture."""
+    interpreter: str
+    """The path of an emulator, by its QEMU name."""
+
+    def packages_for(self, qemu_names: Iterable[str]) -> tuple[str, ...]:
+        wanted = [package.format(qemu=name) for name in qemu_names for package in self.packages]
+        return tuple(dict.fromkeys(wanted))
+
+
+MANAGERS: Final = (
+    PackageManager(
+        command="apt-get",
+        # From Debian 13 on this is a package of links to qemu-user, which is static there.
+        packages=("qemu-user-static",),
+        interpreter="/usr/bin/qemu-{qemu}-static",
+    ),
+    PackageManager(command="dnf", packages=("qemu-user-static",), interpreter="/usr/bin/qemu-{qemu}-static"),
+    PackageManager(command="apk", packages=("qemu-{qemu}",), interpreter="/usr/bin/qemu-{qemu}"),
+    PackageManager(command="pacman", packages=("qemu-user-static",), interpreter="/usr/bin/qemu-{qemu}-static"),
+    PackageManager(command="zypper", packages=("qemu-linux-user",), interpreter="/usr/bin/qemu-{qemu}"),
+)
+
+CANDIDATES: Final = ("/usr/bin/qemu-{qemu}-static", "/usr/bin/qemu-{qemu}", "/usr/libexec/qemu-binfmt/{qemu}-binfmt-P")
+"""Where an emulator may already be, in order of preference."""
+
+
+def manager(tools: frozenset[str]) -> PackageManager | None:
+    """The package manager of a host with these commands."""
+    return next((row for row in MANAGERS if row.command in tools), None)

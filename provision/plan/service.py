@@ -1,0 +1,184 @@
+"""What the BuildKit service on a host needs: release, settings, unit, group. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+from provision import layout
+from provision.buildkit import config
+from provision.buildkit.release import Release
+from provision.buildkit.source import shown
+from provision.buildkit.workers import covers, parse_workers
+from provision.errors import HostError
+from provision.facts import Facts
+from provision.plan.steps import (
+    AddMember,
+    CreateGroup,
+    MakeLink,
+    RunUnit,
+    Step,
+    UnpackRelease,
+    WriteFile,
+    diff,
+)
+from provision.spec import Spec
+
+
+ROOM: Final = 1 << 20
+"""KiB that a release needs while it is unpacked: the archive, the programs, and some air."""
+
+
+def refuse_host(facts: Facts) -> None:
+    """Raise HostError where the service cannot run: nothing must be changed on such a host."""
+    if not facts.system.systemd:
+        raise HostError(
+            "systemd does not run here",
+            cause="buildkitd is installed as a systemd service",
+            hint="boot the machine with systemd; in a container, use the machine it runs on",
+        )
+    room = facts.disks.get(layout.RELEASES)
+    if room is not None and room.free < ROOM:
+        raise HostError(
+            f"{room.free >> 10} MiB are left for {layout.RELEASES}",
+            cause=f"a release needs {ROOM >> 10} MiB while it is unpacked",
+            hint="free some room",
+        )
+
+
+def plan(
+    spec: Spec, facts: Facts, release: Release, url: str | None, restart: bool
+) -> tuple[tuple[Step, ...], str]:
+    """The steps for the service, and the generation its settings have.
+
+    `restart` says that handlers change, which a running buildkitd does not see (its list is cached and masked).
+    """
+    refuse_host(facts)
+    folder = layout.release(release.version, release.digest.value)
+    disk = facts.disks.get(layout.STATE)
+    texts = {
+        layout.CONFIG: config.render_config(spec.buildkit, release.version, disk.size * 1024 if disk else 0),
+        layout.TMPFILES: config.render_tmpfiles(spec.buildkit),
+    }
+    generation = _generation(folder, *texts.values(), config.render_unit(spec.buildkit, release.version, ""))
+    texts[layout.UNIT] = config.render_unit(spec.buildkit, release.version, generation)
+    files = tuple(_file(path, text, facts) for path, text in texts.items())
+    steps = (
+        *_group(spec, facts),
+        *_release(release, folder, url, facts),
+        *(step for step in files if step),
+        *_links(folder, facts),
+    )
+    return (*steps, *_unit(spec, facts, generation, restart)), generation
+
+
+def _generation(*parts: str) -> str:
+    """One name for all the daemon is started from: release, settings and unit."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+_IDS = {layout.CONFIG: "buildkit-config", layout.TMPFILES: "buildkit-tmpfiles", layout.UNIT: "buildkit-unit"}
+
+
+def _file(path: str, text: str, facts: Facts) -> WriteFile | None:
+    old = facts.files.get(path)
+    if old and old.text == text and (old.mode, old.owner, old.group) == (0o644, "root", "root"):
+        return None
+    detail = diff(path, old.text if old else None, text)
+    if old and not detail:
+        detail = f"-mode {old.mode:04o} {old.owner}:{old.group}\n+mode 0644 root:root"
+    return WriteFile(
+        id=_IDS[path], action="update" if old else "create", target=path, detail=detail, path=path, content=text
+    )
+
+
+def _group(spec: Spec, facts: Facts) -> tuple[Step, ...]:
+    group = spec.buildkit.group
+    steps: list[Step] = []
+    if group not in facts.groups:
+        steps.append(CreateGroup(id="group", action="create", target=f"group {group}", group=group))
+    members = facts.groups.get(group, ())
+    # Whoever called sudo is root already: the group gives them nothing new, and builds work without sudo.
+    caller = (facts.user.login,) if facts.user.login not in ("", "root") else ()
+    for user in dict.fromkeys((*spec.buildkit.users, *caller)):
+        if user not in members:
+            steps.append(
+                AddMember(id=f"member-{user}", action="add", target=f"{user} to group {group}", group=group, user=user)
+            )
+    return tuple(steps)
+
+
+def _release(release: Release, folder: str, url: str | None, facts: Facts) -> tuple[Step, ...]:
+    if facts.releases.get(folder) == release.digest.value:
+        return ()
+    return (
+        UnpackRelease(
+            id="release",
+            action="install",
+            target=f"BuildKit {release.version} in {folder}",
+            detail=f"{shown(release.location)}\nsha256 {release.digest.value} ({release.digest.source})",
+            folder=folder,
+            archive=release.asset.name,
+            sha256=release.digest.value,
+            url=url,
+        ),
+    )
+
+
+def _links(folder: str, facts: Facts) -> tuple[Step, ...]:
+    wanted = {
+        layout.CURRENT: ("release-link", folder),
+        layout.BUILDCTL: ("buildctl-link", f"{layout.CURRENT}/bin/buildctl"),
+    }
+    steps: list[Step] = []
+    for path, (name, to) in wanted.items():
+        old = facts.files.get(path)
+        if old is None or old.target != to:
+            before = "" if old is None else f"-{old.target or 'a file of its own (kept as .before-provision)'}\n"
+            action = "update" if old else "create"
+            steps.append(MakeLink(id=name, action=action, target=path, detail=f"{before}+{to}", path=path, to=to))
+    return tuple(steps)
+
+
+def _unit(spec: Spec, facts: Facts, generation: str, restart: bool) -> tuple[Step, ...]:
+    unit = facts.units.get(layout.SERVICE, {})
+    steps: list[Step] = []
+    if unit.get("UnitFileState") != "enabled":
+        steps.append(
+            RunUnit(id="service-enable", action="enable", target=layout.SERVICE, verb="enable", unit=layout.SERVICE)
+        )
+    running = unit.get("ActiveState") == "active"
+    why = restart_reason(spec, facts, generation, restart)
+    if not running:
+        steps.append(
+            RunUnit(id="service-start", action="start", target=layout.SERVICE, verb="restart", unit=layout.SERVICE)
+        )
+    elif why:
+        steps.append(
+            RunUnit(
+                id="service-restart",
+                action="restart",
+                target=layout.SERVICE,
+                detail=why,
+                verb="restart",
+                unit=layout.SERVICE,
+            )
+        )
+    return tuple(steps)
+
+
+def restart_reason(spec: Spec, facts: Facts, generation: str, handlers_change: bool) -> str:
+    """Why a running daemon has to be restarted; empty if it need not be (a restart kills running builds)."""
+    if handlers_change:
+        return "handlers change, and a running buildkitd does not notice"
+    if facts.daemon is None or facts.daemon.generation != generation:
+        return "it runs with other settings"
+    if facts.workers is None or not facts.workers.ok:
+        return "it does not answer"
+    listed = parse_workers(facts.workers.text).platforms
+    runs = [
+        platform
+        for platform in spec.platforms or ()
+        if not covers(listed, platform)
+    ]
+    return f"it does not list {', '.join(runs)}" if runs else ""

@@ -1,0 +1,160 @@
+"""The steps a plan is made of. Each is data: `templates/apply.sh` has one shell function per kind.
+
+`id`, `action` and `target` are what reports show; `detail` is a diff or a sentence.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    kind: ClassVar[str]
+    fatal: ClassVar[bool] = True
+    """Whether the steps after a failed one are skipped. One handler's failure does not stop the others."""
+
+    id: str
+    action: str
+    target: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InstallPackages(Step):
+    kind: ClassVar[str] = "packages"
+
+    manager: str
+    packages: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MountBinfmt(Step):
+    kind: ClassVar[str] = "mount"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnableBinfmt(Step):
+    """Somebody wrote 0 to binfmt_misc's `status`: every handler is off."""
+
+    kind: ClassVar[str] = "enable-binfmt"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """A handler with one choice of flags: the same entry under three names (`templates/apply.sh`)."""
+
+    flags: str
+    line: str
+    standby: str
+    trial: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegisterHandler(Step):
+    kind: ClassVar[str] = "handler"
+    fatal: ClassVar[bool] = False
+
+    qemu: str
+    name: str
+    interpreter: str
+    probe: str
+    """The probe program as POSIX printf's octal escapes."""
+    trial_probe: str
+    """The same with the padding of the trial entry's magic."""
+    argc: int
+    variants: tuple[Variant, ...]
+    """Best first; the first whose probe gets its arguments right is taken."""
+    optional: bool
+    """Nobody named this platform: an emulator that the packages lack is no failure."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WriteRule(Step):
+    """The binfmt.d file of a handler: holds the line of the variant that was taken."""
+
+    kind: ClassVar[str] = "rule"
+    fatal: ClassVar[bool] = False
+
+    qemu: str
+    path: str
+    header: str
+    line: str
+    follows: bool
+    """Whether a RegisterHandler before it decides the line."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WriteFile(Step):
+    kind: ClassVar[str] = "file"
+
+    path: str
+    content: str
+    mode: str = "0644"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CreateGroup(Step):
+    kind: ClassVar[str] = "group"
+
+    group: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AddMember(Step):
+    kind: ClassVar[str] = "member"
+
+    group: str
+    user: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnpackRelease(Step):
+    kind: ClassVar[str] = "release"
+
+    folder: str
+    archive: str
+    sha256: str
+    url: str | None
+    """Where the host downloads the archive itself; None: its bytes come with the script, or are cached there."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MakeLink(Step):
+    kind: ClassVar[str] = "link"
+
+    path: str
+    to: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunUnit(Step):
+    kind: ClassVar[str] = "unit"
+
+    verb: Literal["enable", "start", "restart"]
+    unit: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What has to be done on one host, in this order; empty when all is as wanted."""
+
+    steps: tuple[Step, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What is worth knowing and changes nothing: a shadowed entry, a weaker checksum."""
+    generation: str = ""
+
+    @property
+    def empty(self) -> bool:
+        return not self.steps
+
+
+def diff(path: str, old: str | None, new: str) -> str:
+    """A unified diff; of a new file all lines are additions."""
+    before = [] if old is None else old.splitlines()
+    lines = difflib.unified_diff(
+        before, new.splitlines(), fromfile="/dev/null" if old is None else path, tofile=path, lineterm=""
+    )
+    return "\n".join(lines)

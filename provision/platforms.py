@@ -1,0 +1,98 @@
+"""What each platform is on a host: three answers that differ (registered, listed, builds), and how it runs. Pure."""
+
+from __future__ import annotations
+
+from provision import binfmt, elf
+from provision.architectures import PLATFORMS, Architecture, of_platform
+from provision.binfmt import Entry
+from provision.buildkit.workers import covers, parse_workers
+from provision.errors import UsageError
+from provision.facts import Facts, Probe
+from provision.plan.interpreters import runs_natively
+from provision.result import Mode, PlatformRow
+from provision.spec import Spec
+
+
+def listed(facts: Facts) -> tuple[str, ...] | None:
+    """The platforms the worker lists, normalised; None when it could not be asked."""
+    if facts.workers is None or not facts.workers.ok:
+        return None
+    return parse_workers(facts.workers.text).platforms
+
+
+def rows(spec: Spec, facts: Facts) -> tuple[PlatformRow, ...]:
+    """Every platform that is wanted, listed, registered or runs: the user's first, then the table's order."""
+    worker = listed(facts)
+    wanted = spec.platforms or ()
+    names = dict.fromkeys((*wanted, *PLATFORMS, *(worker or ())))
+    found = (_row(platform, facts, worker) for platform in names)
+    return tuple(row for row in found if row.platform in wanted or row.mode != "none" or row.registered or row.listed)
+
+
+def _row(platform: str, facts: Facts, worker: tuple[str, ...] | None) -> PlatformRow:
+    try:
+        arch = of_platform(platform)
+    except UsageError:  # the worker knows one that the table does not
+        return PlatformRow(platform=platform, mode="none", registered=None, listed=True, builds=None)
+    probe = facts.probes.get(arch.qemu)
+    native = runs_natively(arch, facts)
+    entry = None if native else binfmt.winner(facts.entries, elf.probe(arch))
+    return PlatformRow(
+        platform=platform,
+        mode=_mode(probe, native),
+        registered=None if native else entry is not None,
+        listed=None if worker is None else platform in worker,
+        builds=None,
+        handler=entry.name if entry else None,
+        flags=entry.flags if entry else None,
+        interpreter=entry.interpreter if entry else None,
+        qemu=qemu_version(probe) if entry else None,
+    )
+
+
+def _mode(probe: Probe | None, native: bool) -> Mode:
+    if native:
+        return "native"
+    return "emulated" if probe is not None and probe.ran else "none"
+
+
+def qemu_version(probe: Probe | None) -> str | None:
+    """"7.2.22" of "qemu-aarch64 version 7.2.22 (Debian …)": what the kernel holds said so itself."""
+    words = probe.version.split() if probe else []
+    return words[words.index("version") + 1] if "version" in words[:-1] else None
+
+
+def unmet(spec: Spec, facts: Facts) -> tuple[str, ...]:
+    """What a provisioned host still lacks, a sentence each. Empty: every wanted platform runs and is listed.
+
+    Without a wish, everything that a handler is registered for has to run.
+    """
+    worker = listed(facts)
+    if worker is None:
+        said = facts.workers.text.strip() if facts.workers else "its socket is not there"
+        return (f"buildkitd does not answer: {said}",)
+    problems = []
+    for platform in spec.platforms or _runnable(facts):
+        arch = of_platform(platform)
+        if not (probe := facts.probes.get(arch.qemu)) or not probe.ran:
+            problems.append(f"{platform}: {_why_not(arch, probe, facts)}")
+        elif not covers(worker, platform):
+            problems.append(f"{platform}: it runs here, but buildkitd does not list it")
+    return tuple(problems)
+
+
+def _runnable(facts: Facts) -> tuple[str, ...]:
+    return tuple(p for p in PLATFORMS if (probe := facts.probes.get(of_platform(p).qemu)) and probe.ran)
+
+
+def _why_not(arch: Architecture, probe: Probe | None, facts: Facts) -> str:
+    entry: Entry | None = binfmt.winner(facts.entries, elf.probe(arch))
+    if probe is None:
+        return "its program was not run"
+    if entry is None:
+        return "no handler is registered for it"
+    if probe.shifted:
+        return f"argv arrives shifted in {entry.name}: the P flag does not fit its emulator"
+    if probe.status == 127:
+        return f"{entry.interpreter} is not to be found inside a container ({entry.name}, flags {entry.flags or 'none'})"
+    return f"{entry.name} ended its program with status {probe.status}"

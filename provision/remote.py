@@ -1,0 +1,111 @@
+"""Remote hosts: what a person must say before any is contacted, and the transports. Imports Fabric, so import it lazily."""
+
+from __future__ import annotations
+
+import getpass
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from provision.errors import BecomeError, HostKeyError, UnreachableError
+from provision.spec import Config, Host
+from provision.transport import Secret, SshSettings, Sudo, Target, trust
+from provision.transport.link import scan
+from provision.transport.ssh import SSH
+from provision.transport.trust import HostKey
+
+_SUDO: Mapping[bool | None, Sudo] = {True: "always", False: "never", None: "auto"}
+
+
+@dataclass(kw_only=True)
+class Remote:
+    """Makes SSH transports for the hosts of a run."""
+
+    config: Config
+    ask_password: bool
+    _passwords: dict[str, Secret] = field(default_factory=dict)
+
+    def prepare(self, hosts: Sequence[Host]) -> None:
+        """Passwords and new host keys. Raises BecomeError when a password cannot be had."""
+        self._gather_passwords(hosts)
+        if self.config.ssh.accept_new_host_keys:
+            self._accept_keys(hosts)
+
+    def connect(self, host: Host) -> SSH:
+        """A transport that is not open yet."""
+        return SSH(self.target(host), self.settings(), self._passwords.get(host.name))
+
+    def target(self, host: Host) -> Target:
+        return Target(
+            name=host.name,
+            host=host.address,
+            user=host.user,
+            port=host.port,
+            jump=host.jump,
+            sudo=_SUDO[host.sudo],
+        )
+
+    def settings(self) -> SshSettings:
+        ssh = self.config.ssh
+        return SshSettings(
+            config=Path(ssh.config) if ssh.config else None,
+            known_hosts=Path(ssh.known_hosts) if ssh.known_hosts else None,
+            user=ssh.user,
+            connect_timeout=ssh.connect_timeout,
+            keepalive=ssh.keepalive,
+        )
+
+    def _gather_passwords(self, hosts: Sequence[Host]) -> None:
+        """One prompt for all, or one run of each distinct command: before any thread starts."""
+        if self.ask_password:
+            typed = Secret(getpass.getpass("sudo password for the remote hosts: "))
+            self._passwords = {host.name: typed for host in hosts}
+            return
+        printed: dict[str, Secret] = {}
+        for host in hosts:
+            command = self.config.sudo_password_command_for(host)
+            if command:
+                if command not in printed:
+                    printed[command] = _password_of(command)
+                self._passwords[host.name] = printed[command]
+
+    def _accept_keys(self, hosts: Sequence[Host]) -> None:
+        """Show every unknown key, all in one go, and add them. A changed key is refused later, by the connection."""
+        settings = self.settings()
+
+        def unknown(host: Host) -> tuple[HostKey, ...]:
+            try:
+                return scan(self.target(host), settings)
+            except (HostKeyError, UnreachableError):
+                return ()  # the run itself will say so, host by host
+
+        with ThreadPoolExecutor(max_workers=self.config.ssh.jobs) as pool:
+            found = dict.fromkeys(key for keys in pool.map(unknown, hosts) for key in keys)
+        if not found:
+            return
+        file = settings.known_hosts or Path("~/.ssh/known_hosts").expanduser()
+        print(f"new host keys, added to {file}:", file=sys.stderr)
+        for key in found:
+            print(f"  {key.name} {key}", file=sys.stderr)
+        trust.add(file, found)
+
+
+def _password_of(command: str) -> Secret:
+    """The first line that a command prints. Raises BecomeError if it fails."""
+    try:
+        done = subprocess.run(shlex.split(command), check=False, stdout=subprocess.PIPE, text=True)  # noqa: S603
+    except OSError as error:
+        raise BecomeError(
+            f"sudo_password_command cannot be run: {error}", hint="check its name; it runs here, without a shell"
+        ) from error
+    line = done.stdout.partition("\n")[0]
+    if done.returncode != 0 or not line:
+        raise BecomeError(
+            f"sudo_password_command ended with status {done.returncode} and {'a' if line else 'no'} password",
+            hint=f"run it by hand: {command}",
+        )
+    return Secret(line)

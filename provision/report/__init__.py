@@ -1,0 +1,8 @@
+"""Reports: renderings of the same typed results."""
+
+from __future__ import annotations
+
+from provision.report.style import Style, output
+from provision.result import Report
+
+__all__ = ["Report", "Style", "output"]

@@ -1,0 +1,106 @@
+"""The JSON envelope: one object on stdout, frozen by tests/unit/test_envelope_contract.py.
+
+Keys may be added to a host's object, never renamed or dropped, while `version` is 1.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any, Final
+
+from provision.errors import ProvisionError
+from provision.result import HostResult, Report
+from provision.spec import Host
+
+VERSION: Final = 1
+
+Part = Callable[[HostResult], dict[str, Any]]
+
+
+def envelope(report: Report) -> dict[str, Any]:
+    """The report as plain data."""
+    hosts = [_selected(host) for host in report.selection]
+    hosts += [_host(report.command, host) for host in report.hosts]
+    errors = [_error(report.error)] if report.error else []
+    errors += [_error(host.error, f"{host.host}: ") for host in report.hosts if host.error]
+    return {
+        "version": VERSION,
+        "command": report.command,
+        "status": report.status,
+        "exit_code": report.exit_code,
+        "hosts": hosts,
+        "errors": errors,
+    }
+
+
+def render(report: Report) -> str:
+    """The report as JSON text. ASCII only: it survives any encoding of stdout, and stray bytes."""
+    return json.dumps(envelope(report), indent=2, ensure_ascii=True) + "\n"
+
+
+def _error(error: ProvisionError, prefix: str = "") -> dict[str, str]:
+    """The three parts in two: an envelope's error has no place of its own for the cause."""
+    cause = f" ({error.cause})" if error.cause else ""
+    return {"code": error.code, "message": f"{prefix}{error.message}{cause}", "hint": error.hint}
+
+
+def _host(command: str, host: HostResult) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "host": host.host,
+        "status": host.status,
+        "seconds": round(host.seconds, 3),
+        "notes": list(host.notes),
+        "error": _full(host.error),
+    }
+    for part in PARTS.get(command, ()):
+        values |= part(host)
+    return values
+
+
+def _full(error: ProvisionError | None) -> dict[str, str] | None:
+    if error is None:
+        return None
+    return {"code": error.code, "message": error.message, "cause": error.cause, "hint": error.hint}
+
+
+def _steps(host: HostResult) -> dict[str, Any]:
+    names = ("id", "action", "target", "status")
+    return {"steps": [{name: getattr(step, name) for name in names} for step in host.steps]}
+
+
+def _platforms(host: HostResult) -> dict[str, Any]:
+    return {"platforms": [asdict(row) for row in host.platforms]}
+
+
+def _findings(host: HostResult) -> dict[str, Any]:
+    return {"findings": [asdict(finding) for finding in host.findings]}
+
+
+def _checks(host: HostResult) -> dict[str, Any]:
+    return {"checks": [asdict(line) for line in host.checks]}
+
+
+def _selected(host: Host) -> dict[str, Any]:
+    return {
+        "host": host.name,
+        "status": "ok",
+        "address": host.address,
+        "user": host.user,
+        "port": host.port,
+        "jump": host.jump,
+        "local": host.local,
+        "platforms": None if host.platforms is None else list(host.platforms),
+    }
+
+
+PARTS: Final[Mapping[str, tuple[Part, ...]]] = {
+    "check": (_checks,),
+    "plan": (_steps,),
+    "provision": (_steps, _platforms),
+    "platforms": (_platforms,),
+    "health": (_findings,),
+    "explain": (_findings,),
+}
+"""What each command gives a host besides its status."""

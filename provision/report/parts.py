@@ -1,0 +1,167 @@
+"""The pieces that tables are made of: one function per kind of result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from rich.console import RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from provision.errors import ProvisionError
+from provision.report.console import clean, whole
+from provision.result import CheckLine, Finding, HostResult, PlatformRow, StepResult
+from provision.spec import Host
+
+_MARKS: Final = {
+    "done": ("✓", "green"),
+    "ok": ("✓", "green"),
+    "failed": ("✗", "red"),
+    "error": ("✗", "red"),
+    "warning": ("!", "yellow"),
+    "info": ("•", "cyan"),
+    "pending": ("•", "cyan"),
+    "skipped": ("–", "dim"),
+}
+_DIFF: Final = (("+++", "bold"), ("---", "bold"), ("@@", "cyan"), ("+", "green"), ("-", "red"))
+_STATUS: Final = {
+    "ok": "green",
+    "changed": "yellow",
+    "pending": "yellow",
+    "failed": "red",
+    "unreachable": "red",
+    "unhealthy": "red",
+    "interrupted": "magenta",
+}
+
+
+def mark(status: str) -> Text:
+    """✓, ✗ and their kin."""
+    sign, style = _MARKS[status]
+    return Text(sign, style=style)
+
+
+def duration(seconds: float) -> str:
+    """`0.4 s`, `52 s`, `3 min 05 s`."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+
+
+def count(number: int, thing: str) -> str:
+    """`1 change`, `2 changes`."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
+def table(*headings: str, header: bool = True) -> Table:
+    """Columns without lines; one row is one line, whatever does not fit ends in an ellipsis."""
+    made = Table(box=None, show_header=header, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for heading in headings:
+        made.add_column(heading, no_wrap=True, overflow="ellipsis")
+    return made
+
+
+def diff(text: str) -> Iterator[Text]:
+    """The lines of a unified diff, coloured by their first characters."""
+    for line in clean(text).splitlines():
+        style = next((style for start, style in _DIFF if line.startswith(start)), "")
+        yield whole(f"    {line}", style)
+
+
+def steps(results: Iterable[StepResult]) -> Iterator[RenderableType]:
+    """Steps, each with its diff if it is pending, or what it said if it did not go well."""
+    for step in results:
+        yield Text.assemble(mark(step.status), " ", (clean(step.action), "bold"), " ", clean(step.target))
+        if step.status == "pending":
+            yield from diff(step.detail)
+        elif step.status != "done":
+            yield from (whole(f"    {line}") for line in clean(step.detail).splitlines())
+
+
+def _truth(value: bool | None) -> Text:
+    return Text("–", "dim") if value is None else Text("yes", "green") if value else Text("no", "red")
+
+
+def platforms(rows: Sequence[PlatformRow]) -> Table:
+    """One line per platform; fits 80 columns for every row of the table of architectures."""
+    made = table("PLATFORM", "RUNS", "HANDLER", "FLAGS", "QEMU", "REGISTERED", "LISTED", "BUILDS")
+    # Eight columns: two blanks between each would be two columns too many.
+    made.padding = (0, 1, 0, 0)
+    for row in rows:
+        mode = Text(row.mode, {"native": "green", "emulated": "cyan"}.get(row.mode, "red"))
+        cells = [clean(cell) if cell else "–" for cell in (row.handler, row.flags, row.qemu)]
+        truths = [_truth(value) for value in (row.registered, row.listed, row.builds)]
+        made.add_row(row.platform, mode, *(Text(cell) for cell in cells), *truths)
+    return made
+
+
+def checks(lines: Iterable[CheckLine]) -> Iterator[RenderableType]:
+    """What was seen and needed; the fix on a line of its own, to be copied."""
+    for line in lines:
+        row = Table.grid(padding=(0, 1, 0, 0))
+        row.add_column(no_wrap=True)
+        row.add_column(no_wrap=True, min_width=12)
+        row.add_column()
+        needed = "" if line.status == "ok" else f"; needed: {line.needed}"
+        row.add_row(mark(line.status), Text(line.id, "bold"), Text(clean(f"{line.seen}{needed}")))
+        yield row
+        if line.fix:
+            yield whole(f"    fix: {line.fix}")
+
+
+def findings(results: Iterable[Finding]) -> Iterator[RenderableType]:
+    """What is wrong, what it leads to, and the fix."""
+    for finding in results:
+        yield Text.assemble(
+            mark(finding.severity),
+            " ",
+            (finding.id, "bold"),
+            f" {finding.platform}" if finding.platform else "",
+        )
+        yield Padding(Text(clean(finding.evidence)), (0, 0, 0, 4))
+        yield Padding(Text(clean(finding.consequence)), (0, 0, 0, 4))
+        yield whole(f"    fix: {finding.fix}")
+
+
+def hosts(selection: Iterable[Host]) -> Table:
+    """What a selection means."""
+    made = table("HOST", "ADDRESS", "USER", "PORT", "JUMP", "PLATFORMS")
+    for host in selection:
+        cells = (
+            host.user,
+            host.port and str(host.port),
+            host.jump,
+            host.platforms and ",".join(host.platforms),
+        )
+        address = "this machine" if host.local else host.address
+        made.add_row(host.name, address, *(Text(cell) if cell else Text("–", "dim") for cell in cells))
+    return made
+
+
+def summary(results: Iterable[HostResult], words: dict[str, str]) -> Table:
+    """One line per host: what came of it, how long it took, and why."""
+    made = table("HOST", "RESULT", "TIME")
+    # Only the reason gives way when it is narrow.
+    made.add_column("", no_wrap=True, overflow="ellipsis", ratio=1)
+    made.expand = True
+    for host in results:
+        done = sum(step.status in ("done", "pending") for step in host.steps)
+        why = host.error.message if host.error else count(done, "change") if done else ""
+        status = Text(words.get(host.status, host.status), _STATUS[host.status])
+        made.add_row(
+            Text(clean(host.host)), status, duration(host.seconds), Text(clean(why.partition("\n")[0]))
+        )
+    return made
+
+
+def error(problem: ProvisionError, host: str = "") -> Iterator[RenderableType]:
+    """The three parts: what failed, the likely cause, what to do."""
+    where = f"{host}: " if host else ""
+    yield Text.assemble(("error: ", "bold red"), (clean(f"{where}{problem.message}"), "bold"))
+    if problem.cause:
+        yield Padding(Text.assemble(("likely cause: ", "dim"), clean(problem.cause)), (0, 0, 0, 2))
+    if problem.hint:
+        yield whole(f"  what to do: {problem.hint}")

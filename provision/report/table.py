@@ -1,0 +1,130 @@
+"""The report for people: on a terminal, and as plain lines in a log."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Final
+
+from rich.console import Console, RenderableType
+from rich.text import Text
+
+from provision.report import parts
+from provision.report.console import Prefixed, clean
+from provision.result import HostResult, Report
+
+View = Callable[[HostResult], Iterable[RenderableType]]
+
+_WORDS: Final = {"ok": "unchanged"}
+"""How a summary calls a status, after a command that changes things or says what would change."""
+
+
+def render(report: Report, console: Console, *, log: bool) -> None:
+    """Print everything but the errors. `log`: lines name their host instead of standing under it."""
+    if report.selection:
+        _print(console, parts.hosts(report.selection))
+    several = len(report.hosts) > 1
+    for host in report.hosts:
+        body = tuple(_body(report.command, host, several=several))
+        if several and body and not log:
+            _print(console, Text(clean(host.host), "bold"))
+        prefix = "" if not several else f"{clean(host.host)}: " if log else "  "
+        for part in body:
+            _print(console, part, prefix, "dim" if log else "")
+    if several:
+        _print(console, parts.summary(report.hosts, _words(report.command)))
+        _print(console, Text(_total(report)))
+
+
+def complain(report: Report, console: Console) -> None:
+    """Print every error in its three parts; for standard error."""
+    several = len(report.hosts) > 1
+    if report.error:
+        for part in parts.error(report.error):
+            _print(console, part)
+    for host in report.hosts:
+        if host.error:
+            for part in parts.error(host.error, host.host if several else ""):
+                _print(console, part)
+
+
+def _print(console: Console, body: RenderableType, prefix: str = "", style: str = "") -> None:
+    console.print(Prefixed(body=body, prefix=prefix, style=style), crop=False, end="")
+
+
+def _words(command: str) -> dict[str, str]:
+    return _WORDS if command in ("plan", "provision") else {}
+
+
+def _total(report: Report) -> str:
+    words = _words(report.command)
+    counts = Counter(words.get(host.status, host.status) for host in report.hosts)
+    return f"{parts.count(len(report.hosts), 'host')}: " + ", ".join(
+        f"{n} {word}" for word, n in counts.items()
+    )
+
+
+def _body(command: str, host: HostResult, *, several: bool) -> Iterator[RenderableType]:
+    yield from (
+        VIEWS.get(command, _anything)(host) if not (several and command == "provision") else _brief(host)
+    )
+    yield from (Text.assemble(("note: ", "yellow"), clean(note)) for note in host.notes)
+
+
+def _plan(host: HostResult) -> Iterator[RenderableType]:
+    yield from parts.steps(host.steps)
+    if host.steps:
+        yield Text(f"{parts.count(len(host.steps), 'change')} pending", "bold")
+    elif host.status == "ok":
+        yield Text("nothing to change", "green")
+
+
+def _provision(host: HostResult) -> Iterator[RenderableType]:
+    yield from parts.steps(host.steps)
+    running = sum(row.mode != "none" for row in host.platforms)
+    if host.steps:
+        yield from _platforms(host)
+        done = sum(step.status == "done" for step in host.steps)
+        yield Text(
+            f"{host.status}: {parts.count(done, 'step')} done in {parts.duration(host.seconds)}", "bold"
+        )
+    elif host.status == "ok":
+        yield Text(f"nothing to change: {parts.count(running, 'platform')} run here", "green")
+
+
+def _brief(host: HostResult) -> Iterator[RenderableType]:
+    """Of many hosts only what did not go well; the summary has a line for each."""
+    yield from parts.steps(step for step in host.steps if step.status == "failed")
+
+
+def _platforms(host: HostResult) -> Iterator[RenderableType]:
+    if host.platforms:
+        yield parts.platforms(host.platforms)
+
+
+def _check(host: HostResult) -> Iterator[RenderableType]:
+    yield from parts.checks(host.checks)
+
+
+def _health(host: HostResult) -> Iterator[RenderableType]:
+    yield from parts.findings(host.findings)
+    if host.status == "ok":
+        yield Text("healthy", "green")
+
+
+def _anything(host: HostResult) -> Iterator[RenderableType]:
+    """A command without a view of its own: whatever there is."""
+    yield from parts.steps(host.steps)
+    yield from _platforms(host)
+    yield from parts.checks(host.checks)
+    yield from parts.findings(host.findings)
+
+
+VIEWS: Final[Mapping[str, View]] = {
+    "plan": _plan,
+    "provision": _provision,
+    "platforms": _platforms,
+    "check": _check,
+    "health": _health,
+    "explain": _health,
+}

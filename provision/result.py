@@ -1,0 +1,151 @@
+"""What came out of a run: typed results that every report renders, and the exit code they amount to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from provision.errors import (
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_PENDING,
+    EXIT_UNHEALTHY,
+    EXIT_UNREACHABLE,
+    EXIT_USAGE,
+    ProvisionError,
+)
+from provision.spec import Host
+
+StepStatus = Literal["pending", "done", "failed", "skipped"]
+HostStatus = Literal["ok", "changed", "pending", "failed", "unreachable", "unhealthy", "interrupted"]
+CheckStatus = Literal["ok", "warning", "error"]
+Mode = Literal["native", "emulated", "none"]
+Severity = Literal["error", "warning", "info"]
+Status = Literal["ok", "changed", "partial", "error"]
+
+EXIT_CODES: Final[dict[HostStatus, int]] = {
+    "ok": EXIT_OK,
+    "changed": EXIT_OK,
+    "pending": EXIT_PENDING,
+    "failed": EXIT_FAILED,
+    "unreachable": EXIT_UNREACHABLE,
+    "unhealthy": EXIT_UNHEALTHY,
+    "interrupted": EXIT_INTERRUPTED,
+}
+
+WORST_FIRST: Final = (
+    EXIT_USAGE,
+    EXIT_INTERRUPTED,
+    EXIT_FAILED,
+    EXIT_UNREACHABLE,
+    EXIT_UNHEALTHY,
+    EXIT_PENDING,
+    EXIT_OK,
+)
+"""Which exit code a run gets when its hosts come to different ones.
+
+1 first: nothing was touched, so nothing else can be true. 130: the run is not complete, whatever it found.
+3 before 4: a machine was reached and is not as wanted, and somebody has to look; 4 then promises that every
+host that answered is fine, so that trying again later is enough. 5 and 2 need hosts that all answered.
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepResult:
+    """One step of a plan, and what became of it."""
+
+    id: str
+    action: str
+    target: str
+    status: StepStatus
+    detail: str = ""
+    """Of a pending step the diff, of one that was carried out what it said."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlatformRow:
+    """One platform on one host. True, false, or None for not asked."""
+
+    platform: str
+    mode: Mode
+    registered: bool | None = None
+    """Whether the kernel has a handler for it."""
+    listed: bool | None = None
+    """Whether the BuildKit worker lists it."""
+    builds: bool | None = None
+    """Whether a build for it was seen to work."""
+    handler: str | None = None
+    flags: str | None = None
+    interpreter: str | None = None
+    qemu: str | None = None
+    """The version of the QEMU that the kernel holds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """Something that is not as it should be, with what shows it, what it leads to and what mends it."""
+
+    id: str
+    severity: Severity
+    platform: str | None = None
+    evidence: str
+    consequence: str
+    fix: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckLine:
+    """One line of `check`: what was seen, what is needed, and the fix if they differ."""
+
+    id: str
+    status: CheckStatus
+    seen: str
+    needed: str
+    fix: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostResult:
+    """What one host came to."""
+
+    host: str
+    status: HostStatus
+    steps: tuple[StepResult, ...] = ()
+    platforms: tuple[PlatformRow, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    checks: tuple[CheckLine, ...] = ()
+    notes: tuple[str, ...] = ()
+    error: ProvisionError | None = None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """A whole run: what every table, file and exit code is made from."""
+
+    command: str
+    hosts: tuple[HostResult, ...] = ()
+    selection: tuple[Host, ...] = ()
+    """Of `hosts`: what was selected. Nothing was asked of them."""
+    error: ProvisionError | None = None
+    """What stopped the run as a whole; the errors of hosts are in their results."""
+
+    @property
+    def exit_code(self) -> int:
+        """The worst of all, by `WORST_FIRST`."""
+        codes = {EXIT_OK, *(EXIT_CODES[host.status] for host in self.hosts)}
+        if self.error is not None:
+            codes.add(self.error.exit_code)
+        return min(codes, key=WORST_FIRST.index)
+
+    @property
+    def status(self) -> Status:
+        """`error`: no host came out well. `partial`: some did, some not. Else `changed` or `ok`.
+
+        A host with pending steps came out well: `plan` did what it was asked. The report is `changed`.
+        """
+        good = [host for host in self.hosts if EXIT_CODES[host.status] in (EXIT_OK, EXIT_PENDING)]
+        if self.error or len(good) < len(self.hosts):
+            return "partial" if good else "error"
+        return "changed" if any(host.status in ("changed", "pending") for host in good) else "ok"

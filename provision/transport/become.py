@@ -1,0 +1,143 @@
+"""Becoming root: how a session is started, and what it means when none comes about."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import Final
+
+from provision.errors import BecomeError, HostError, ProvisionError
+from provision.render import render
+from provision.transport import Secret, Sudo
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opening:
+    """Everything about one session that is known before it is there."""
+
+    nonce: str
+    """Marks this session's own lines among whatever else is printed. Not a secret."""
+    prompt: str
+    """What sudo asks with; empty where no password is given."""
+    password: Secret | None
+    command: tuple[str, ...]
+    """The program to start at the far end, with its arguments."""
+    greeting: bytes
+    """What goes down the channel before the first request (after the password)."""
+
+
+def opening(sudo: Sudo, password: Secret | None) -> Opening:
+    """A new session. The password is sent once, on the channel, and is nowhere in the command.
+
+    Raises BecomeError for a password that is not one line.
+    """
+    if password is not None and any(char in password.reveal() for char in "\n\r\0"):
+        raise BecomeError(
+            "the sudo password is not one line",
+            cause="sudo reads it up to the end of the line.",
+            hint="Look at what sudo_password_command prints: only its first line may be the password.",
+        )
+    nonce = secrets.token_hex(12)
+    prompt = f"[{nonce}]" if password is not None and sudo != "never" else ""
+    session = render("session.sh", nonce=nonce)
+    return Opening(
+        nonce=nonce,
+        prompt=prompt,
+        password=password if prompt else None,
+        command=(
+            "sh",
+            "-c",
+            render("become.sh", sudo=sudo, prompt=prompt),
+            render("boot.sh", nonce=nonce, size=len(session.encode())),
+        ),
+        greeting=f"{nonce}\n{session}".encode(),
+    )
+
+
+_NOPASSWD: Final = (
+    "Give the password (--ask-sudo-password, or sudo_password_command in the host's section), or allow "
+    "{user} sudo without one: echo '{user} ALL=(root) NOPASSWD: ALL' | sudo tee /etc/sudoers.d/provision"
+)
+
+_REFUSALS: Final[tuple[tuple[tuple[str, ...], str, str, str], ...]] = (
+    (
+        ("a password is required", "interactive authentication is required", "no askpass program"),
+        "sudo asks for a password",
+        "The login user may use sudo, but not without a password.",
+        _NOPASSWD,
+    ),
+    (
+        (
+            "try again",
+            "incorrect password attempt",
+            "incorrect authentication attempt",
+            "no password was provided",
+        ),
+        "sudo did not accept the password",
+        "It is wrong. One attempt was made.",
+        "Give the password of the login user on that host.",
+    ),
+    (
+        ("not in the sudoers file", "is not allowed to", "may not run sudo", "not allowed to execute"),
+        "the login user may not become root",
+        "sudo is there, but its rules do not let this user run sh as root.",
+        "As root on that host: echo '{user} ALL=(root) ALL' > /etc/sudoers.d/provision (or log in as root).",
+    ),
+    (
+        ("must have a tty", "no tty present"),
+        "sudo there works from a terminal only",
+        "requiretty is set in its sudoers.",
+        "As root on that host: echo 'Defaults:{user} !requiretty' > /etc/sudoers.d/provision-tty",
+    ),
+    (
+        (
+            "sudo: not found",
+            "sudo: command not found",
+            "sudo: no such file",
+            "sudo: inaccessible or not found",
+        ),
+        "there is no sudo, and the login is not root",
+        "sudo is not installed.",
+        "Log in as root, or install sudo there.",
+    ),
+    (
+        ("no new privileges", "must be owned by uid 0", "nosuid", "effective uid is not 0"),
+        "sudo cannot work there",
+        "It runs in a container or on a mount that forbids setuid programs.",
+        "Log in as root.",
+    ),
+    (
+        (
+            "account is locked",
+            "account or password is expired",
+            "password expired",
+            "account validation failure",
+        ),
+        "the login user's account is locked or has expired",
+        "PAM refuses it.",
+        "As root on that host: passwd -u {user}, or chage -E -1 -M -1 {user}",
+    ),
+)
+
+
+def refusal(name: str, user: str, said: str, status: int | None) -> ProvisionError:
+    """Why no session began, from what sudo or a login shell said (LC_ALL=C) and how it ended."""
+    low = said.lower()
+    for signs, message, cause, hint in _REFUSALS:
+        if any(sign in low for sign in signs):
+            return BecomeError(f"{name}: {message}", cause=_cause(cause, said), hint=hint.format(user=user))
+    if "sudo" in low:
+        return BecomeError(
+            f"{name}: sudo failed", cause=_cause("", said), hint="Try it by hand on that host: sudo -n true"
+        )
+    ended = "" if status is None else f" (exit status {status})"
+    return HostError(
+        f"{name}: the login gave no shell{ended}",
+        cause=_cause("The login shell, a ForceCommand or a missing sh or setsid ended it.", said),
+        hint=f"See what this prints: ssh HOST sh -c id, as {user}.",
+    )
+
+
+def _cause(cause: str, said: str) -> str:
+    lines = [line.strip() for line in said.splitlines() if line.strip() and "[sudo" not in line]
+    return f"{cause} It said: {lines[-1][:300]}".strip() if lines else cause

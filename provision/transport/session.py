@@ -1,0 +1,346 @@
+"""Many requests over one stream, and the sh at its other end (templates/session.sh).
+
+A thread each drains standard output and error, so that neither can fill up and stop the far end; the thread
+that asks also sends, and looks at what has come between two pieces it sends.
+"""
+
+from __future__ import annotations
+
+import math
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Final, Literal, Protocol
+
+from provision.errors import BecomeError, ConnectionLostError, DeadlineError, HostError, ProvisionError
+from provision.transport import Answer, Listener, Payload, Secret, StoppedError
+from provision.transport.become import Opening
+from provision.transport.frames import End, Errors, Frames
+
+_CHUNK: Final = 64 * 1024
+_GRACE: Final = 15.0
+"""The far end ends an overdue script within five seconds; this many are given to it and to the line."""
+_BECOME: Final = 30.0
+"""For sudo to take the password: PAM may ask a directory, and delays a wrong one by some seconds."""
+_MOST_OUTPUT: Final = 64 * 1024 * 1024
+
+Refusal = Callable[[str, "int | None"], ProvisionError]
+"""Why no session came about: from what was said instead, and the exit status if one is known."""
+
+
+class Stream(Protocol):
+    """The far sh's three descriptors. `OSError` from any method means that it is gone."""
+
+    def read(self) -> bytes:
+        """Standard output: waits for some; nothing at the end."""
+
+    def read_error(self) -> bytes:
+        """Standard error, likewise."""
+
+    def send(self, data: bytes, timeout: float) -> int:
+        """Takes some bytes of `data` and says how many: 0 if the far end took none for `timeout` seconds."""
+
+    def finish(self) -> None:
+        """Ends standard input; output still comes."""
+
+    def status(self) -> int | None:
+        """The exit status of the far sh once its output has ended; None if unknown."""
+
+    def close(self) -> None:
+        """Lets go, and wakes whoever reads. May be called twice."""
+
+
+@dataclass(kw_only=True)
+class _Run:
+    """One request under way."""
+
+    limit: float
+    """The moment when waiting ends, by `time.monotonic()`."""
+    on_record: Listener | None
+    records: list[str] = field(default_factory=list)
+    size: int = 0
+    end: End | None = None
+
+
+class Session:
+    """A sh that is root, somewhere. See `Transport` for what `ask` and `stop` promise."""
+
+    def __init__(self, name: str, stream: Stream, opening: Opening, refusal: Refusal) -> None:
+        self._name = name
+        self._stream = stream
+        self._opening = opening
+        self._refusal = refusal
+        self._out = Frames(opening.nonce)
+        self._err = Errors(opening.nonce)
+        self._events: queue.SimpleQueue[tuple[Literal["out", "err"], bytes]] = queue.SimpleQueue()
+        self._greeted = self._closed = self._torn = self._over = self._err_over = False
+        self._stopping = threading.Event()
+        self._asking = threading.Lock()
+        self._writing = threading.Lock()
+        for source, read in (("out", stream.read), ("err", stream.read_error)):
+            threading.Thread(
+                target=self._pump, args=(source, read), daemon=True, name=f"{name} {source}"
+            ).start()
+
+    def _pump(self, source: Literal["out", "err"], read: Callable[[], bytes]) -> None:
+        with suppress(OSError):
+            while data := read():
+                self._events.put((source, data))
+        self._events.put((source, b""))
+
+    # Asking
+
+    def ask(
+        self,
+        script: str,
+        *,
+        timeout: float,
+        payload: Payload | None = None,
+        on_record: Listener | None = None,
+    ) -> Answer:
+        """One script. See `Transport.ask`."""
+        with self._asking:
+            if self._stopping.is_set():
+                raise StoppedError(f"{self._name}: stopped before the next script began")
+            run = _Run(limit=time.monotonic() + timeout + _GRACE, on_record=on_record)
+            try:
+                self._submit(script, math.ceil(timeout), payload, run)
+                self._await_end(run)
+            except KeyboardInterrupt:
+                self.stop()
+                with suppress(ProvisionError):
+                    self._await_end(run)
+                self.close()
+                raise
+            except (
+                BaseException
+            ):  # the far end is gone, or the caller's on_record failed and nobody listens any more
+                self.close()
+                raise
+            return self._answer(run, timeout)
+
+    def prove(self) -> None:
+        """Waits until the far sh is there and root. Raises BecomeError, or what the refusal amounts to."""
+        with self._asking:
+            run = _Run(limit=time.monotonic() + _BECOME, on_record=None)
+            with self._writing:
+                self._write(self._greeting(run), run)
+            while not self._out.ready:
+                self._wait(run)
+
+    def _submit(self, script: str, seconds: int, payload: Payload | None, run: _Run) -> None:
+        nonce = self._opening.nonce
+        text = f"{script}\n#{nonce}".encode("utf-8", "surrogateescape")
+        header = f"run {len(text)} {max(seconds, 1)} {payload.length if payload else 0}\n".encode()
+        tail = f"\n{nonce}\n".encode()
+        with self._writing, self._until_late(run):
+            self._torn = True
+            begin = self._greeting(run) + header + text
+            if payload is None:
+                self._write(begin + tail, run)
+                self._torn = False
+            else:
+                self._write(begin, run)
+                self._torn = not self._send(payload, run)
+                if not self._torn:
+                    self._write(tail, run)
+        if self._stopping.is_set():
+            self._pass_on_stop()
+
+    def _greeting(self, run: _Run) -> bytes:
+        """What goes before the first request. The password goes alone: sudo takes all for one."""
+        if self._greeted:
+            return b""
+        if (password := self._opening.password) is not None:
+            self._give(password, run)
+        self._greeted = True
+        return self._opening.greeting
+
+    def _give(self, password: Secret, run: _Run) -> None:
+        asked = _Run(limit=min(run.limit, time.monotonic() + _BECOME), on_record=None)
+        self._write(f"{password.reveal()}\n".encode(), asked)
+        while not self._out.ready:
+            self._wait(asked)
+            if self._err.text.count(self._opening.prompt) > 1:
+                self.close()  # at once: whatever sudo reads next would be a second attempt
+                raise BecomeError(
+                    f"{self._name}: sudo did not accept the password",
+                    cause="It is wrong. One attempt was made.",
+                    hint="Give the password of the login user on that host.",
+                )
+        self._err = Errors(self._opening.nonce)
+
+    def _send(self, payload: Payload, run: _Run) -> bool:
+        """False if it was left off and the far end waits for more. A script may end early."""
+        sent = 0
+        for data in _pieces(payload):
+            self._write(data, run, stoppable=True)
+            if run.end:
+                return True
+            if self._stopping.is_set():
+                return False
+            sent += len(data)
+            if payload.progress:
+                payload.progress(sent)
+        return True
+
+    def _write(self, data: bytes, run: _Run, *, stoppable: bool = False) -> None:
+        """All of `data`; stays silent if the far end is gone, as reading then tells why."""
+        view = memoryview(data)
+        while view and not self._over and not (stoppable and (run.end or self._stopping.is_set())):
+            try:
+                taken = self._stream.send(bytes(view[:_CHUNK]), 0.5)
+            except OSError:
+                return
+            view = view[taken:]
+            while self._take(run, until=0):
+                pass
+            if time.monotonic() > run.limit:
+                raise self._silent()
+
+    @contextmanager
+    def _until_late(self, run: _Run) -> Iterator[None]:
+        """Lets go of the host when time is up: a stuck link can hold whoever sends for ever."""
+        timer = threading.Timer(max(run.limit - time.monotonic(), 0), self.close)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    # What comes back
+
+    def _await_end(self, run: _Run) -> None:
+        while run.end is None:
+            self._wait(run)
+        settled = time.monotonic() + 2
+        while not (self._err.ended or self._err_over) and self._take(run, until=settled):
+            pass
+
+    def _wait(self, run: _Run) -> None:
+        if self._over and time.monotonic() < run.limit:
+            raise self._lost(run)
+        if not self._take(run, until=run.limit):
+            raise self._silent()
+
+    def _take(self, run: _Run, *, until: float) -> bool:
+        """Works off one event; False if none came until then (`time.monotonic()`)."""
+        try:
+            source, data = self._events.get(timeout=max(until - time.monotonic(), 0))
+        except queue.Empty:
+            return False
+        if source == "err":
+            self._err.feed(data)
+            self._err_over |= not data
+        elif data:
+            self._record(data, run)
+        else:
+            self._over = True
+        return True
+
+    def _record(self, data: bytes, run: _Run) -> None:
+        run.size += len(data)
+        if run.size > _MOST_OUTPUT:
+            self.close()
+            raise HostError(f"{self._name}: a script printed more than {_MOST_OUTPUT >> 20} MiB")
+        for item in self._out.feed(data):
+            if isinstance(item, End):
+                run.end = item
+                continue
+            run.records.append(item)
+            if run.on_record:
+                run.on_record(item)
+
+    def _answer(self, run: _Run, timeout: float) -> Answer:
+        said = self._err.take()
+        assert run.end is not None  # noqa: S101 - _await_end returned
+        if run.end.overdue:
+            raise DeadlineError(
+                f"{self._name}: not finished after {timeout:g} s; what ran there was ended",
+                cause=_last(said) or (f"The last it said: {run.records[-1]}" if run.records else ""),
+                hint="See why it is slow, or give it more time: --timeout SECONDS.",
+            )
+        return Answer(status=run.end.status, records=tuple(run.records), stderr=said)
+
+    # How it goes wrong
+
+    def _lost(self, run: _Run) -> ProvisionError:
+        """The far sh is gone. Gives standard error a moment to say why."""
+        until = time.monotonic() + 2
+        while not self._err_over and self._take(run, until=until):
+            pass
+        status = self._stream.status()
+        self.close()
+        if not self._out.ready:
+            return self._refusal(
+                "\n".join(filter(None, (self._out.rest.strip(), self._err.text.strip()))), status
+            )
+        return ConnectionLostError(
+            f"{self._name}: the link broke while a script ran there",
+            cause=_last(self._err.text)
+            or "The network failed, the host went down, or its sshd was stopped.",
+            hint="The step it was in is finished there, and no other begun. Run again: it goes on.",
+        )
+
+    def _silent(self) -> ProvisionError:
+        self.close()
+        if not self._out.ready and self._opening.prompt:
+            return BecomeError(
+                f"{self._name}: sudo did not answer",
+                cause=_last(self._err.text)
+                or "It waits for something else than a password (a token, a finger).",
+                hint="Allow the login user sudo with a password or without one (NOPASSWD).",
+            )
+        return DeadlineError(
+            f"{self._name}: no answer, and the time is up",
+            cause="The link or the host is stuck; what ran there ends by the host's own clock.",
+            hint="See whether the host is alive, then run again.",
+        )
+
+    # Ending
+
+    def stop(self) -> None:
+        """See `Transport.stop`."""
+        self._stopping.set()
+        self._pass_on_stop()
+
+    def _pass_on_stop(self) -> None:
+        if not self._writing.acquire(blocking=False):
+            return  # whoever sends looks at the flag when done
+        try:
+            with suppress(OSError):
+                if self._torn:  # in the middle of something: only the end of input can be understood there
+                    self._stream.finish()
+                else:
+                    self._stream.send(b"stop\n", 5)
+        finally:
+            self._writing.release()
+
+    def close(self) -> None:
+        """Ends the input: a script that runs ends after its step. Does not wait for it."""
+        if not self._closed:
+            self._closed = True
+            with suppress(OSError):
+                self._stream.close()
+
+
+def _pieces(payload: Payload) -> Iterator[bytes]:
+    """The bytes of the payload. Raises HostError if the file is shorter than promised."""
+    left = payload.length
+    with payload.path.open("rb") as file:
+        file.seek(payload.offset)
+        while left:
+            data = file.read(min(_CHUNK, left))
+            if not data:
+                raise HostError(f"{payload.path} became shorter while it was sent")
+            left -= len(data)
+            yield data
+
+
+def _last(text: str) -> str:
+    lines = text.strip().splitlines()
+    return lines[-1] if lines else ""

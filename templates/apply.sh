@@ -1,0 +1,260 @@
+#!/bin/sh
+# Carries out a plan on one host, step by step. Prints a record when a step begins and when it ends:
+#   step <tab> id <tab> begin|done|failed|skipped <tab> words
+# A step leaves its target as it was or as it shall be: files arrive under a temporary name and are renamed.
+# Runs in dash, bash and busybox sh, with coreutils or busybox.
+LC_ALL=C; export LC_ALL
+PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+umask 022
+binfmt={{ layout.BINFMT }}
+stopped=
+failures=0
+
+record() { printf 'step\t%s\t%s\t%s\n' "$1" "$2" "$(printf '%s' "${3:-}" | tr '\t\n' '  ')"; }
+
+# run ID FATAL COMMAND...: one step. What it prints is kept for the case that it fails.
+run() {
+  id=$1 fatal=$2; shift 2
+  if [ -n "$stopped" ]; then record "$id" skipped "$stopped"; return; fi
+  # Set from outside: the user pressed Ctrl-C, or the link broke (templates/session.sh).
+  if [ -n "${PROVISION_STOP:-}" ]; then
+    stopped=interrupted; record "$id" skipped "$stopped"; return
+  fi
+  record "$id" begin
+  note=
+  if "$@" >"$work/log" 2>&1; then
+    record "$id" "done" "$note"
+  else
+    record "$id" failed "${note:-$(tail -n 3 "$work/log")}"
+    tail -n 20 "$work/log" | sed 's/^/|/'
+    failures=$((failures + 1))
+    [ "$fatal" = no ] || stopped="after $id"
+  fi
+}
+
+# Every step runs in this shell, not a subshell: it may set `note`, its words for the report.
+fail() { note=$1; return 1; }
+
+# put PATH MODE: standard input becomes the file, whole or not at all.
+put() {
+  folder=${1%/*}
+  mkdir -p "$folder" || return 1
+  new=$(mktemp "$folder/.provision.XXXXXX") || return 1
+  if cat >"$new" && chmod "$2" "$new" && chown root:root "$new" && mv -f "$new" "$1"; then return 0; fi
+  rm -f "$new"; return 1
+}
+
+packages() {
+  manager=$1; shift
+  case $manager in
+    apt-get)
+      set -- env DEBIAN_FRONTEND=noninteractive apt-get -y -q -o DPkg::Lock::Timeout=300 \
+        install --no-install-recommends "$@"
+      # The lists may be missing or old: they are fetched only when the install needs them. An index that fails to
+      # load (exit 100) is no reason to stop: the install decides.
+      "$@" || { apt-get -q update; "$@"; } || fail "apt-get could not install it: is the network there?" ;;
+    dnf) dnf -y -q install "$@" ;;
+    apk) apk add --quiet "$@" || { apk update --quiet && apk add --quiet "$@"; } ;;
+    pacman) pacman -S --noconfirm --needed --quiet "$@" || { pacman -Sy --noconfirm && pacman -S --noconfirm --needed "$@"; } ;;
+    zypper) zypper --non-interactive --quiet install --no-recommends "$@" ;;
+  esac
+}
+
+mount_binfmt() {
+  # The folder appears with the module; without modprobe the mount itself loads it (fs-binfmt_misc alias).
+  [ -d "$binfmt" ] || modprobe binfmt_misc || fail "this kernel has no binfmt_misc" || return 1
+  [ -e "$binfmt/register" ] && return 0
+  [ -d /run/systemd/system ] && systemctl start {{ layout.BINFMT_MOUNT }}
+  [ -e "$binfmt/register" ] || mount -t binfmt_misc binfmt_misc "$binfmt" || return 1
+  [ -e "$binfmt/register" ] || fail "mounted, yet there is no register file"
+}
+
+enable_binfmt() { echo 1 >"$binfmt/status"; }
+
+# One write(2) per entry, which printf '%s' of every shell makes of it; echo would expand the escapes.
+enter() { printf '%s' "$1" >"$binfmt/register"; }
+drop() { [ ! -e "$binfmt/$1" ] || echo -1 >"$binfmt/$1"; }
+
+# counts PROGRAM ARGC: runs the program in the empty chroot with ARGC arguments and sets `answer` to its exit status.
+counts() {
+  program=$1 wanted=$2
+  set --
+  while [ $(($# + 1)) -lt "$wanted" ]; do set -- "$@" x; done
+  chroot "$work/root" "/$program" "$@" </dev/null >/dev/null 2>&1
+  answer=$?
+  [ "$answer" -eq "$wanted" ]
+}
+
+# What a wrong answer means.
+meaning() {
+  case $1 in
+    126) printf 'the kernel found no handler for it, or may not run it' ;;
+    127) printf 'the emulator is not to be found inside a container: the F flag is missing or it is dynamic' ;;
+    255) printf 'the emulator refused the program' ;;
+    *)
+      if [ "$1" -ge 128 ]; then printf 'the emulator died of signal %d' $(($1 - 128))
+      elif [ "$1" -eq $(($2 - 1)) ] || [ "$1" -eq $(($2 + 1)) ]; then printf 'argv arrives shifted: the P flag does not fit this emulator'
+      else printf 'the program exited %d instead of %d' "$1" "$2"; fi ;;
+  esac
+}
+
+# handler NAME INTERPRETER ARGC OPTIONAL then LINE STANDBY TRIAL for each choice of flags, best first.
+# 1. The choice is proven under a magic that only our own program carries, so a bad emulator never meets a real one.
+# 2. A standby entry with the real magic takes over, the old one goes, the new one comes, the standby goes: at no
+#    moment are programs without a handler, and a failure leaves the old one in charge.
+handler() {
+  name=$1 interpreter=$2 argc=$3 optional=$4; shift 4
+  line=
+  [ -f "$interpreter" ] || { [ "$optional" = no ] || { note="skipped: there is no $interpreter"; return 0; }
+    fail "there is no $interpreter"; return 1; }
+  reason=
+  while [ $# -gt 0 ]; do
+    drop "$name.trial"
+    if enter "$3"; then
+      counts trial "$argc" && reason= || reason=$(meaning "$answer" "$argc")
+      drop "$name.trial"
+    else
+      reason="the kernel refused the entry: $(tail -n 1 "$work/log")"
+    fi
+    [ -n "$reason" ] || break
+    shift 3
+  done
+  [ -z "$reason" ] || { fail "$interpreter: $reason"; return 1; }
+  drop "$name.standby"
+  enter "$2" || return 1
+  if ! counts probe "$argc"; then
+    drop "$name.standby"; fail "$(meaning "$answer" "$argc"); the former handler is in place"; return 1
+  fi
+  if ! drop "$name" || ! enter "$1"; then
+    fail "could not register $name; $name.standby stands in for it"; return 1
+  fi
+  drop "$name.standby"
+  counts probe "$argc" || { fail "$(meaning "$answer" "$argc")"; return 1; }
+  line=$1
+}
+
+# rule PATH HEADER LINE: the line of the choice that was proven, if there was one in this run.
+rule() {
+  [ -n "$3" ] || { note="skipped: its handler is not there"; return 0; }
+  { printf '%s' "$2"; printf '%s\n' "$3"; } | put "$1" 0644
+}
+
+group() { if command -v groupadd >/dev/null; then groupadd --system "$1"; else addgroup -S "$1"; fi; }
+member() {
+  id "$2" >/dev/null || return 1
+  if command -v usermod >/dev/null; then usermod -a -G "$1" "$2"; else addgroup "$2" "$1"; fi
+}
+
+matches() { [ "$(sha256sum <"$1" | cut -d ' ' -f 1)" = "$2" ]; }
+
+# receive SHA256 LENGTH: appends exactly LENGTH bytes from the channel to the cached part, which a cut link leaves
+# for the next try. dd reads not a byte more than asked, in coreutils and in busybox.
+receive() {
+  mkdir -p {{ layout.CACHE }} && part={{ layout.CACHE }}/$1.part || return 1
+  whole=$(($2 / 65536)) rest=$(($2 % 65536))
+  { [ "$whole" -eq 0 ] || dd bs=65536 count="$whole" iflag=fullblock
+    [ "$rest" -eq 0 ] || dd bs="$rest" count=1 iflag=fullblock; } 2>/dev/null >>"$part" <&8
+}
+
+download() {
+  mkdir -p {{ layout.CACHE }} && part={{ layout.CACHE }}/$2.part || return 1
+  if command -v curl >/dev/null; then
+    curl -fsSL --retry 3 -C - -o "$part" "$1" || { rm -f "$part"; curl -fsSL --retry 3 -o "$part" "$1"; }
+  else
+    wget -q -c -O "$part" "$1" || { rm -f "$part"; wget -q -O "$part" "$1"; }
+  fi || fail "the download of $1 failed: $(tail -n 1 "$work/log")"
+}
+
+# release FOLDER ARCHIVE SHA256 LENGTH URL: verified before it is looked into, looked into before it is unpacked,
+# unpacked aside, and renamed.
+release() {
+  folder=$1 sha256=$3 file={{ layout.CACHE }}/$3
+  if [ ! -f "$file" ] || ! matches "$file" "$sha256"; then
+    if [ -n "$5" ]; then download "$5" "$sha256" || return 1
+    elif [ "$4" -gt 0 ]; then receive "$sha256" "$4" || { fail "its bytes did not arrive whole"; return 1; }
+    fi
+    matches "$file.part" "$sha256" || { rm -f "$file.part"; fail "$2 is not the file it should be: its sha256 differs"; return 1; }
+    mv -f "$file.part" "$file" || return 1
+  fi
+  mkdir -p {{ layout.RELEASES }} && aside=$(mktemp -d {{ layout.RELEASES }}/.incoming.XXXXXX) || return 1
+  unpack "$file" "$aside" "$2" && printf '%s\n' "$sha256" >"$aside/.digest" && chmod 755 "$aside" \
+    && rm -rf "$folder" && mv "$aside" "$folder" && rm -f "$file" && return 0
+  rm -rf "$aside"; return 1
+}
+
+# A release holds bin/ and plain files in it. Anything else (absolute or .. members, links, devices) is refused
+# before a byte is written.
+unpack() {
+  bad=$(tar -tzf "$1" | grep -v -x -e 'bin/' -e '\(\./\)\{0,1\}bin/[A-Za-z0-9._-]*' | head -n 1)
+  [ -z "$bad" ] || { fail "$3 holds $bad, which has no place in a release"; return 1; }
+  bad=$(tar -tvzf "$1" | grep -v '^[-d]' | head -n 1)
+  [ -z "$bad" ] || { fail "$3 holds a link or device, which has no place in a release"; return 1; }
+  tar -xzf "$1" -C "$2" -o || { fail "$3 could not be unpacked: $(tail -n 1 "$work/log")"; return 1; }
+  for program in buildkitd buildctl; do
+    [ -x "$2/bin/$program" ] || { fail "$3 holds no $program"; return 1; }
+  done
+  "$2/bin/buildkitd" --version || fail "its buildkitd does not run on this machine"
+}
+
+# A symlink cannot be replaced in place; renaming a new one over it can, and leaves no moment without.
+link() {
+  if [ -e "$1" ] && [ ! -h "$1" ]; then mv "$1" "$1.before-provision" || return 1; fi
+  mkdir -p "${1%/*}" && ln -sfn "$2" "$1.new" || return 1
+  # Without -T (old busybox) mv would move the link into the folder that the old link names.
+  mv -fT "$1.new" "$1" 2>/dev/null || { rm -f "$1" && mv -f "$1.new" "$1"; }
+}
+
+unit() {
+  systemctl daemon-reload || return 1
+  [ "$2" != {{ layout.SERVICE }} ] || [ "$1" = enable ] || prepare || return 1
+  systemctl "$1" "$2" || {
+    note=$(journalctl -q -n 3 -o cat -u "$2" 2>/dev/null | tail -n 3)
+    return 1
+  }
+}
+
+# The socket's folder must have its group before the daemon creates the socket (moby/buildkit#4618).
+prepare() { systemd-tmpfiles --create {{ layout.TMPFILES }}; }
+
+work=$(mktemp -d /run/provision.XXXXXX 2>/dev/null || mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+mkdir "$work/root" && chmod 755 "$work" "$work/root"
+# The channel is kept aside: no command of a step may eat from it.
+exec 8<&0 </dev/null
+
+{% for step in steps %}
+{% if step.kind == "packages" %}
+run {{ step.id | q }} yes packages {{ step.manager | q }} {{ step.packages | q }}
+{% elif step.kind == "mount" %}
+run {{ step.id | q }} yes mount_binfmt
+{% elif step.kind == "enable-binfmt" %}
+run {{ step.id | q }} yes enable_binfmt
+{% elif step.kind == "handler" %}
+printf '{{ step.probe }}' >"$work/root/probe"; printf '{{ step.trial_probe }}' >"$work/root/trial"
+chmod 755 "$work/root/probe" "$work/root/trial"
+line=
+run {{ step.id | q }} no handler {{ step.name | q }} {{ step.interpreter | q }} {{ step.argc }} {{ "yes" if step.optional else "no" }}{% for variant in step.variants %} \
+  {{ variant.line | q }} {{ variant.standby | q }} {{ variant.trial | q }}{% endfor %}
+
+line_{{ step.qemu }}=$line
+{% elif step.kind == "rule" %}
+{% if not step.follows %}
+line_{{ step.qemu }}={{ step.line | q }}
+{% endif %}
+run {{ step.id | q }} no rule {{ step.path | q }} {{ step.header | q }} "$line_{{ step.qemu }}"
+{% elif step.kind == "file" %}
+run {{ step.id | q }} yes put {{ step.path | q }} {{ step.mode | q }} <<'{{ mark }}'
+{{ step.content }}{{ mark }}
+{% elif step.kind == "group" %}
+run {{ step.id | q }} yes group {{ step.group | q }}
+{% elif step.kind == "member" %}
+run {{ step.id | q }} yes member {{ step.group | q }} {{ step.user | q }}
+{% elif step.kind == "release" %}
+run {{ step.id | q }} yes release {{ step.folder | q }} {{ step.archive | q }} {{ step.sha256 | q }} {{ length }} {{ (step.url or '') | q }}
+{% elif step.kind == "link" %}
+run {{ step.id | q }} yes link {{ step.path | q }} {{ step.to | q }}
+{% elif step.kind == "unit" %}
+run {{ step.id | q }} yes unit {{ step.verb | q }} {{ step.unit | q }}
+{% endif %}
+{% endfor %}
+[ "$failures" -eq 0 ]

@@ -1,0 +1,330 @@
+#!/bin/sh
+# The facts of one host, in one run: prints records, leaves nothing behind, decides nothing.
+# A record is a line of fields with tabs between them; the lines of a text follow it, each with "|" before it.
+# Runs in dash, bash and busybox sh, with coreutils or busybox. Needs root for the chroot and the trial
+# registration; without it those records are missing and the rest is as good.
+LC_ALL=C; export LC_ALL
+PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+umask 077
+tab='	'
+newline='
+'
+
+record() {
+  line=$1; shift
+  for field do
+    # A tab or newline in a name would forge a record.
+    case $field in *"$tab"*|*"$newline"*) field=$(printf '%s' "$field" | tr '\t\n' '??') ;; esac
+    line=$line$tab$field
+  done
+  printf '%s\n' "$line"
+}
+
+text() {
+  # Read without a fork per line; "|| [ -n" keeps a last line that has no newline.
+  while IFS= read -r line || [ -n "$line" ]; do printf '|%s\n' "$line"; done 2>/dev/null <"$1"
+}
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+system() {
+  # Not /proc/sys/kernel/osrelease: uname(2) is what programs see, also under setarch --uname-2.6.
+  # shellcheck disable=SC2046  # two words are wanted
+  set -- $(uname -r -m)
+  record kernel "$1" "$2"
+  # The file is made to be sourced (os-release(5)); in a subshell it cannot change our variables.
+  # shellcheck disable=SC1091
+  ( [ -r /etc/os-release ] && . /etc/os-release
+    record os "${ID:-}" "${VERSION_ID:-}" "${PRETTY_NAME:-unknown}" "${ID_LIKE:-}" )
+  record native "$(od -An -v -tx1 -N64 /proc/self/exe | tr -d ' \n')"
+  while read -r key value _; do
+    case $key in KernelPageSize:) record page "$value"; break ;; esac
+  done 2>/dev/null </proc/self/smaps
+  total=0 available=0 swap=0
+  while read -r key value _; do
+    case $key in
+      MemTotal:) total=$value ;;
+      MemAvailable:) available=$value ;;
+      SwapTotal:) swap=$value ;;
+    esac
+  done </proc/meminfo
+  record memory "$total" "$available" "$swap"
+  record cpus "$(nproc 2>/dev/null || grep -c ^processor /proc/cpuinfo)"
+  record user "$(id -un)" "$(id -u)" "${SUDO_USER:-}"
+  boot=; read -r boot 2>/dev/null </proc/sys/kernel/random/boot_id
+  record boot "$boot"
+  for tool in {{ tools | map('q') | join(' ') }}; do
+    have "$tool" && record tool "$tool"
+  done
+}
+
+mounts() {
+  # Fields of mountinfo: id parent dev root POINT OPTIONS optional... - TYPE source superoptions (proc(5)).
+  while read -r _ _ _ _ point options rest; do
+    type=${rest#*- }; type=${type%% *}
+    case $point in
+      /proc/sys/fs/binfmt_misc|/dev/shm|/run) ;;
+      /proc*|/sys*|/dev*|/run/*|/var/lib/docker/*|/var/lib/containers/*|/var/lib/buildkit/*) continue ;;
+    esac
+    record mount "$point" "$type" "$options"
+  done </proc/self/mountinfo
+  for wanted in / /var/lib/buildkit /opt/buildkit /tmp; do
+    place=$wanted
+    while [ ! -d "$place" ]; do place=${place%/*}; place=${place:-/}; done
+    blocks=$(df -Pk "$place" 2>/dev/null | tail -n 1)
+    inodes=$(df -Pi "$place" 2>/dev/null | tail -n 1)
+    # shellcheck disable=SC2086  # df's columns are the words
+    set -- $blocks; size=${2:-0} free=${4:-0}
+    # shellcheck disable=SC2086
+    set -- $inodes
+    record disk "$wanted" "$size" "$free" "${4:-0}"
+  done
+}
+
+# A folder where programs may run: /tmp is often mounted noexec (CIS hardening), so it is tried, not read.
+workplace() {
+  work=
+  for place in /tmp /var/tmp /run /dev/shm "${HOME:-/root}"; do
+    [ -d "$place" ] || continue
+    folder=$(mktemp -d "$place/provision-probe.XXXXXX" 2>/dev/null) || continue
+    printf '#!/bin/sh\nexit 7\n' >"$folder/try" && chmod 755 "$folder/try"
+    "$folder/try" </dev/null >/dev/null 2>&1
+    if [ $? -eq 7 ]; then
+      record temporary "$place" exec
+      [ -n "$work" ] || { work=$folder; continue; }
+    else
+      record temporary "$place" noexec
+    fi
+    rm -rf "$folder"
+  done
+  [ -n "$work" ] && mkdir "$work/root" && chmod 755 "$work" "$work/root"
+}
+
+binfmt=/proc/sys/fs/binfmt_misc
+
+binfmt_state() {
+  [ -d "$binfmt" ] || { record binfmt absent; return; }
+  before=none
+  while read -r _ _ _ _ point _ rest; do
+    [ "$point" = "$binfmt" ] && { before=${rest#*- }; before=${before%% *}; }
+  done </proc/self/mountinfo
+  # This access triggers systemd's automount; what is mounted after it is what counts.
+  problem=$(ls -d "$binfmt/status" 2>&1 >/dev/null)
+  state=none options=
+  while read -r _ _ _ _ point these rest; do
+    [ "$point" = "$binfmt" ] && { state=${rest#*- }; state=${state%% *}; options=$these; }
+  done </proc/self/mountinfo
+  status=; [ -r "$binfmt/status" ] && read -r status <"$binfmt/status"
+  record binfmt present "$before" "$state" "$options" "$status" "${problem##*: }"
+}
+
+# The kernel's version lies on distributions that back-port; a trial registration does not. Its magic fits
+# no file, its interpreter is a file of ours (F would pin it and deny writes to it).
+binfmt_trial() {
+  [ -n "$work" ] || return
+  [ -w "$binfmt/register" ] || return
+  # shellcheck disable=SC2016
+  printf '#!/bin/sh\n' >"$work/interpreter" && chmod 755 "$work/interpreter"
+  name={{ ('provision-trial-' ~ nonce) | q }}
+  if problem=$( { printf '%s' ":$name:M::\\x00provision{{ nonce }}::$work/interpreter:F" >"$binfmt/register"; } 2>&1 ); then
+    record trial yes
+  else
+    record trial no "${problem##*: }"
+  fi
+  [ -e "$binfmt/$name" ] && echo -1 >"$binfmt/$name"
+}
+
+binfmt_entries() {
+  # readdir gives the newest first, which is the order in which the kernel tries them; a glob would sort.
+  find "$binfmt" -maxdepth 1 -type f 2>/dev/null | while IFS= read -r path; do
+    name=${path##*/}
+    case $name in register|status) continue ;; esac
+    record entry "$name"
+    text "$path"
+  done
+}
+
+binfmt_rules() {
+  # systemd's search path, highest first (binfmt.d(5)).
+  for folder in /etc /run /usr/local/lib /usr/lib; do
+    for path in "$folder"/binfmt.d/*.conf; do
+      [ -e "$path" ] || [ -h "$path" ] || continue
+      target=; [ -h "$path" ] && target=$(readlink "$path")
+      record rule "$path" "$target"
+      [ -f "$path" ] && text "$path"
+    done
+  done
+}
+
+interpreters() {
+  set --
+  for path in {{ interpreters | map('q') | join(' ') }}; do
+    [ -f "$path" ] && set -- "$@" "$path"
+  done
+  [ $# -gt 0 ] || return
+  stat -L -c "interpreter$tab%n$tab%d:%i$tab%s$tab%a" "$@"
+  # One od for all; who reads this cuts it after min(size, 1024) bytes of each.
+  record heads
+  for path do head -c 1024 "$path"; done | od -An -v -tx1 | tr -d ' ' | sed 's/^/|/'
+}
+
+# Starts every probe program at once. Each blocks on the gate, so that the emulator the kernel really holds can be
+# read from /proc/PID/exe; when the gate closes it exits with its own argument count.
+probes() {
+  [ -n "$work" ] || return
+  mkfifo "$work/gate" || return
+  enter=
+  [ "$(id -u)" = 0 ] && enter="chroot $work/root"
+{% for probe in probes %}
+  printf '{{ probe.octal }}' >"$work/root/p-{{ probe.name }}"
+{% endfor %}
+  chmod 755 "$work"/root/p-*
+  exec 9<>"$work/gate"
+  pids=
+{% for probe in probes %}
+  launch {{ probe.name }} {{ probe.argc }}
+{% endfor %}
+  for pair in $pids; do
+    blocked "${pair#*=}" "p-${pair%=*}" && inspect "${pair%=*}" "${pair#*=}"
+  done
+  exec 9>&-
+  for pair in $pids; do
+    pid=${pair#*=}
+    gone "$pid" || kill -9 "$pid" 2>/dev/null
+    wait "$pid" 2>/dev/null
+    record probe "${pair%=*}" $?
+  done
+}
+
+launch() {
+  name=$1 argc=$2
+  set --
+  while [ $(($# + 1)) -lt "$argc" ]; do set -- "$@" x; done
+  if [ -n "$enter" ]; then set -- chroot "$work/root" "/p-$name" "$@"; else set -- "$work/root/p-$name" "$@"; fi
+  "$@" <"$work/gate" >/dev/null 2>&1 9>&- &
+  pids="$pids $name=$!"
+}
+
+# True once the process runs the program (its comm is then the program's name); false once it is gone. Spins a
+# little first: an emulator needs about 5 ms to start.
+blocked() {
+  tries=0
+  while [ $tries -lt 300 ]; do
+    comm=; read -r comm 2>/dev/null <"/proc/$1/comm" || return 1
+    [ "$comm" = "$2" ] && return 0
+    [ -e "/proc/$1/exe" ] || return 1
+    tries=$((tries + 1))
+    [ $tries -lt 100 ] || sleep 0.02 2>/dev/null || sleep 1
+  done
+  return 1
+}
+
+gone() {
+  tries=0
+  while [ -e "/proc/$1/exe" ]; do
+    tries=$((tries + 1))
+    [ $tries -lt 300 ] || return 1
+    [ $tries -lt 100 ] || sleep 0.02 2>/dev/null || sleep 1
+  done
+}
+
+inspect() {
+  executable=$(readlink "/proc/$2/exe")
+  held=$(stat -L -c '%d:%i' "/proc/$2/exe")
+  current=$(stat -L -c '%d:%i' "${executable% (deleted)}" 2>/dev/null)
+  version=
+  case ${executable##*/} in
+    p-*) ;;
+    # Through /proc the kernel's own open file is run, even when its path is gone or replaced.
+    *) version=$("/proc/$2/exe" --version </dev/null 2>/dev/null | { IFS= read -r line; printf '%s' "$line"; }) ;;
+  esac
+  record emulator "$1" "$executable" "$held" "$current" "$version"
+}
+
+# What runs without any handler: the same programs in a user namespace whose binfmt_misc is empty (Linux 6.7 on).
+natives() {
+  [ -n "$work" ] || return
+  have unshare || return
+  # shellcheck disable=SC2016
+  unshare -U -r -m sh -c '
+    mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc || exit 1
+    for name do
+      chroot "$0" "/p-$name" x x </dev/null >/dev/null 2>&1
+      [ $? -eq 3 ] && answer=yes || answer=no
+      printf "runs-natively\t%s\t%s\n" "$name" "$answer"
+    done
+  ' "$work/root" {{ probes | map(attribute='name') | map('q') | join(' ') }} 2>/dev/null
+}
+
+files() {
+  for path in {{ files | map('q') | join(' ') }}; do
+    if [ -h "$path" ]; then
+      record link "$path" "$(readlink "$path")"
+    elif [ -e "$path" ]; then
+      # shellcheck disable=SC2046  # three words are wanted
+      set -- $(stat -c '%a %U %G %F' "$path")
+      record file "$path" "$1" "$2" "$3" "$4"
+      [ "$4" != regular ] || text "$path"
+    fi
+  done
+}
+
+service() {
+  # shellcheck disable=SC2016
+  group=$(getent group {{ group | q }} 2>/dev/null || grep {{ ('^' ~ group ~ ':') | q }} /etc/group)
+  [ -z "$group" ] || record group "${group%%:*}" "${group##*:}"
+  for folder in /opt/buildkit/*/; do
+    folder=${folder%/}
+    [ -h "$folder" ] || [ ! -r "$folder/.digest" ] || { read -r digest <"$folder/.digest"; record release "$folder" "$digest"; }
+  done
+  for path in /var/cache/provision/*; do
+    [ -f "$path" ] && record cached "${path##*/}" "$(stat -c %s "$path")"
+  done
+  if [ -d /run/systemd/system ]; then
+    record systemd "$(systemctl --version 2>/dev/null | { read -r _ version _; printf '%s' "$version"; })"
+    # systemctl prints the properties in an order of its own, and an empty line between units.
+    systemctl show --property Id,LoadState,ActiveState,SubState,UnitFileState,NRestarts,NeedDaemonReload,MainPID,FragmentPath \
+      {{ units | map('q') | join(' ') }} 2>/dev/null | while IFS='=' read -r key value; do
+      record unit "$key" "$value"
+      [ "$key" != MainPID ] || [ "$value" = 0 ] || daemon "$value"
+    done
+  fi
+  workers
+}
+
+# What the running daemon was started from: a file changed after its start is seen by the generation it carries.
+daemon() {
+  record daemon "$(readlink "/proc/$1/exe")" \
+    "$(tr '\000' '\n' 2>/dev/null <"/proc/$1/environ" | sed -n 's/^PROVISION_GENERATION=//p')"
+}
+
+workers() {
+  client=/opt/buildkit/current/bin/buildctl
+  [ -x "$client" ] || client=$(command -v buildctl) || return
+  [ -S {{ socket | q }} ] || return
+  if answer=$("$client" --addr {{ ('unix://' ~ socket) | q }} --timeout 10 debug workers --format '{{ '{{json .}}' }}' 2>&1 </dev/null); then
+    record workers ok
+  else
+    record workers error
+  fi
+  printf '%s\n' "$answer" | sed 's/^/|/'
+}
+
+cleanup() { [ -z "$work" ] || rm -rf "$work"; }
+work=
+trap cleanup EXIT
+trap 'exit 1' HUP INT TERM
+
+system
+mounts
+workplace
+binfmt_state
+binfmt_trial
+binfmt_entries
+binfmt_rules
+interpreters
+probes
+natives
+files
+service
+record end

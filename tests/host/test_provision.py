@@ -1,0 +1,112 @@
+"""The main job, end to end: from a bare Debian host to a pushed multi-platform image, and the way back up after a reboot."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.lab.busybox import busybox
+from tests.lab.cli import Outcome, provision
+from tests.lab.nspawn import Host
+from tests.lab.registry import Registry
+from tests.lab.release import Release
+
+WANTED = ("linux/amd64", "linux/arm64", "linux/arm/v7", "linux/riscv64", "linux/s390x", "linux/ppc64le")
+DEBIAN = {"amd64": "amd64", "arm64": "arm64", "arm": "armhf"}
+DOCKERFILE = """\
+FROM scratch
+ARG TARGETARCH
+ARG VERSION
+ARG GITSHA
+COPY busybox-$TARGETARCH /bin/busybox
+RUN ["/bin/busybox", "sh", "-c", "/bin/busybox uname -m > /machine; echo $VERSION $GITSHA > /version"]
+"""
+
+
+@pytest.fixture
+def workshop(tmp_path: Path, host: Host, release: Release) -> Path:
+    """A folder with the user's provision.toml and the way to the host."""
+    (tmp_path / "provision.toml").write_text(
+        f"""
+platforms = {json.dumps(WANTED)}
+[buildkit]
+mirror = "{release.mirror}"
+sha256 = {{ "{release.platform}" = "{release.sha256}" }}
+users = ["ci"]
+[ssh]
+config = "{host.folder / "ssh_config"}"
+"""
+    )
+    return tmp_path
+
+
+def run(host: Host, workshop: Path, *words: str) -> Outcome:
+    return provision(*words, "--hosts", host.name, "--format", "json", cwd=workshop)
+
+
+def test_from_bare_to_pushed_image_and_through_a_reboot(host: Host, workshop: Path, registry: Registry) -> None:
+    planned = run(host, workshop, "plan")
+    assert planned.code == 2, planned
+    assert host.run("ls /etc/binfmt.d /opt", check=False).stdout.split() == ["/etc/binfmt.d:", "/opt:"]
+
+    done = run(host, workshop, "provision")
+    assert (done.code, done.envelope["status"]) == (0, "changed"), done
+    # It did exactly what plan had shown.
+    assert [step["id"] for step in done.host["steps"]] == [step["id"] for step in planned.host["steps"]]
+    assert {step["status"] for step in done.host["steps"]} == {"done"}
+
+    again = run(host, workshop, "provision")
+    assert (again.code, again.envelope["status"], again.host["steps"]) == (0, "ok", []), again
+    assert run(host, workshop, "plan").code == 0
+
+    check_platforms(run(host, workshop, "platforms"))
+    check_security(host)
+    check_build(host, registry, "demo:git-master")
+
+    host.reboot()
+    check_platforms(run(host, workshop, "platforms"))
+    assert run(host, workshop, "plan").code == 0
+    check_build(host, registry, "demo:after-reboot")
+
+
+def check_platforms(seen: Outcome) -> None:
+    """Every wanted platform is listed; the foreign ones run by our handlers, as a new process finds them."""
+    rows = {row["platform"]: row for row in seen.host["platforms"]}
+    assert rows["linux/amd64"]["mode"] == "native"
+    for platform in WANTED[1:]:
+        row = rows[platform]
+        assert (row["mode"], row["registered"], row["listed"], row["flags"]) == ("emulated", True, True, "PF"), row
+        assert row["interpreter"] == f"/usr/bin/{row['handler']}-static"
+        assert row["qemu"].startswith("7.")
+
+
+def check_security(host: Host) -> None:
+    """The socket is for root and the group; the folder keeps others from the one beside it, which is 0666."""
+    assert host.run("stat -c '%A %U:%G' /run/buildkit /run/buildkit/buildkitd.sock").stdout.split("\n")[:2] == [
+        "drwxr-x--- root:buildkit",
+        "srw-rw---- root:buildkit",
+    ]
+    assert host.run("buildctl debug workers", user="ops", check=False).returncode != 0
+    assert host.run("systemctl --failed --plain --no-legend").stdout == ""
+
+
+def check_build(host: Host, registry: Registry, image: str) -> None:
+    """The pipeline's own command, as a user in the group; skopeo and the layers say what was pushed."""
+    host.run("mkdir -p context", user="ci")
+    host.run("cat > context/Dockerfile.demo", user="ci", stdin=DOCKERFILE)
+    for name, debian in DEBIAN.items():
+        host.put(busybox(debian), f"/home/ci/context/busybox-{name}")
+    host.run(
+        "cd context && buildctl build --progress=plain --frontend=dockerfile.v0 --local context=. --local dockerfile=."
+        " --opt filename=Dockerfile.demo --opt platform=linux/amd64,linux/arm64,linux/arm/v7"
+        " --opt build-arg:VERSION=1.0 --opt build-arg:GITSHA=abc123"
+        f' --output type=image,"name={registry.address}/{image}",push=true',
+        user="ci",
+    )
+    assert registry.platforms(image) == ["linux/amd64", "linux/arm64", "linux/arm/v7"]
+    for platform, machine in (("linux/amd64", b"x86_64"), ("linux/arm64", b"aarch64"), ("linux/arm/v7", b"armv7l")):
+        files = registry.files(image, platform)
+        assert files["machine"].strip() == machine
+        assert files["version"].strip() == b"1.0 abc123"

@@ -1,0 +1,3 @@
+module provision.test/hello
+
+go 1.21

@@ -1,0 +1,180 @@
+"""The disk and the kernel of a fresh Debian machine (tests/lab/vm.py). Made as root, once, and cached.
+
+It is what an installer leaves: systemd, OpenSSH, sudo and git; no Python, no QEMU, no BuildKit.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tests.lab import rootfs
+from tests.lab.cache import Cache, fingerprint
+
+USER: Final = "builder"
+USER_ID: Final = 1000
+PACKAGES: Final = (*rootfs.PACKAGES, "git", "linux-image-cloud-amd64")
+DISK_SIZE: Final = "8G"  # sparse: it takes what is written
+
+# QEMU's user network has fixed addresses (QEMU manual, "Using the user mode network stack").
+NETWORK: Final = """\
+[Match]
+Name=eth0
+[Network]
+Address=10.0.2.15/24
+Gateway=10.0.2.2
+IPv6AcceptRA=no
+"""
+# What a test gives to one machine (keys, settings) comes as a tar archive on a disk of its own.
+SEED: Final = """\
+[Unit]
+Description=Unpack what the test gives to this machine
+ConditionPathExists=!/etc/lab-seeded
+DefaultDependencies=no
+Requires=dev-vdb.device
+After=dev-vdb.device local-fs.target
+Before=ssh.service
+[Service]
+Type=oneshot
+ExecStart=/bin/tar -x -f /dev/vdb -C /
+ExecStart=/bin/touch /etc/lab-seeded
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Image:
+    """One machine's parts. They are shared: nothing may write to them."""
+
+    folder: Path
+
+    @property
+    def disk(self) -> Path:
+        return self.folder / "disk"
+
+    @property
+    def kernel(self) -> Path:
+        return self.folder / "vmlinuz"
+
+    @property
+    def initrd(self) -> Path:
+        return self.folder / "initrd.img"
+
+
+def image(cache: Cache | None = None) -> Image:
+    """The image for this machine's apt sources and certificates. Takes about a minute the first time."""
+    sources, certificates = rootfs._sources(), rootfs._certificates()
+    key = fingerprint(Path(__file__), *sources, *certificates)
+    return Image(folder=(cache or Cache.default()).get("machine", key, _build))
+
+
+def _build(target: Path) -> None:
+    target.mkdir()
+    root = target / "root"
+    _run(
+        "mmdebstrap",
+        "--quiet",
+        "--variant=apt",
+        f"--include={','.join(PACKAGES)}",
+        rootfs.SUITE,
+        root,
+        *rootfs._sources(),
+    )
+    rootfs._trust(root)
+    _set_up(root)
+    shutil.copy(root / "vmlinuz", target / "vmlinuz")
+    shutil.copy(root / "initrd.img", target / "initrd.img")
+    _run("mke2fs", "-q", "-t", "ext4", "-L", "root", "-d", root, target / "disk", DISK_SIZE)
+    shutil.rmtree(root)
+
+
+def _set_up(root: Path) -> None:
+    """What an installer asks for: a user who may use sudo, a name, the network."""
+    etc = root / "etc"
+    _run("chroot", root, "useradd", "--create-home", "--uid", str(USER_ID), "--shell", "/bin/bash", USER)
+    sudoers = etc / "sudoers.d/builder"
+    sudoers.write_text(f"{USER} ALL=(ALL:ALL) NOPASSWD: ALL\n")
+    sudoers.chmod(0o440)
+    (etc / "hostname").write_text("fresh\n")
+    (etc / "hosts").write_text("127.0.0.1 localhost\n127.0.1.1 fresh\n")
+    (etc / "fstab").write_text("/dev/vda / ext4 defaults 0 1\n")
+    (etc / "resolv.conf").write_text("nameserver 10.0.2.3\n")
+    (etc / "systemd/network/10-eth0.network").write_text(NETWORK)
+    (etc / "systemd/system/lab-seed.service").write_text(SEED)
+    _run("chroot", root, "systemctl", "enable", "systemd-networkd", "lab-seed")
+    # Slow machines, and nothing here waits for the network: sshd listens before it is up.
+    _run("chroot", root, "systemctl", "mask", "systemd-networkd-wait-online", "apt-daily.timer")
+
+
+def seed(authorized_key: str) -> bytes:
+    """What one machine is given: who may log in, and how this machine reaches package registries.
+
+    Read from this machine's environment and configuration when it is asked for, and kept nowhere else.
+    """
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for home, owner in ((f"home/{USER}", USER_ID), ("root", 0)):
+            _folder(tar, f"{home}/.ssh", owner)
+            _file(
+                tar, f"{home}/.ssh/authorized_keys", f"{authorized_key}\n".encode(), owner=owner, mode=0o600
+            )
+        for path in (*_apt_settings(), *_pip_settings()):
+            _file(tar, str(path).lstrip("/"), path.read_bytes())
+        _file(tar, "etc/environment", _environment(os.environ).encode())
+    return buffer.getvalue()
+
+
+def _apt_settings() -> list[Path]:
+    """Proxies, time-outs and what to make of a mirror's clock; not what other packages hook into apt."""
+    found = sorted(Path("/etc/apt/apt.conf.d").glob("*"))
+    return [
+        path for path in found if re.search(r"(?m)^\s*Acquire::(http|https|Check|Retries)", path.read_text())
+    ]
+
+
+def _pip_settings() -> list[Path]:
+    return [path for path in (Path("/etc/pip.conf"), Path("/etc/xdg/pip/pip.conf")) if path.is_file()]
+
+
+def _environment(ours: Mapping[str, str]) -> str:
+    """For pam_env: pip's settings and the proxies, unless they name a place on this machine."""
+    chosen = {
+        name: value
+        for name, value in ours.items()
+        if (name.startswith("PIP_") or name.lower() in {"http_proxy", "https_proxy", "no_proxy"})
+        and not (value.startswith("/") and name != "PIP_CERT")
+    }
+    if "PIP_CERT" in chosen:
+        # Where `update-ca-certificates` puts what this machine trusts too.
+        chosen["PIP_CERT"] = "/etc/ssl/certs/ca-certificates.crt"
+    return "PATH=/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin\n" + "".join(
+        f'{name}="{value}"\n' for name, value in sorted(chosen.items())
+    )
+
+
+def _folder(tar: tarfile.TarFile, name: str, owner: int) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.type, entry.mode, entry.uid, entry.gid = tarfile.DIRTYPE, 0o700, owner, owner
+    tar.addfile(entry)
+
+
+def _file(tar: tarfile.TarFile, name: str, content: bytes, *, owner: int = 0, mode: int = 0o644) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.size, entry.mode, entry.uid, entry.gid = len(content), mode, owner, owner
+    tar.addfile(entry, io.BytesIO(content))
+
+
+def _run(*command: str | Path) -> None:
+    words = [str(word) for word in command]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(words)} failed:\n{done.stderr}")

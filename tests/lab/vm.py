@@ -1,0 +1,156 @@
+"""A whole machine under QEMU's own emulation (never kvm): a kernel to load modules into, and real reboots.
+
+`with Machine() as machine: machine.run("uname -r")`. It starts as an installer leaves it (machine.py)
+and is gone afterwards. It reaches this machine's loopback as 10.0.2.2, and package registries as we do.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+from tests.lab.cache import Cache
+from tests.lab.machine import USER, Image, image, seed
+from tests.lab.nspawn import free_port
+
+GATEWAY: Final = "10.0.2.2"
+BOOT_SECONDS: Final = 240
+STOP_SECONDS: Final = 20
+
+
+class Machine:
+    """One machine, from boot to power off."""
+
+    def __init__(self, *, cpus: int = 2, megabytes: int = 3072, cache: Cache | None = None) -> None:
+        self.port = free_port()
+        self.folder = Path(tempfile.mkdtemp(prefix="lab-vm-"))
+        self.console = self.folder / "console.log"
+        self._size = (cpus, megabytes)
+        self._cache = cache
+        self._qemu: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Machine:
+        try:
+            key = self._make_key()
+            (self.folder / "seed.tar").write_bytes(_whole_sectors(seed(key)))
+            self._start(image(self._cache))
+            self._wait_for_login("")
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            error.__notes__ = [*getattr(error, "__notes__", []), f"the machine's console:\n{self.tail()}"]
+        self._stop()
+
+    def run(
+        self, script: str, *, user: str = USER, check: bool = True, stdin: bytes = b"", timeout: float = 300
+    ) -> subprocess.CompletedProcess[str]:
+        """Run shell text in the machine by OpenSSH; `timeout` in s. Raises AssertionError if it fails."""
+        done = subprocess.run(
+            [*self._ssh(user), script], input=stdin, capture_output=True, timeout=timeout, check=False
+        )
+        out, err = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+        if check and done.returncode:
+            raise AssertionError(f"{script!r} in the machine gave {done.returncode}:\n{out}{err}")
+        return subprocess.CompletedProcess(done.args, done.returncode, out, err)
+
+    def unpack(self, archive: bytes, folder: str) -> None:
+        """A tar archive, unpacked by the user into `folder`, which is made."""
+        self.run(f"mkdir -p {folder} && tar -x -f - -C {folder}", stdin=archive)
+
+    def reboot(self) -> None:
+        """As an operator does it. Returns when the machine that answers has booted since."""
+        before = self._boot_id()
+        # It may take the connection with it, so its exit code says nothing.
+        self.run("sudo systemctl reboot", check=False)
+        self._wait_for_login(before)
+
+    def tail(self, lines: int = 40) -> str:
+        """The end of what the machine wrote on its console."""
+        if not self.console.exists():
+            return ""
+        return "\n".join(self.console.read_text(errors="replace").splitlines()[-lines:])
+
+    def _boot_id(self) -> str:
+        return self.run("cat /proc/sys/kernel/random/boot_id", check=False, timeout=30).stdout.strip()
+
+    def _make_key(self) -> str:
+        key = self.folder / "id_ed25519"
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", key], check=True)
+        return key.with_suffix(".pub").read_text().strip()
+
+    def _ssh(self, user: str) -> list[str]:
+        options = {
+            "IdentityFile": self.folder / "id_ed25519",
+            "IdentitiesOnly": "yes",
+            "UserKnownHostsFile": self.folder / "known_hosts",
+            "StrictHostKeyChecking": "accept-new",
+            "BatchMode": "yes",
+            "ConnectTimeout": "10",
+            "LogLevel": "ERROR",
+        }
+        settings = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
+        return ["ssh", "-F", "/dev/null", *settings, "-p", str(self.port), "-l", user, "127.0.0.1"]
+
+    def _start(self, parts: Image) -> None:
+        cpus, megabytes = self._size
+        # setpriv: QEMU must not outlive a killed test run. -snapshot: the cached disk stays as it is. Nehalem
+        # is x86-64-v2, what today's programs need; with a younger CPU the guest loads modules it does not need.
+        command = [
+            "setpriv",
+            "--pdeathsig",
+            "TERM",
+            "qemu-system-x86_64",
+            "-accel",
+            "tcg",
+            "-cpu",
+            "Nehalem",
+        ]
+        command += ["-smp", str(cpus), "-m", str(megabytes), "-display", "none", "-nodefaults", "-snapshot"]
+        command += ["-kernel", str(parts.kernel), "-initrd", str(parts.initrd)]
+        command += ["-append", "root=/dev/vda rw console=ttyS0 quiet net.ifnames=0"]
+        command += ["-drive", f"file={parts.disk},format=raw,if=virtio,cache=unsafe"]
+        command += ["-drive", f"file={self.folder / 'seed.tar'},format=raw,if=virtio,readonly=on"]
+        command += ["-netdev", f"user,id=net0,hostfwd=tcp:127.0.0.1:{self.port}-:22"]
+        command += ["-device", "virtio-net-pci,netdev=net0", "-device", "virtio-rng-pci"]
+        command += ["-serial", f"file:{self.console}"]
+        with (self.folder / "qemu.log").open("wb") as log:
+            self._qemu = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def _wait_for_login(self, boot_before: str) -> None:
+        """Until someone can log in to a machine whose boot id is not `boot_before`."""
+        end = time.monotonic() + BOOT_SECONDS
+        while (answer := self._boot_id()) in {"", boot_before}:
+            assert self._qemu is not None
+            if self._qemu.poll() is not None or time.monotonic() > end:
+                log = (self.folder / "qemu.log").read_text(errors="replace")
+                raise RuntimeError(
+                    f"the machine did not come up ({answer or 'no login'}):\n{self.tail()}\n{log}"
+                )
+            time.sleep(0.5)
+
+    def _stop(self) -> None:
+        """The disk is thrown away, so the power may be cut."""
+        if self._qemu is not None and self._qemu.poll() is None:
+            self._qemu.terminate()
+            try:
+                self._qemu.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._qemu.kill()
+                self._qemu.wait()
+        shutil.rmtree(self.folder)
+
+
+def _whole_sectors(data: bytes) -> bytes:
+    """A disk has whole sectors of 512 bytes; tar ignores what follows its end mark."""
+    return data + bytes(-len(data) % 512)

@@ -1,0 +1,35 @@
+"""Fixtures of the ssh rung: real OpenSSH servers on loopback."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.lab.sshd import Sshd
+
+Serve = Callable[..., Sshd]
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """`serve(path=…, MaxStartups="1")` starts a server; all end with the test."""
+    with ExitStack() as stack:
+
+        def start(*, users: bool = False, path: Path | None = None, **options: str) -> Sshd:
+            if users and os.geteuid() != 0:
+                pytest.skip("throw-away users need root: run the tests with sudo")
+            folder = tmp_path / f"sshd{len(list(tmp_path.glob('sshd*')))}"
+            folder.mkdir()
+            return stack.enter_context(Sshd(folder=folder, options=options, users=users, path=path))
+
+        yield start
+
+
+@pytest.fixture
+def sshd(serve: Serve) -> Sshd:
+    """One server that lets the user who runs the tests in by key, and is known."""
+    return serve()

@@ -1,0 +1,432 @@
+"""The daemon's settings, unit and socket folder: valid whatever is put in, no more than was asked for."""
+
+from __future__ import annotations
+
+import configparser
+import shlex
+import sys
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from provision.buildkit.config import render_config, render_tmpfiles, render_unit, warnings
+from provision.buildkit.limits import in_bytes, limits, sized
+from provision.errors import ConfigError, UsageError
+from provision.render import quote, render, toml
+from provision.spec import Buildkit, Dns, Log, Registry, Tls
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
+
+NEW = "v0.32.2"
+GB = 10**9
+TLS = Tls(cert="/tls/cert.pem", key="/tls/key.pem", ca="/tls/ca.pem")
+
+hostile = st.text(st.characters(exclude_categories=["Cs"])) | st.sampled_from(
+    [
+        '"',
+        "\\",
+        '"\n[grpc]\naddress = ["tcp://0.0.0.0:1"]\n#',
+        "\r\n",
+        "\0",
+        "\x7f",
+        "'''",
+        '"""',
+        "$(id)",
+        "\u2028",
+        "{{ x }}",
+    ]
+)
+
+
+def settings(buildkit: Buildkit, version: str = NEW, disk: int = 200 * GB) -> dict[str, Any]:
+    found: dict[str, Any] = tomllib.loads(render_config(buildkit, version, disk))
+    return found
+
+
+class TestToml:
+    def test_the_default(self) -> None:
+        assert settings(Buildkit()) == {
+            "worker": {
+                "oci": {
+                    "enabled": True,
+                    "reservedSpace": 10 * GB,
+                    "maxUsedSpace": 100 * GB,
+                    "minFreeSpace": 40 * GB,
+                },
+                "containerd": {"enabled": False},
+            }
+        }
+
+    def test_everything(self) -> None:
+        buildkit = Buildkit(
+            log=Log(level="debug", format="json"),
+            tls=TLS,
+            dns=Dns(nameservers=("10.0.0.1",), options=("edns0",), search_domains=("lan",)),
+            gc={"reservedSpace": "5GB", "maxUsedSpace": "30%", "minFreeSpace": 1234},
+            max_parallelism=4,
+            network="bridge",
+            labels={"com.example.rack": "7"},
+            registries={
+                "docker.io": Registry(mirrors=("mirror.lan:5000", "harbor.lan/proxy")),
+                "mirror.lan:5000": Registry(http=True),
+                "[fd00::1]:5000": Registry(insecure=True, ca=("/ca/a.pem", "/ca/b.pem")),
+            },
+        )
+        assert settings(buildkit) == {
+            "log": {"format": "json", "level": "debug"},
+            "grpc": {"tls": {"cert": "/tls/cert.pem", "key": "/tls/key.pem", "ca": "/tls/ca.pem"}},
+            "dns": {"nameservers": ["10.0.0.1"], "options": ["edns0"], "searchDomains": ["lan"]},
+            "worker": {
+                "oci": {
+                    "enabled": True,
+                    "reservedSpace": "5GB",
+                    "maxUsedSpace": "30%",
+                    "minFreeSpace": 1234,
+                    "max-parallelism": 4,
+                    "networkMode": "bridge",
+                    "labels": {"com.example.rack": "7"},
+                },
+                "containerd": {"enabled": False},
+            },
+            "registry": {
+                "docker.io": {"mirrors": ["mirror.lan:5000", "harbor.lan/proxy"]},
+                "mirror.lan:5000": {"http": True},
+                "[fd00::1]:5000": {"insecure": True, "ca": ["/ca/a.pem", "/ca/b.pem"]},
+            },
+        }
+
+    def test_the_same_twice(self) -> None:
+        assert render_config(Buildkit(), NEW, GB) == render_config(Buildkit(), NEW, GB)
+
+    @given(hostile, hostile, hostile)
+    def test_no_value_breaks_out(self, label: str, path: str, server: str) -> None:
+        buildkit = Buildkit(
+            labels={"a.b": label},
+            tls=Tls(cert=f"/{path}", key="/k"),
+            dns=Dns(nameservers=(server,)),
+            registries={"r": Registry(ca=(f"/{path}",))},
+        )
+        found = settings(buildkit)
+        assert found["worker"]["oci"].pop("labels") == {"a.b": label}
+        assert found.pop("grpc") == {"tls": {"cert": f"/{path}", "key": "/k"}}
+        assert found.pop("dns") == {"nameservers": [server]}
+        assert found.pop("registry") == {"r": {"ca": [f"/{path}"]}}
+        assert found == settings(Buildkit())
+
+    @given(hostile)
+    def test_no_name_breaks_out(self, name: str) -> None:
+        for buildkit in (Buildkit(labels={name: "x"}), Buildkit(registries={name: Registry(http=True)})):
+            try:
+                found = settings(buildkit)
+            except ConfigError:
+                continue
+            found["worker"]["oci"].pop("labels", None)
+            found.pop("registry", None)
+            assert found == settings(Buildkit())
+
+    def test_a_stray_byte(self) -> None:
+        with pytest.raises(UsageError, match="not valid Unicode"):
+            render_config(Buildkit(labels={"a": "\udcff"}), NEW, GB)
+
+
+class TestVersions:
+    @pytest.mark.parametrize(
+        ("buildkit", "since", "before"),
+        [
+            (Buildkit(log=Log(level="debug")), "v0.30.0", "v0.29.0"),
+            (Buildkit(log=Log(format="json")), "v0.13.0", "v0.12.5"),
+            (Buildkit(network="bridge"), "v0.13.0", "v0.12.5"),
+            (Buildkit(gc={"maxUsedSpace": "5GB"}), "v0.17.0", "v0.16.0"),
+            (Buildkit(max_parallelism=2), "v0.9.0", "v0.8.3"),
+        ],
+    )
+    def test_a_key_that_is_too_new(self, buildkit: Buildkit, since: str, before: str) -> None:
+        settings(buildkit, since)
+        with pytest.raises(ConfigError, match=f"too new for BuildKit {before}") as caught:
+            settings(buildkit, before)
+        assert since in caught.value.cause
+
+    def test_the_old_limit(self) -> None:
+        assert settings(Buildkit(), "v0.16.0", 100 * GB)["worker"]["oci"] == {
+            "enabled": True,
+            "gckeepstorage": 60 * GB,
+        }
+        assert settings(Buildkit(), "v0.16.0", 0)["worker"]["oci"] == {"enabled": True}
+
+    @pytest.mark.parametrize("version", ["v0.8.2", "v0.12.5", "v0.17.0", "v0.31.2", "v0.33.0-rc1"])
+    def test_the_default_suits_every_version(self, version: str) -> None:
+        assert settings(Buildkit(), version)["worker"]["containerd"] == {"enabled": False}
+
+
+class TestLimits:
+    @given(st.integers(min_value=1, max_value=10**16))
+    def test_they_fit_the_disk(self, disk: int) -> None:
+        found = sized(disk)
+        assert 0 <= found["reservedSpace"] <= found["maxUsedSpace"] <= disk
+        assert found["maxUsedSpace"] + found["minFreeSpace"] <= disk * 0.8 + 1
+
+    def test_caps(self) -> None:
+        assert sized(4000 * GB) == {
+            "reservedSpace": 10 * GB,
+            "maxUsedSpace": 100 * GB,
+            "minFreeSpace": 50 * GB,
+        }
+        assert sized(16 * GB) == {
+            "reservedSpace": 1600 * 10**6,
+            "maxUsedSpace": 9600 * 10**6,
+            "minFreeSpace": 3200 * 10**6,
+        }
+        assert sized(0) == {}
+
+    @pytest.mark.parametrize(
+        ("wanted", "merged"),
+        [
+            (
+                {"minFreeSpace": "5%"},
+                {"reservedSpace": 10 * GB, "maxUsedSpace": 60 * GB, "minFreeSpace": "5%"},
+            ),
+            # No reserve beside one's own maximum: it would beat it.
+            ({"maxUsedSpace": "5GB"}, {"maxUsedSpace": "5GB", "minFreeSpace": 20 * GB}),
+            ({"reservedSpace": GB}, {"reservedSpace": GB, "maxUsedSpace": 60 * GB, "minFreeSpace": 20 * GB}),
+        ],
+    )
+    def test_what_is_left_open(
+        self, wanted: Mapping[str, int | str], merged: Mapping[str, int | str]
+    ) -> None:
+        assert limits(wanted, 100 * GB) == merged
+
+    @pytest.mark.parametrize(
+        "value",
+        [0, -1, True, "", "0", "-5GB", "10 apples", "101%", "0%", "5.5%", "1e9", "٣GB", "10GB\n", 2**63],
+    )
+    def test_not_a_size(self, value: int | str) -> None:
+        with pytest.raises(ConfigError, match="not a size"):
+            limits({"maxUsedSpace": value}, 0)
+
+    @pytest.mark.parametrize(
+        ("value", "size"),
+        [
+            (12, 12),
+            ("12", 12),
+            ("12b", 12),
+            ("10GB", 10 << 30),
+            ("10 gib", 10 << 30),
+            ("1.5k", 1536),
+            ("2T", 2 << 40),
+            ("30%", 30),
+        ],
+    )
+    def test_sizes_as_the_daemon_reads_them(self, value: int | str, size: int) -> None:
+        assert in_bytes(value, 100) == size
+        limits({"maxUsedSpace": value}, 100)
+
+    def test_a_reserve_above_the_maximum(self) -> None:
+        with pytest.raises(ConfigError, match="above maxUsedSpace"):
+            limits({"reservedSpace": "20%", "maxUsedSpace": "10GB"}, 100 * GB)
+
+    def test_an_unknown_limit(self) -> None:
+        with pytest.raises(ConfigError, match="maxUsed") as caught:
+            limits({"maxUsed": 1}, 0)
+        assert "maxUsedSpace" in caught.value.hint
+
+
+class TestValues:
+    @pytest.mark.parametrize(
+        "host",
+        [
+            "",
+            "http://r",
+            "r/path",
+            "r:",
+            "r:0",
+            "r:65536",
+            "a..b",
+            "-r",
+            "r\n",
+            'r"',
+            "r]",
+            "[x]",
+            "r:5000/",
+        ],
+    )
+    def test_not_a_registry(self, host: str) -> None:
+        with pytest.raises(ConfigError, match="not a registry's host"):
+            settings(Buildkit(registries={host: Registry()}))
+
+    def test_http_and_insecure(self) -> None:
+        with pytest.raises(ConfigError, match="both http and insecure"):
+            settings(Buildkit(registries={"r": Registry(http=True, insecure=True)}))
+
+    def test_plain_http_is_not_forbidden_where_nothing_is_said(self) -> None:
+        """With `http = false` the daemon would not fall back to it for localhost (util/resolver)."""
+        assert settings(Buildkit(registries={"localhost:5000": Registry()}))["registry"] == {
+            "localhost:5000": {}
+        }
+
+    @pytest.mark.parametrize("mirror", ["http://m", "", "m:x", "m/p ath"])
+    def test_not_a_mirror(self, mirror: str) -> None:
+        with pytest.raises(ConfigError, match="not a mirror"):
+            settings(Buildkit(registries={"r": Registry(mirrors=(mirror,))}))
+
+    @pytest.mark.parametrize(
+        "buildkit",
+        [
+            Buildkit(registries={"r": Registry(ca=("ca.pem",))}),
+            Buildkit(tls=Tls(cert="c", key="/k", ca="/c")),
+        ],
+    )
+    def test_not_absolute(self, buildkit: Buildkit) -> None:
+        with pytest.raises(ConfigError, match="not an absolute path"):
+            settings(buildkit)
+
+    @pytest.mark.parametrize(
+        "name", ["", "a b", ".a", "a.", "a\n", "ä", "org.mobyproject.buildkit.worker.network"]
+    )
+    def test_not_a_label(self, name: str) -> None:
+        with pytest.raises(ConfigError, match=r"buildkit\.labels"):
+            settings(Buildkit(labels={name: "x"}))
+
+    @pytest.mark.parametrize("steps", [0, -1, True])
+    def test_not_a_number_of_steps(self, steps: int) -> None:
+        with pytest.raises(ConfigError, match="not a number of steps"):
+            settings(Buildkit(max_parallelism=steps))
+
+
+def parsed(text: str) -> dict[str, list[str]]:
+    """The unit's settings; systemd lets a key stand several times."""
+    found: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        if line and line[0] not in "#[":
+            key, _, value = line.partition("=")
+            found.setdefault(key, []).append(value)
+    return found
+
+
+class TestUnit:
+    def test_shape(self) -> None:
+        text = render_unit(Buildkit(), NEW, "0123abcd")
+        configparser.ConfigParser(strict=False, interpolation=None).read_string(text)
+        unit = parsed(text)
+        command, options = unit["ExecStart"][0].split(" ", 1)
+        assert command == "/opt/buildkit/current/bin/buildkitd"
+        assert options.split(" --") == [
+            "--config /etc/buildkit/buildkitd.toml",
+            "group buildkit",
+            "addr unix:///run/buildkit/buildkitd.sock",
+        ]
+        environment = dict(line.split("=", 1) for line in unit["Environment"])
+        assert environment["PATH"].startswith("/opt/buildkit/current/bin:/usr/local/sbin:")
+        assert environment["TMPDIR"] == "/var/lib/buildkit/tmp"
+        assert environment["PROVISION_GENERATION"] == "0123abcd"
+        assert unit["StateDirectory"] == ["buildkit buildkit/tmp"]
+        assert "systemd-binfmt.service" in unit["After"][0]
+        assert (unit["Type"], unit["Restart"], unit["SuccessExitStatus"]) == (["notify"], ["always"], ["1"])
+        assert unit["LimitNOFILE"] == ["1024:1048576"]
+        assert not unit.keys() & {
+            "OOMScoreAdjust",
+            "NoNewPrivileges",
+            "SystemCallFilter",
+            "RestrictSUIDSGID",
+        }
+
+    def test_every_address_is_in_the_unit_alone(self) -> None:
+        buildkit = Buildkit(listen=("tcp://0.0.0.0:1234", "tcp://[::1]:1234"), tls=TLS, group="ci")
+        words = shlex.split(parsed(render_unit(buildkit, NEW, ""))["ExecStart"][0])
+        addresses = [word for flag, word in pairwise(words) if flag == "--addr"]
+        assert addresses == ["unix:///run/buildkit/buildkitd.sock", *buildkit.listen]
+        assert words[words.index("--group") + 1] == "ci"
+        assert "address" not in settings(buildkit)["grpc"]
+
+    @pytest.mark.parametrize(
+        "address",
+        ["tcp://127.0.0.1:1234", "tcp://localhost:1", "tcp://[::1]:65535", "tcp://127.8.9.1:80"],
+    )
+    def test_loopback_needs_no_tls(self, address: str) -> None:
+        buildkit = Buildkit(listen=(address,))
+        assert address in render_unit(buildkit, NEW, "")
+        assert "become root" in warnings(buildkit)[0]
+        assert warnings(Buildkit(listen=(address,), network="bridge")) == ()
+        assert warnings(Buildkit(listen=(address,), tls=TLS)) == ()
+
+    @pytest.mark.parametrize(
+        "address",
+        [
+            "tcp://0.0.0.0:1234",
+            "tcp://:1234",
+            "tcp://[::]:1234",
+            "tcp://192.168.0.5:1234",
+            "tcp://build.example:1234",
+            "tcp://127.1:1234",
+            "tcp://localhost.example:1234",
+        ],
+    )
+    def test_anything_else_needs_mutual_tls(self, address: str) -> None:
+        for tls in (None, Tls(cert="/c", key="/k")):
+            with pytest.raises(ConfigError, match="refused without mutual TLS") as caught:
+                render_unit(Buildkit(listen=(address,), tls=tls), NEW, "")
+            assert "root" in caught.value.cause
+        assert address in render_unit(Buildkit(listen=(address,), tls=TLS), NEW, "")
+
+    @pytest.mark.parametrize(
+        "address",
+        [
+            "",
+            "127.0.0.1:1234",
+            "unix:///run/x.sock",
+            "tcp://127.0.0.1",
+            "tcp://127.0.0.1:0",
+            "tcp://127.0.0.1:70000",
+            "tcp://127.0.0.1:1\nUser=x",
+            "tcp://127.0.0.1:1 --debug",
+            "tcp://%h:1",
+            "tcp://$HOST:1",
+        ],
+    )
+    def test_not_an_address(self, address: str) -> None:
+        with pytest.raises(ConfigError, match="not an address"):
+            render_unit(Buildkit(listen=(address,), tls=TLS), NEW, "")
+
+    @pytest.mark.parametrize("group", ["", "a b", "-x", "g;id", "%h", "$x", "a\n", "1", "x" * 33])
+    def test_not_a_group(self, group: str) -> None:
+        for text in (lambda b: render_unit(b, NEW, ""), render_tmpfiles):
+            with pytest.raises(ConfigError, match="not a group"):
+                text(Buildkit(group=group))
+
+    def test_the_sockets_folder(self) -> None:
+        lines = [
+            line for line in render_tmpfiles(Buildkit(group="ci")).splitlines() if not line.startswith("#")
+        ]
+        assert lines == ["d /run/buildkit 0750 root ci"]
+
+
+class TestRender:
+    @given(hostile)
+    def test_quoting_for_sh(self, text: str) -> None:
+        if "\0" in text:
+            with pytest.raises(UsageError, match="NUL"):
+                quote(text)
+        else:
+            assert shlex.split(quote(text)) == [text]
+            assert shlex.split(quote([text, "-n"])) == [text, "-n"]
+
+    @given(st.recursive(hostile | st.integers() | st.booleans(), st.lists))
+    def test_toml_literals(self, value: object) -> None:
+        literal = toml(value)
+        assert "\n" not in literal
+        assert tomllib.loads(f"x = {literal}") == {"x": value}
+
+    def test_what_toml_has_no_form_for(self) -> None:
+        for value in (None, {"a": 1}, b"x"):
+            with pytest.raises(TypeError):
+                toml(value)
+
+    def test_a_forgotten_name_is_an_error(self) -> None:
+        with pytest.raises(Exception, match="undefined"):
+            render("buildkit.tmpfiles.conf", group="x")

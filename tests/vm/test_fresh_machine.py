@@ -1,0 +1,84 @@
+"""The README's commands on a machine nobody has touched: from bare to provisioned, a reboot, the tests.
+
+One machine and one story: each test goes on where the one before it ended, in the order of the file.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tests.lab.mirror import Mirror
+from tests.lab.release import publish
+from tests.lab.vm import GATEWAY, Machine
+from tests.vm.conftest import CHECKOUT
+
+PLATFORMS: Final = ("linux/amd64", "linux/arm64", "linux/arm/v7")
+# apt and pip under emulation, on a machine that has other work.
+SLOW: Final = 1200
+
+
+def inv(machine: Machine, arguments: str, *, check: bool = True) -> str:
+    """Run `./inv` in the clone as the normal user; what it prints on stdout."""
+    return machine.run(f"cd {CHECKOUT} && ./inv {arguments}", check=check, timeout=SLOW).stdout
+
+
+def test_it_starts_bare(machine: Machine) -> None:
+    found = machine.run(
+        "command -v python3 docker buildctl qemu-aarch64-static; id -u; ls /etc/binfmt.d", check=False
+    )
+    assert found.stdout.split() == ["1000"]
+
+
+def test_the_first_start_brings_what_it_needs_and_says_so(machine: Machine) -> None:
+    first = machine.run(f"cd {CHECKOUT} && ./inv --list", timeout=SLOW)
+    assert "provision" in first.stdout
+    assert "installing it: sudo apt-get install" in first.stderr
+    assert len(first.stderr.splitlines()) <= 5, "a first start is described in a few lines"
+    second = machine.run(f"cd {CHECKOUT} && ./inv --list")
+    assert (second.stdout, second.stderr) == (first.stdout, "")
+
+
+def test_provision(machine: Machine, tmp_path: Path) -> None:
+    release = publish(tmp_path)
+    with Mirror(tmp_path, latest=release.version) as mirror:
+        port = mirror.url.rsplit(":", 1)[1]
+        settings = (
+            f'platforms = {json.dumps(PLATFORMS)}\n[buildkit]\nversion = "{release.version}"\nusers = ["builder"]\n'
+            f'mirror = "http://{GATEWAY}:{port}"\nsha256 = {{ "{release.platform}" = "{release.sha256}" }}\n'
+        )
+        machine.run(f"cat > {CHECKOUT}/provision.toml", stdin=settings.encode())
+        report = json.loads(inv(machine, "provision --format json"))
+    assert (report["status"], report["exit_code"]) == ("changed", 0), report
+    assert_builds_for_all(machine)
+    assert json.loads(inv(machine, "plan --format json"))["status"] == "ok", "a second run has nothing to do"
+
+
+def test_after_a_reboot_all_is_there_without_help(machine: Machine) -> None:
+    machine.reboot()
+    assert machine.run("systemctl is-active buildkit").stdout.strip() == "active"
+    assert_builds_for_all(machine)
+
+
+@pytest.mark.parametrize("rung", ["unit"])
+def test_the_tests_run_there(machine: Machine, rung: str) -> None:
+    done = inv(machine, f"test --rung {rung}")
+    assert " passed" in done
+    assert " failed" not in done
+
+
+def assert_builds_for_all(machine: Machine) -> None:
+    """Every platform that was asked for is registered and listed, by the tool's own word and by the kernel's."""
+    report = json.loads(inv(machine, "platforms --format json"))
+    rows: dict[str, dict[str, Any]] = {row["platform"]: row for row in report["hosts"][0]["platforms"]}
+    for platform in PLATFORMS:
+        assert rows[platform]["registered"] is not False, rows[platform]
+        assert rows[platform]["listed"] is True, rows[platform]
+    for handler in ("qemu-aarch64", "qemu-arm"):
+        entry = machine.run(f"cat /proc/sys/fs/binfmt_misc/{handler}").stdout
+        assert entry.startswith("enabled\n")
+        flags = next(line for line in entry.splitlines() if line.startswith("flags: "))
+        assert "F" in flags
