@@ -7,21 +7,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from provision import layout
-from provision.plan.steps import Plan, Step, UnpackRelease
+from provision.parcel import Part
+from provision.plan.steps import Plan, Step
 from provision.render import render
 from provision.result import StepResult, StepStatus
 
 
-def script(plan: Plan, length: int) -> str:
-    """The script that carries out the plan. `length` is how many bytes of an archive follow it on the channel."""
+def script(plan: Plan, parts: Sequence[Part] = ()) -> str:
+    """The script that carries out the plan; the bytes of `parts` follow it on the channel."""
     # A here-document ends at this line; nobody who writes a file's content can know it.
     mark = f"END-{secrets.token_hex(8)}"
-    return render("apply.sh", steps=plan.steps, layout=layout, length=length, mark=mark)
-
-
-def missing_archive(plan: Plan) -> UnpackRelease | None:
-    """The step that needs an archive which the host does not download itself."""
-    return next((step for step in plan.steps if isinstance(step, UnpackRelease) and not step.url), None)
+    lengths = {part.step: part.length for part in parts}
+    return render("apply.sh", steps=plan.steps, layout=layout, lengths=lengths, mark=mark)
 
 
 Listener = Callable[[str, str, str], None]

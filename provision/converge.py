@@ -8,20 +8,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from provision import probe
-from provision.apply import Journal, missing_archive, script
+from provision import probe, sent
+from provision.apply import Journal, script
 from provision.buildkit import release as releases
 from provision.buildkit.release import Release
 from provision.buildkit.source import is_url
 from provision.checks import check_all
 from provision.errors import HostError, ProvisionError, UnreachableError
 from provision.facts import Facts, parse
+from provision.parcel import parts, payload
 from provision.plan import Plan, plan
 from provision.platforms import rows, unmet
 from provision.report.progress import Progress
 from provision.result import HostResult, HostStatus, StepResult
 from provision.spec import Buildkit, Spec
-from provision.transport import Payload, Transport
+from provision.transport import Transport
 
 ASK_TIMEOUT = 120.0
 """Seconds for the facts: they take well under one, on a loaded Pi a few."""
@@ -72,7 +73,15 @@ def look(transport: Transport, spec: Spec, run: Run, *, local: bool) -> Outlook:
         spec.buildkit, version=run.version, machine=facts.system.machine, userland_bits=facts.system.userland_bits
     )
     url = release.location if host_fetches(spec.buildkit, release, facts, local=local) else None
-    made = plan(spec, facts, release, url=url, nonce=secrets.token_bytes(7), argc=probe.argc())
+    made = plan(
+        spec,
+        facts,
+        release,
+        url=url,
+        sent=sent.files(spec),
+        nonce=secrets.token_bytes(7),
+        argc=probe.argc(),
+    )
     return Outlook(facts=facts, release=release, plan=made)
 
 
@@ -144,37 +153,23 @@ def provision(transport: Transport, spec: Spec, run: Run, *, local: bool = False
 
 
 def carry_out(transport: Transport, outlook: Outlook, run: Run) -> tuple[StepResult, ...]:
-    """Send the plan as one script, with the archive if the host needs it from here."""
+    """Send the plan as one script, with what the host needs from here."""
     made, progress, host = outlook.plan, run.progress, transport.name
-    payload = _payload(outlook, run, host)
     targets = {step.id: f"{step.action} {step.target}" for step in made.steps}
     journal = Journal(
         steps=made.steps,
         listener=lambda id, state, words: progress.step(host, id, state, words or targets.get(id, id)),
     )
-    text = script(made, payload.length if payload else 0)
-    transport.ask(text, timeout=run.timeout, payload=payload, on_record=journal.record)
+
+    def archive() -> Path:
+        return releases.fetch(
+            outlook.release, run.cache, lambda done, total: progress.transfer(host, "download", done, total)
+        )
+
+    wanted = parts(made.steps, outlook.facts.cached, archive)
+    with payload(wanted, lambda done, total: progress.transfer(host, "send", done, total)) as sending:
+        transport.ask(script(made, wanted), timeout=run.timeout, payload=sending, on_record=journal.record)
     return journal.results()
-
-
-def _payload(outlook: Outlook, run: Run, host: str) -> Payload | None:
-    step = missing_archive(outlook.plan)
-    cached = outlook.facts.cached
-    if step is None or step.sha256 in cached:
-        return None
-    archive = releases.fetch(
-        outlook.release, run.cache, lambda done, total: run.progress.transfer(host, "download", done, total)
-    )
-    size = archive.stat().st_size
-    there = cached.get(f"{step.sha256}.part", 0)
-    # What an interrupted run left there is gone on from; more than the whole is no part of it.
-    offset = there if there <= size else 0
-    return Payload(
-        path=archive,
-        offset=offset,
-        length=size - offset,
-        progress=lambda sent: run.progress.transfer(host, "send", offset + sent, size),
-    )
 
 
 def _judged(

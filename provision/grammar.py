@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
-from provision.spec import PACKAGES
+from provision.spec import PACKAGES, SEND
 
 T = TypeVar("T")
 Reader = Callable[[object], T]
@@ -132,7 +132,7 @@ host_path = matching(_PATH, "an absolute path of plain characters")
 
 
 def interpreters(value: object) -> str:
-    """`packages`, or an absolute pattern with one `{qemu}`.
+    """`packages`, or an absolute pattern with one `{qemu}`, of the host or (after `send:`) of this machine.
 
     The kernel documents 127 bytes for a handler's interpreter (binfmt-misc.rst); the longest name of a
     QEMU takes 5 more than its placeholder.
@@ -141,7 +141,7 @@ def interpreters(value: object) -> str:
         return PACKAGES
     if not isinstance(value, str) or value.count(QEMU) != 1:
         raise refuse(value, f'"{PACKAGES}", or an absolute path holding {QEMU} once')
-    plain = value.replace(QEMU, "qemu")
+    plain = value.removeprefix(SEND).replace(QEMU, "qemu")
     if not _PATTERN.fullmatch(plain) or {"..", "."} & set(plain.split("/")):
         raise refuse(value, f"an absolute path of letters, digits and . _ + @ - with {QEMU}")
     if len(value) > 120:

@@ -29,6 +29,11 @@ def rule(qemu: str) -> str:
     return f"{RULES}/qemu-{qemu}.conf"
 
 
+def interpreter(qemu: str, sha256: str) -> str:
+    """The path of an emulator that was sent: named by its content, so a new one never replaces one in use."""
+    return f"/usr/local/lib/provision/{sha256[:12]}/qemu-{qemu}"
+
+
 def release(version: str, sha256: str) -> str:
     """The folder of an unpacked release. Its name holds the archive's digest: one folder, one content."""
     return f"{RELEASES}/{version}-{sha256[:12]}"

@@ -12,6 +12,7 @@ from provision import elf, layout
 from provision.architectures import ARCHITECTURES
 from provision.plan.interpreters import candidates, wanted_rows
 from provision.render import render
+from provision.sent import files
 from provision.spec import Spec
 
 TOOLS: Final = (
@@ -52,7 +53,7 @@ def question(spec: Spec) -> Question:
         "probe.sh",
         nonce=secrets.token_hex(8),
         tools=TOOLS,
-        interpreters=[path for arch in wanted_rows(spec) for path in candidates(arch, spec)],
+        interpreters=[path for arch in wanted_rows(spec) for path in candidates(arch, spec, files(spec))],
         probes=programs,
         files=MANAGED,
         group=spec.buildkit.group,

@@ -20,6 +20,9 @@ LogFormat = Literal["text", "json"]
 PACKAGES: Final = "packages"
 """The value of `interpreters` that means: QEMU comes from the distribution's packages."""
 
+SEND: Final = "send:"
+"""The beginning of `interpreters` when they are files of this machine, to be sent to the host."""
+
 LATEST: Final = "latest"
 """The value of `version` that means: the newest release at the time of the run."""
 
@@ -33,7 +36,8 @@ class Emulation:
     """`[emulation]`: where the interpreters come from and what their handlers may do."""
 
     interpreters: str = PACKAGES
-    """`PACKAGES`, or an absolute path pattern holding `{qemu}`, as in `/opt/qemu/qemu-{qemu}`."""
+    """`PACKAGES`, or an absolute path pattern holding `{qemu}`, as in `/opt/qemu/qemu-{qemu}`; after `SEND` it names
+    files of this machine."""
     credentials: bool = False
     """The `C` flag: a setuid program keeps its privileges under the emulator (kernel, binfmt-misc.rst)."""
 

@@ -165,17 +165,29 @@ download() {
   fi || fail "the download of $1 failed: $(tail -n 1 "$work/log")"
 }
 
+# obtain NAME SHA256 LENGTH URL: the file is in the cache, whole and verified; from an earlier run, the URL, or the
+# LENGTH bytes of it that follow on the channel.
+obtain() {
+  file={{ layout.CACHE }}/$2
+  if [ -f "$file" ] && matches "$file" "$2"; then return 0; fi
+  if [ -n "$4" ]; then download "$4" "$2" || return 1
+  elif [ "$3" -gt 0 ]; then receive "$2" "$3" || { fail "the bytes of $1 did not arrive whole"; return 1; }
+  fi
+  matches "$file.part" "$2" || { rm -f "$file.part"; fail "$1 is not the file it should be: its sha256 differs"; return 1; }
+  mv -f "$file.part" "$file"
+}
+
+# interpreter PATH SHA256 LENGTH: an emulator that was sent. The path is named by the content, so no other is replaced.
+interpreter() {
+  obtain "$1" "$2" "$3" '' || return 1
+  mkdir -p "${1%/*}" && chmod 755 "$file" && mv -f "$file" "$1"
+}
+
 # release FOLDER ARCHIVE SHA256 LENGTH URL: verified before it is looked into, looked into before it is unpacked,
 # unpacked aside, and renamed.
 release() {
-  folder=$1 sha256=$3 file={{ layout.CACHE }}/$3
-  if [ ! -f "$file" ] || ! matches "$file" "$sha256"; then
-    if [ -n "$5" ]; then download "$5" "$sha256" || return 1
-    elif [ "$4" -gt 0 ]; then receive "$sha256" "$4" || { fail "its bytes did not arrive whole"; return 1; }
-    fi
-    matches "$file.part" "$sha256" || { rm -f "$file.part"; fail "$2 is not the file it should be: its sha256 differs"; return 1; }
-    mv -f "$file.part" "$file" || return 1
-  fi
+  folder=$1 sha256=$3
+  obtain "$2" "$3" "$4" "$5" || return 1
   mkdir -p {{ layout.RELEASES }} && aside=$(mktemp -d {{ layout.RELEASES }}/.incoming.XXXXXX) || return 1
   unpack "$file" "$aside" "$2" && printf '%s\n' "$sha256" >"$aside/.digest" && chmod 755 "$aside" \
     && rm -rf "$folder" && mv "$aside" "$folder" && rm -f "$file" && return 0
@@ -225,6 +237,8 @@ exec 8<&0 </dev/null
 {% for step in steps %}
 {% if step.kind == "packages" %}
 run {{ step.id | q }} yes packages {{ step.manager | q }} {{ step.packages | q }}
+{% elif step.kind == "interpreter" %}
+run {{ step.id | q }} yes interpreter {{ step.path | q }} {{ step.sha256 | q }} {{ lengths.get(step.id, 0) }}
 {% elif step.kind == "mount" %}
 run {{ step.id | q }} yes mount_binfmt
 {% elif step.kind == "enable-binfmt" %}
@@ -250,7 +264,7 @@ run {{ step.id | q }} yes group {{ step.group | q }}
 {% elif step.kind == "member" %}
 run {{ step.id | q }} yes member {{ step.group | q }} {{ step.user | q }}
 {% elif step.kind == "release" %}
-run {{ step.id | q }} yes release {{ step.folder | q }} {{ step.archive | q }} {{ step.sha256 | q }} {{ length }} {{ (step.url or '') | q }}
+run {{ step.id | q }} yes release {{ step.folder | q }} {{ step.archive | q }} {{ step.sha256 | q }} {{ lengths.get(step.id, 0) }} {{ (step.url or '') | q }}
 {% elif step.kind == "link" %}
 run {{ step.id | q }} yes link {{ step.path | q }} {{ step.to | q }}
 {% elif step.kind == "unit" %}

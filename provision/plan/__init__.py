@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from provision.buildkit import config
 from provision.buildkit.release import Release
 from provision.facts import Facts
 from provision.plan import emulation, service
 from provision.plan.steps import Plan, Step
+from provision.sent import Sent
 from provision.spec import Spec
 
 __all__ = ["Plan", "Step", "plan"]
 
 
 def plan(
-    spec: Spec, facts: Facts, release: Release, *, url: str | None = None, nonce: bytes, argc: int
+    spec: Spec,
+    facts: Facts,
+    release: Release,
+    *,
+    url: str | None = None,
+    sent: Mapping[str, Sent] | None = None,
+    nonce: bytes,
+    argc: int,
 ) -> Plan:
     """Everything `provision` would do on this host; empty when it is as wanted.
 
@@ -21,7 +31,7 @@ def plan(
     many arguments the probes after a registration must count.
     Raises KernelError or HostError where that cannot be: then nothing has been touched.
     """
-    handlers = emulation.plan(spec, facts, nonce, argc)
+    handlers = emulation.plan(spec, facts, sent or {}, nonce, argc)
     steps, generation = service.plan(spec, facts, release, url, restart=handlers.registers)
     return Plan(
         steps=(*handlers.steps, *steps), notes=(*handlers.notes, *release.notes, *config.warnings(spec.buildkit)), generation=generation

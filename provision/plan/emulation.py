@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from provision import binfmt, layout
@@ -16,10 +16,12 @@ from provision.plan.steps import (
     MountBinfmt,
     RegisterHandler,
     RunUnit,
+    SendInterpreter,
     Step,
     WriteFile,
     diff,
 )
+from provision.sent import Sent
 from provision.spec import Spec
 
 
@@ -31,14 +33,14 @@ class Emulation:
     """Whether a handler is (re)registered, which a running buildkitd may not notice."""
 
 
-def plan(spec: Spec, facts: Facts, nonce: bytes, argc: int) -> Emulation:
+def plan(spec: Spec, facts: Facts, sent: Mapping[str, Sent], nonce: bytes, argc: int) -> Emulation:
     """All steps for emulation. `nonce` (7 bytes) marks trial entries; `argc` is what the probes shall count.
 
     Raises KernelError or HostError where it cannot be done; then nothing has been touched.
     """
     kernel.refuse(facts)
     rows = [arch for arch in wanted_rows(spec) if not runs_natively(arch, facts)]
-    choices = [choose(arch, spec, facts) for arch in rows]
+    choices = [choose(arch, spec, facts, sent) for arch in rows]
     _refuse_problems(spec, [choice for choice in choices if choice.problem])
     usable = [choice for choice in choices if choice.path]
     steps: list[Step] = []
@@ -47,7 +49,12 @@ def plan(spec: Spec, facts: Facts, nonce: bytes, argc: int) -> Emulation:
         steps += _handler_steps(choice, spec, facts, nonce, argc)
         notes += handlers.shadow_notes(choice.arch, f"qemu-{choice.arch.qemu}", facts)
     return Emulation(
-        steps=(*_package_steps(usable, facts), *(_mount_steps(facts) if usable else ()), *steps),
+        steps=(
+            *_package_steps(usable, facts),
+            *_send_steps(usable),
+            *(_mount_steps(facts) if usable else ()),
+            *steps,
+        ),
         notes=tuple(notes),
         registers=any(isinstance(step, RegisterHandler) for step in steps),
     )
@@ -92,6 +99,23 @@ def _package_steps(choices: Iterable[Choice], facts: Facts) -> tuple[Step, ...]:
             manager=manager.command,
             packages=names,
         ),
+    )
+
+
+def _send_steps(choices: Iterable[Choice]) -> tuple[Step, ...]:
+    return tuple(
+        SendInterpreter(
+            id=f"interpreter-{choice.arch.qemu}",
+            action="send",
+            target=choice.path,
+            detail=f"{choice.send.file}\nsha256 {choice.send.sha256}",
+            file=choice.send.file,
+            path=choice.path,
+            sha256=choice.send.sha256,
+            size=choice.send.interpreter.size,
+        )
+        for choice in choices
+        if choice.send
     )
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from provision import elf
 from provision.architectures import ARCHITECTURES, Architecture, of_platform
 from provision.facts import Facts, Interpreter
 from provision.plan import packages
-from provision.spec import PACKAGES, Spec
+from provision.sent import Sent
+from provision.spec import PACKAGES, SEND, Spec
 
 
 def wanted_rows(spec: Spec) -> tuple[Architecture, ...]:
@@ -52,11 +54,13 @@ def _native_program(header: elf.Header, facts: Facts) -> bool:
     return header.architecture is not None and runs_natively(header.architecture, facts)
 
 
-def candidates(arch: Architecture, spec: Spec) -> tuple[str, ...]:
-    """The paths where this architecture's emulator may be."""
-    if spec.emulation.interpreters == PACKAGES:
-        return tuple(pattern.format(qemu=arch.qemu) for pattern in packages.CANDIDATES)
-    return (spec.emulation.interpreters.format(qemu=arch.qemu),)
+def candidates(arch: Architecture, spec: Spec, sent: Mapping[str, Sent]) -> tuple[str, ...]:
+    """The paths where this architecture's emulator may be on the host."""
+    pattern = spec.emulation.interpreters
+    if pattern.startswith(SEND):
+        return (sent[arch.qemu].interpreter.path,) if arch.qemu in sent else ()
+    patterns = packages.CANDIDATES if pattern == PACKAGES else (pattern,)
+    return tuple(each.format(qemu=arch.qemu) for each in patterns)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,13 +70,14 @@ class Choice:
     arch: Architecture
     path: str = ""
     install: bool = False
+    send: Sent | None = None
     problem: str = ""
 
 
-def choose(arch: Architecture, spec: Spec, facts: Facts) -> Choice:
+def choose(arch: Architecture, spec: Spec, facts: Facts, sent: Mapping[str, Sent]) -> Choice:
     """The interpreter to use for an architecture on this host."""
     problems = []
-    for path in candidates(arch, spec):
+    for path in candidates(arch, spec, sent):
         found = facts.interpreters.get(path)
         if found is None:
             continue
@@ -80,12 +85,34 @@ def choose(arch: Architecture, spec: Spec, facts: Facts) -> Choice:
         if not reason:
             return Choice(arch=arch, path=path)
         problems.append(f"{path} {reason}")
+    if problems and spec.emulation.interpreters != PACKAGES:
+        return Choice(arch=arch, problem="; ".join(problems))
+    if spec.emulation.interpreters.startswith(SEND):
+        return _to_send(arch, spec, facts, sent)
     if spec.emulation.interpreters != PACKAGES:
-        return Choice(arch=arch, problem="; ".join(problems) or f"{candidates(arch, spec)[0]} does not exist")
+        return Choice(arch=arch, problem=f"{candidates(arch, spec, sent)[0]} does not exist")
+    return _to_install(arch, spec, facts, problems)
+
+
+def _to_send(arch: Architecture, spec: Spec, facts: Facts, sent: Mapping[str, Sent]) -> Choice:
+    file = sent.get(arch.qemu)
+    if file is None:
+        pattern = spec.emulation.interpreters.removeprefix(SEND)
+        return Choice(arch=arch, problem=f"{pattern.format(qemu=arch.qemu)} does not exist on this machine")
+    reason = unfit(file.interpreter, facts)
+    if reason:
+        return Choice(arch=arch, problem=f"{file.file} {reason}")
+    return Choice(arch=arch, path=file.interpreter.path, send=file)
+
+
+def _to_install(arch: Architecture, spec: Spec, facts: Facts, problems: list[str]) -> Choice:
     manager = packages.manager(facts.tools)
     if manager is None:
         return Choice(arch=arch, problem="; ".join(problems) or "no emulator and no package manager found")
     path = manager.interpreter.format(qemu=arch.qemu)
     if path in facts.interpreters:
         return Choice(arch=arch, problem="; ".join(problems))
+    if manager.one_for_all and any(manager.interpreter.format(qemu=row.qemu) in facts.interpreters for row in ARCHITECTURES):
+        # The package is there and this emulator is not in it: installing it again would change nothing.
+        return Choice(arch=arch, problem=f"the distribution's {manager.packages[0]} has no {path}")
     return Choice(arch=arch, path=path, install=True)

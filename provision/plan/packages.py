@@ -18,6 +18,11 @@ class PackageManager:
     interpreter: str
     """The path of an emulator, by its QEMU name."""
 
+    @property
+    def one_for_all(self) -> bool:
+        """Whether one package holds every emulator."""
+        return not any("{qemu}" in package for package in self.packages)
+
     def packages_for(self, qemu_names: Iterable[str]) -> tuple[str, ...]:
         wanted = [package.format(qemu=name) for name in qemu_names for package in self.packages]
         return tuple(dict.fromkeys(wanted))

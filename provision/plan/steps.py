@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, Literal
 
 
@@ -40,6 +41,18 @@ class EnableBinfmt(Step):
     """Somebody wrote 0 to binfmt_misc's `status`: every handler is off."""
 
     kind: ClassVar[str] = "enable-binfmt"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SendInterpreter(Step):
+    """An emulator of this machine: its bytes come with the script, before those of an archive."""
+
+    kind: ClassVar[str] = "interpreter"
+
+    file: Path
+    path: str
+    sha256: str
+    size: int
 
 
 @dataclass(frozen=True, kw_only=True)

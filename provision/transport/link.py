@@ -213,7 +213,7 @@ def _connect(end: Endpoint) -> socket.socket:
 
 
 def _addresses(end: Endpoint) -> list[Any]:
-    """All of them, in the resolver's order. It has no timeout of its own: with several dead name servers it takes half a minute."""
+    """In the resolver's order. getaddrinfo has no timeout; with dead name servers it takes half a minute."""
     found: queue.SimpleQueue[list[Any] | OSError] = queue.SimpleQueue()
 
     def look_up() -> None:

@@ -19,7 +19,7 @@ from provision.transport.session import Session
 
 
 class Local(SessionTransport):
-    """This machine. With `become` its scripts run as root, if need be by sudo; that may ask on the terminal."""
+    """This machine. With `become` its scripts run as root, if need be by sudo, which may ask there."""
 
     def __init__(
         self,

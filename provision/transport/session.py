@@ -264,6 +264,9 @@ class Session:
                 cause=_last(said) or (f"The last it said: {run.records[-1]}" if run.records else ""),
                 hint="See why it is slow, or give it more time: --timeout SECONDS.",
             )
+        if self._stopping.is_set() and run.end.status > 128 and not run.records:
+            # The signal came before the script's shell had said what to do with it.
+            raise StoppedError(f"{self._name}: stopped before the script began")
         return Answer(status=run.end.status, records=tuple(run.records), stderr=said)
 
     # How it goes wrong

@@ -1,7 +1,8 @@
 """A remote host: one connection, and one channel for everything.
 
 Nothing of Fabric's `run`, `put` and `sudo` is used: they cost two to eight turns of the line each, feed
-standard input a byte at a time (invoke#774) and build shell text without quoting. Imports Fabric, so import it lazily.
+standard input a byte at a time (invoke#774) and build shell text without quoting.
+Imports Fabric, so import it lazily.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A TCP proxy on loopback: a slow, counted, cuttable line to a server.
 
-A turn is a change of direction, from the server back to the client: what a client that waits for answers pays
-in round trips.
+A turn is a change of direction, back to the client's: what a client that waits for answers pays in round
+trips.
 """
 
 from __future__ import annotations

@@ -1,0 +1,73 @@
+"""Facts of real hosts, recorded: a bare Debian 12 and the same host provisioned for amd64, arm64 and arm/v7."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from provision.architectures import ARCHITECTURES
+from provision.buildkit.asset import Asset
+from provision.buildkit.digest import Digest
+from provision.buildkit.release import Release
+from provision.facts import Facts, File, Interpreter, Probe, parse
+from provision.plan import Plan, plan
+from provision.plan.steps import WriteFile, WriteRule
+from provision.spec import Buildkit, Spec
+
+FOLDER = Path(__file__).parent / "fixtures"
+COUNT = 42
+NONCE = b"\x01\x02\x03\x04\x05\x06\x07"
+WANTED = ("linux/amd64", "linux/arm64", "linux/arm/v7")
+SPEC = Spec(platforms=WANTED)
+DIGEST = "5c8db21cc7b90682a3a727c6d3451d0143f04c216f8a3fb39ab0ae1f91992e13"
+RELEASE = Release(
+    asset=Asset(version="v0.32.2", suffix="amd64"),
+    location="/mirror/v0.32.2/buildkit-v0.32.2.linux-amd64.tar.gz",
+    digest=Digest(value=DIGEST, source="user"),
+    notes=(),
+)
+
+
+def facts(name: str) -> Facts:
+    """The facts of `bare` or `provisioned`."""
+    lines = (FOLDER / f"{name}.txt").read_text().splitlines()
+    return parse(lines, {arch.qemu: COUNT for arch in ARCHITECTURES})
+
+
+def planned(seen: Facts, spec: Spec = SPEC, release: Release = RELEASE) -> Plan:
+    return plan(spec, seen, release, nonce=NONCE, argc=7)
+
+
+def settled(spec: Spec = SPEC) -> Facts:
+    """The provisioned host with the files that today's templates write: nothing is left to do there."""
+    seen = facts("provisioned")
+    made = planned(seen, spec)
+    files = {**seen.files}
+    for step in made.steps:
+        if isinstance(step, WriteFile):
+            files[step.path] = File(path=step.path, mode=0o644, owner="root", group="root", text=step.content)
+        elif isinstance(step, WriteRule):
+            text = f"{step.header}{step.line}\n"
+            files[step.path] = File(path=step.path, mode=0o644, owner="root", group="root", text=text)
+    assert seen.daemon
+    return replace(seen, files=files, daemon=replace(seen.daemon, generation=made.generation))
+
+
+def ids(made: Plan) -> list[str]:
+    return [step.id for step in made.steps]
+
+
+def with_probe(seen: Facts, qemu: str, **changes: object) -> Facts:
+    """The facts with another outcome of one probe."""
+    probe: Probe = replace(seen.probes[qemu], **changes)  # type: ignore[arg-type]
+    return replace(seen, probes={**seen.probes, qemu: probe})
+
+
+def with_interpreter(seen: Facts, path: str, **changes: object) -> Facts:
+    found: Interpreter = replace(seen.interpreters[path], **changes)  # type: ignore[arg-type]
+    return replace(seen, interpreters={**seen.interpreters, path: found})
+
+
+def buildkit(**changes: object) -> Spec:
+    """The spec with other `[buildkit]` settings."""
+    return replace(SPEC, buildkit=Buildkit(**changes))  # type: ignore[arg-type]

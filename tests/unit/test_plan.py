@@ -1,0 +1,396 @@
+"""Spec × Facts → Plan, on recorded hosts: each decision with the facts that call for it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from provision import binfmt, elf
+from provision.architectures import ARCHITECTURES, of_qemu
+from provision.binfmt import Entry
+from provision.buildkit.digest import Digest
+from provision.errors import HostError, KernelError
+from provision.facts import Disk, Facts, File, Mount
+from provision.plan.handlers import flag_choices
+from provision.plan.kernel import version
+from provision.plan.packages import MANAGERS
+from provision.plan.steps import (
+    InstallPackages,
+    MakeLink,
+    RegisterHandler,
+    RunUnit,
+    UnpackRelease,
+    WriteFile,
+    WriteRule,
+)
+from provision.spec import Emulation, Spec
+from tests.unit.recorded import (
+    DIGEST,
+    RELEASE,
+    SPEC,
+    buildkit,
+    facts,
+    ids,
+    planned,
+    settled,
+    with_interpreter,
+    with_probe,
+)
+
+AARCH64 = "/usr/bin/qemu-aarch64-static"
+BARE = facts("bare")
+SETTLED = settled()
+
+
+def of(seen: Facts, kind: type, spec: Spec = SPEC) -> list[object]:
+    return [step for step in planned(seen, spec).steps if isinstance(step, kind)]
+
+
+def arm64(seen: Facts, **changes: object) -> Facts:
+    """The facts with another entry qemu-aarch64."""
+    entries = tuple(replace(e, **changes) if e.name == "qemu-aarch64" else e for e in seen.entries)  # type: ignore[arg-type]
+    return replace(seen, entries=entries)
+
+
+# -- the whole ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_bare_host_gets_everything_in_order() -> None:
+    assert ids(planned(BARE)) == [
+        *("packages", "binfmt-mount", "binfmt-boot"),
+        *("handler-aarch64", "rule-aarch64", "handler-arm", "rule-arm"),
+        *("group", "release", "buildkit-config", "buildkit-tmpfiles", "buildkit-unit"),
+        *("release-link", "buildctl-link", "service-enable", "service-start"),
+    ]
+
+
+def test_a_settled_host_gets_nothing() -> None:
+    assert planned(SETTLED).steps == ()
+
+
+# -- the kernel ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("release", "numbers"),
+    [
+        ("4.9.0-19-amd64", (4, 9)),
+        ("5.15.153.1-microsoft-standard-WSL2", (5, 15)),
+        ("6.6.51+rpt-rpi-v8", (6, 6)),
+        ("6.18.44-fc-v657", (6, 18)),
+        ("4.8.0-rc1", (4, 8)),
+        ("2.6.78", (2, 6)),
+        ("", (0, 0)),
+    ],
+)
+def test_kernel_versions_of_real_systems(release: str, numbers: tuple[int, int]) -> None:
+    assert version(release) == numbers
+
+
+@pytest.mark.parametrize("release", ["4.7.10", "3.10.0-1160.el7.x86_64", "2.6.78"])
+def test_an_old_kernel_is_refused(release: str) -> None:
+    with pytest.raises(KernelError, match=re.escape(release)):
+        planned(replace(BARE, system=replace(BARE.system, kernel=release)))
+
+
+def test_a_kernel_that_says_it_can_and_cannot_is_refused() -> None:
+    seen = replace(SETTLED, binfmt=replace(SETTLED.binfmt, fix_binary=False, trial_error="Invalid argument"))
+    with pytest.raises(KernelError, match="Invalid argument"):
+        planned(seen)
+
+
+def test_a_read_only_table_is_refused() -> None:
+    with pytest.raises(KernelError, match="read-only"):
+        planned(replace(SETTLED, binfmt=replace(SETTLED.binfmt, options=frozenset({"ro"}))))
+
+
+# -- binfmt_misc --------------------------------------------------------------------------------------------------------
+
+
+def test_a_module_that_is_not_loaded_is_loaded_now_and_at_boot() -> None:
+    seen = replace(BARE, binfmt=replace(BARE.binfmt, present=False))
+    assert ids(planned(seen))[1:4] == ["module", "binfmt-mount", "binfmt-boot"]
+
+
+def test_an_active_automount_needs_no_mount_at_boot() -> None:
+    units = {**BARE.units, "proc-sys-fs-binfmt_misc.automount": {"ActiveState": "active"}}
+    assert "binfmt-boot" not in ids(planned(replace(BARE, units=units)))
+
+
+def test_a_disabled_table_is_enabled() -> None:
+    assert ids(planned(replace(SETTLED, binfmt=replace(SETTLED.binfmt, enabled=False)))) == ["binfmt-enable"]
+
+
+# -- handlers -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"flags": "P"},
+        {"flags": "POCF"},
+        {"enabled": False},
+        {"interpreter": "/usr/libexec/qemu-binfmt/aarch64-binfmt-P"},
+        {"mask": b"\xff" * 20},
+    ],
+    ids=["no F", "C unasked", "disabled", "other interpreter", "other mask"],
+)
+def test_a_wrong_handler_is_replaced(changes: dict[str, object]) -> None:
+    made = planned(arm64(SETTLED, **changes))
+    # The daemon's list is cached and masked: it must be restarted.
+    assert ids(made) == ["handler-aarch64", "service-restart"]
+    assert made.steps[0].action == "replace"
+
+
+def test_the_flag_p_is_left_to_the_probe() -> None:
+    made = planned(arm64(SETTLED, flags="F"))
+    # It works without P; only the file is written with what works.
+    assert ids(made) == ["rule-aarch64"]
+    (rule,) = made.steps
+    assert isinstance(rule, WriteRule)
+    assert rule.line.endswith(":F")
+
+
+@pytest.mark.parametrize("status", [41, 43, 127, 139], ids=["shifted", "shifted up", "not found", "crashed"])
+def test_a_handler_whose_probe_fails_is_replaced(status: int) -> None:
+    assert "handler-aarch64" in ids(planned(with_probe(SETTLED, "aarch64", status=status)))
+
+
+def test_a_stale_emulator_is_registered_anew_and_said() -> None:
+    made = planned(with_probe(SETTLED, "aarch64", current="1:2"))
+    assert ids(made) == ["handler-aarch64", "service-restart"]
+    assert "replaced since" in made.steps[0].detail
+
+
+def test_a_newer_entry_for_the_same_programs_is_overtaken_and_said() -> None:
+    arch = of_qemu("aarch64")
+    assert arch
+    rosetta = replace(binfmt.handler(arch, "/rosetta", "F"), name="rosetta")
+    made = planned(replace(SETTLED, entries=(rosetta, *SETTLED.entries)))
+    assert "handler-aarch64" in ids(made)
+    assert any("rosetta" in note and "left as it is" in note for note in made.notes)
+
+
+def test_an_older_entry_for_the_same_programs_changes_nothing_and_is_said() -> None:
+    arch = of_qemu("aarch64")
+    assert arch
+    old = replace(binfmt.handler(arch, "/old", "F"), name="old")
+    made = planned(replace(SETTLED, entries=(*SETTLED.entries, old)))
+    assert made.steps == ()
+    assert any(note.startswith("old ") for note in made.notes)
+
+
+def test_others_entries_are_never_touched() -> None:
+    wsl = Entry(name="WSLInterop", interpreter="/init", flags="P", magic=b"MZ")
+    made = planned(replace(SETTLED, entries=(wsl, *SETTLED.entries)))
+    assert (made.steps, made.notes) == ((), ())
+
+
+def test_what_the_cpu_runs_gets_no_handler() -> None:
+    everything = planned(BARE, Spec())
+    names = {step.qemu for step in everything.steps if isinstance(step, RegisterHandler)}
+    assert {"x86_64", "i386"} & names == set()
+    assert names == {arch.qemu for arch in ARCHITECTURES} - {"x86_64", "i386"}
+
+
+def test_a_handler_for_the_machines_own_programs_is_refused() -> None:
+    # A machine that cannot run its own architecture's probe (no root): the simulation still refuses.
+    seen = with_probe(with_probe(BARE, "x86_64", status=1, natively=None, executable=""), "x86_64", natively=False)
+    with pytest.raises(HostError, match="own programs"):
+        planned(seen, Spec(platforms=("linux/amd64",)))
+
+
+@pytest.mark.parametrize(
+    ("kernel", "path", "flags"),
+    [
+        ("5.12.0", AARCH64, ("PF", "F")),
+        ("5.10.0", AARCH64, ("F", "PF")),
+        ("5.10.0", "/usr/libexec/qemu-binfmt/aarch64-binfmt-P", ("PF", "F")),
+        ("6.1.0", "/opt/qemu-aarch64", ("PF", "F")),
+    ],
+)
+def test_which_flags_are_tried_first(kernel: str, path: str, flags: tuple[str, ...]) -> None:
+    seen = replace(SETTLED, system=replace(SETTLED.system, kernel=kernel))
+    assert flag_choices(path, SPEC, seen) == flags
+
+
+def test_credentials_only_on_request() -> None:
+    spec = replace(SPEC, emulation=Emulation(credentials=True))
+    steps = [step for step in of(SETTLED, RegisterHandler, spec) if isinstance(step, RegisterHandler)]
+    assert [variant.flags for step in steps for variant in step.variants] == ["POCF", "OCF"] * 2
+    kept = replace(SETTLED, entries=tuple(replace(e, flags="POCF") for e in SETTLED.entries))
+    assert not of(kept, RegisterHandler, spec)
+
+
+def test_a_trial_entry_matches_our_program_alone() -> None:
+    (step,) = (s for s in of(BARE, RegisterHandler) if isinstance(s, RegisterHandler) and s.qemu == "aarch64")
+    trial = binfmt.parse_rule(step.variants[0].trial)
+    arch = of_qemu("aarch64")
+    assert arch
+    program = elf.probe(arch)
+    assert trial.name == "qemu-aarch64.trial"
+    assert not trial.matches(program)
+    assert trial.matches(program[:9] + b"\x01\x02\x03\x04\x05\x06\x07" + program[16:])
+
+
+def test_the_rule_overrides_the_distributions_file_of_the_same_name() -> None:
+    paths = [step.path for step in of(BARE, WriteRule) if isinstance(step, WriteRule)]
+    assert paths == ["/etc/binfmt.d/qemu-aarch64.conf", "/etc/binfmt.d/qemu-arm.conf"]
+
+
+# -- interpreters -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", [row.command for row in MANAGERS])
+def test_every_package_manager_has_names(command: str) -> None:
+    (step,) = of(replace(BARE, tools=frozenset({command})), InstallPackages)
+    assert isinstance(step, InstallPackages)
+    wanted = {"apk": ("qemu-aarch64", "qemu-arm"), "zypper": ("qemu-linux-user",)}
+    assert step.packages == wanted.get(command, ("qemu-user-static",))
+
+
+def test_without_a_source_of_qemu_nothing_is_begun() -> None:
+    with pytest.raises(HostError, match="no usable interpreter for linux/arm64"):
+        planned(replace(BARE, tools=frozenset()))
+
+
+def bad_arm64(reason: str) -> Facts:
+    """The settled host with nothing but one bad file for arm64."""
+    found = {path: i for path, i in SETTLED.interpreters.items() if "aarch64" not in path or path == AARCH64}
+    seen = replace(SETTLED, interpreters=found)
+    header = found[AARCH64].header
+    assert header
+    if reason == "dynamically linked":
+        return with_interpreter(seen, AARCH64, header=replace(header, linkage="dynamic"))
+    if reason == "not for this machine":
+        return with_interpreter(seen, AARCH64, header=replace(header, machine=243))
+    if reason == "not executable":
+        return with_interpreter(seen, AARCH64, mode=0o644)
+    if reason == "no ELF program":
+        return with_interpreter(seen, AARCH64, header=None)
+    options = frozenset({"noexec"}) if reason == "mounted noexec" else frozenset({"rw"})
+    return replace(seen, mounts=(*seen.mounts, Mount(point="/usr/bin", type="ext4", options=options)))
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "dynamically linked",
+        "not for this machine",
+        "not executable",
+        "no ELF program",
+        "mounted noexec",
+        "may be mounted after",
+    ],
+)
+def test_an_unfit_interpreter_is_refused_with_the_reason(reason: str) -> None:
+    with pytest.raises(HostError) as refused:
+        planned(bad_arm64(reason))
+    assert reason.removeprefix("not ") in refused.value.cause
+
+
+def test_without_a_wish_an_unfit_interpreter_is_skipped_and_said() -> None:
+    made = planned(bad_arm64("dynamically linked"), replace(SPEC, platforms=None))
+    assert any(note.startswith("linux/arm64: skipped") for note in made.notes)
+
+
+def test_a_package_without_that_emulator_is_not_installed_again() -> None:
+    found = {path: i for path, i in SETTLED.interpreters.items() if "aarch64" not in path}
+    with pytest.raises(HostError) as refused:
+        planned(replace(SETTLED, interpreters=found))
+    assert "qemu-user-static has no /usr/bin/qemu-aarch64-static" in refused.value.cause
+
+
+def test_a_path_pattern_is_used_and_nothing_installed() -> None:
+    spec = replace(SPEC, emulation=Emulation(interpreters="/usr/libexec/qemu-binfmt/{qemu}-binfmt-P"))
+    made = planned(SETTLED, spec)
+    assert "packages" not in ids(made)
+    handlers = [step for step in made.steps if isinstance(step, RegisterHandler)]
+    assert [step.interpreter for step in handlers] == [
+        "/usr/libexec/qemu-binfmt/aarch64-binfmt-P",
+        "/usr/libexec/qemu-binfmt/arm-binfmt-P",
+    ]
+
+
+def test_a_pattern_without_files_is_refused() -> None:
+    spec = replace(SPEC, emulation=Emulation(interpreters="/opt/qemu/qemu-{qemu}"))
+    with pytest.raises(HostError) as refused:
+        planned(SETTLED, spec)
+    assert "/opt/qemu/qemu-aarch64 does not exist" in refused.value.cause
+
+
+# -- the service --------------------------------------------------------------------------------------------------------
+
+
+def test_no_systemd_is_refused() -> None:
+    with pytest.raises(HostError, match="systemd does not run"):
+        planned(replace(BARE, system=replace(BARE.system, systemd=None)))
+
+
+def test_a_full_disk_is_refused_before_anything() -> None:
+    disks = {**BARE.disks, "/opt/buildkit": Disk(size=1 << 24, free=500_000, inodes=1)}
+    with pytest.raises(HostError, match="488 MiB are left"):
+        planned(replace(BARE, disks=disks))
+
+
+def test_another_digest_is_another_folder_and_the_old_one_stays() -> None:
+    other = replace(RELEASE, digest=Digest(value="ab" * 32, source="user"))
+    made = planned(SETTLED, release=other)
+    assert ids(made) == ["release", "buildkit-unit", "release-link", "service-restart"]
+    unpack, link = made.steps[0], made.steps[2]
+    assert isinstance(unpack, UnpackRelease)
+    assert isinstance(link, MakeLink)
+    assert unpack.folder == link.to == "/opt/buildkit/v0.32.2-abababababab"
+
+
+def test_a_changed_setting_restarts_and_shows_its_diff() -> None:
+    made = planned(SETTLED, buildkit(max_parallelism=2))
+    assert ids(made) == ["buildkit-config", "buildkit-unit", "service-restart"]
+    assert "+max-parallelism = 2" in made.steps[0].detail
+
+
+@pytest.mark.parametrize("change", ["mode", "owner"])
+def test_a_file_with_other_rights_is_put_right(change: str) -> None:
+    path = "/etc/buildkit/buildkitd.toml"
+    file = replace(SETTLED.files[path], mode=0o666) if change == "mode" else replace(SETTLED.files[path], owner="ci")
+    (step,) = planned(replace(SETTLED, files={**SETTLED.files, path: file})).steps
+    assert isinstance(step, WriteFile)
+    assert "mode" in step.detail
+
+
+def test_a_stopped_service_is_started_and_a_disabled_one_enabled() -> None:
+    unit = {**SETTLED.units["buildkit.service"], "ActiveState": "inactive", "UnitFileState": "disabled"}
+    seen = replace(SETTLED, units={**SETTLED.units, "buildkit.service": unit})
+    assert ids(planned(seen)) == ["service-enable", "service-start"]
+
+
+def test_a_daemon_that_does_not_list_what_runs_is_restarted() -> None:
+    assert SETTLED.workers
+    text = SETTLED.workers.text.replace('"architecture":"arm64"', '"architecture":"loong64"')
+    assert text != SETTLED.workers.text
+    (step,) = planned(replace(SETTLED, workers=replace(SETTLED.workers, text=text))).steps
+    assert isinstance(step, RunUnit)
+    assert step.detail == "it does not list linux/arm64"
+
+
+def test_who_called_sudo_and_who_is_named_may_build() -> None:
+    seen = replace(SETTLED, user=replace(SETTLED.user, login="anna"))
+    made = planned(seen, replace(SPEC, buildkit=replace(SPEC.buildkit, users=("ci",))))
+    assert [step.id for step in made.steps] == ["member-ci", "member-anna"]
+    assert planned(replace(seen, groups={"buildkit": ("anna",)})).steps == ()
+
+
+def test_a_program_of_the_users_own_is_kept_aside() -> None:
+    path = "/usr/local/bin/buildctl"
+    own = File(path=path, mode=0o755, owner="root", group="root", text=None)
+    (step,) = planned(replace(SETTLED, files={**SETTLED.files, path: own})).steps
+    assert isinstance(step, MakeLink)
+    assert ".before-provision" in step.detail
+
+
+def test_the_digest_is_shown() -> None:
+    (step,) = of(BARE, UnpackRelease)
+    assert isinstance(step, UnpackRelease)
+    assert DIGEST in step.detail
