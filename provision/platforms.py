@@ -75,7 +75,7 @@ def unmet(spec: Spec, facts: Facts) -> tuple[str, ...]:
     for platform in spec.platforms or _runnable(facts):
         arch = of_platform(platform)
         if not (probe := facts.probes.get(arch.qemu)) or not probe.ran:
-            problems.append(f"{platform}: {_why_not(arch, probe, facts)}")
+            problems.append(f"{platform}: {why_not(arch, probe, facts)}")
         elif not covers(worker, platform):
             problems.append(f"{platform}: it runs here, but buildkitd does not list it")
     return tuple(problems)
@@ -85,7 +85,8 @@ def _runnable(facts: Facts) -> tuple[str, ...]:
     return tuple(p for p in PLATFORMS if (probe := facts.probes.get(of_platform(p).qemu)) and probe.ran)
 
 
-def _why_not(arch: Architecture, probe: Probe | None, facts: Facts) -> str:
+def why_not(arch: Architecture, probe: Probe | None, facts: Facts) -> str:
+    """The reason why a wanted platform does not run, from its probe."""
     entry: Entry | None = binfmt.winner(facts.entries, elf.probe(arch))
     if probe is None:
         return "its program was not run"

@@ -18,7 +18,9 @@ from provision.errors import (
 from provision.spec import Host
 
 StepStatus = Literal["pending", "done", "failed", "skipped"]
-HostStatus = Literal["ok", "changed", "pending", "failed", "unreachable", "unhealthy", "interrupted"]
+HostStatus = Literal[
+    "ok", "changed", "pending", "failed", "unreachable", "unhealthy", "interrupted", "skipped"
+]
 CheckStatus = Literal["ok", "warning", "error"]
 Mode = Literal["native", "emulated", "none"]
 Severity = Literal["error", "warning", "info"]
@@ -32,6 +34,8 @@ EXIT_CODES: Final[dict[HostStatus, int]] = {
     "unreachable": EXIT_UNREACHABLE,
     "unhealthy": EXIT_UNHEALTHY,
     "interrupted": EXIT_INTERRUPTED,
+    # A canary kept it from being begun, and that one's own code, if worse, decides.
+    "skipped": EXIT_UNREACHABLE,
 }
 
 WORST_FIRST: Final = (

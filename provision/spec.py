@@ -36,8 +36,10 @@ class Emulation:
     """`[emulation]`: where the interpreters come from and what their handlers may do."""
 
     interpreters: str = PACKAGES
-    """`PACKAGES`, or an absolute path pattern holding `{qemu}`, as in `/opt/qemu/qemu-{qemu}`; after `SEND` it names
-    files of this machine."""
+    """`PACKAGES`, or an absolute path pattern holding `{qemu}`, as in `/opt/qemu/qemu-{qemu}`.
+
+    After `SEND` it names files of this machine.
+    """
     credentials: bool = False
     """The `C` flag: a setuid program keeps its privileges under the emulator (kernel, binfmt-misc.rst)."""
 

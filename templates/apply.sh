@@ -147,13 +147,16 @@ member() {
 
 matches() { [ "$(sha256sum <"$1" | cut -d ' ' -f 1)" = "$2" ]; }
 
-# receive SHA256 LENGTH: appends exactly LENGTH bytes from the channel to the cached part, which a cut link leaves
-# for the next try. dd reads not a byte more than asked, in coreutils and in busybox.
+# receive SHA256 LENGTH: appends exactly LENGTH bytes from the channel to the cached part, which a cut link or a full
+# disk leaves for the next try. dd reads not a byte more than asked, in coreutils and in busybox; at the end of the
+# channel it just ends, so what counts is the size.
 receive() {
-  mkdir -p {{ layout.CACHE }} && part={{ layout.CACHE }}/$1.part || return 1
-  whole=$(($2 / 65536)) rest=$(($2 % 65536))
-  { [ "$whole" -eq 0 ] || dd bs=65536 count="$whole" iflag=fullblock
-    [ "$rest" -eq 0 ] || dd bs="$rest" count=1 iflag=fullblock; } 2>/dev/null >>"$part" <&8
+  reason=
+  mkdir -p {{ layout.CACHE }} && part={{ layout.CACHE }}/$1.part && : >>"$part" || return 1
+  there=$(wc -c <"$part") whole=$(($2 / 65536)) rest=$(($2 % 65536))
+  { [ "$whole" -eq 0 ] || dd bs=65536 count="$whole" iflag=fullblock; } 2>"$work/dd" >>"$part" <&8 \
+    && { [ "$rest" -eq 0 ] || dd bs="$rest" count=1 iflag=fullblock; } 2>>"$work/dd" >>"$part" <&8
+  [ "$(wc -c <"$part")" -eq $((there + $2)) ] || { reason=$(grep -v records "$work/dd"); return 1; }
 }
 
 download() {
@@ -171,7 +174,7 @@ obtain() {
   file={{ layout.CACHE }}/$2
   if [ -f "$file" ] && matches "$file" "$2"; then return 0; fi
   if [ -n "$4" ]; then download "$4" "$2" || return 1
-  elif [ "$3" -gt 0 ]; then receive "$2" "$3" || { fail "the bytes of $1 did not arrive whole"; return 1; }
+  elif [ "$3" -gt 0 ]; then receive "$2" "$3" || { fail "the bytes of $1 did not arrive whole${reason:+: $reason}"; return 1; }
   fi
   matches "$file.part" "$2" || { rm -f "$file.part"; fail "$1 is not the file it should be: its sha256 differs"; return 1; }
   mv -f "$file.part" "$file"

@@ -34,6 +34,7 @@ _STATUS: Final = {
     "unreachable": "red",
     "unhealthy": "red",
     "interrupted": "magenta",
+    "skipped": "magenta",
 }
 
 
@@ -94,7 +95,7 @@ def platforms(rows: Sequence[PlatformRow]) -> Table:
         mode = Text(row.mode, {"native": "green", "emulated": "cyan"}.get(row.mode, "red"))
         cells = [clean(cell) if cell else "–" for cell in (row.handler, row.flags, row.qemu)]
         truths = [_truth(value) for value in (row.registered, row.listed, row.builds)]
-        made.add_row(row.platform, mode, *(Text(cell) for cell in cells), *truths)
+        made.add_row(Text(clean(row.platform)), mode, *(Text(cell) for cell in cells), *truths)
     return made
 
 
@@ -137,7 +138,9 @@ def hosts(selection: Iterable[Host]) -> Table:
             host.platforms and ",".join(host.platforms),
         )
         address = "this machine" if host.local else host.address
-        made.add_row(host.name, address, *(Text(cell) if cell else Text("–", "dim") for cell in cells))
+        made.add_row(
+            Text(host.name), Text(address), *(Text(cell) if cell else Text("–", "dim") for cell in cells)
+        )
     return made
 
 

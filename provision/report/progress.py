@@ -50,6 +50,9 @@ class Progress(Protocol):
     def finish(self, host: str, status: HostStatus) -> None:
         """The host is through."""
 
+    def say(self, text: str) -> None:
+        """Something about the run as a whole."""
+
     def __enter__(self) -> Progress: ...
 
     def __exit__(
@@ -70,6 +73,9 @@ class Silent:
         pass
 
     def finish(self, host: str, status: HostStatus) -> None:
+        pass
+
+    def say(self, text: str) -> None:
         pass
 
     def __enter__(self) -> Silent:
@@ -125,6 +131,10 @@ class Lines(Silent):
     def finish(self, host: str, status: HostStatus) -> None:
         with self._lock:
             self._say(host, status)
+
+    def say(self, text: str) -> None:
+        with self._lock:
+            self._console.print(whole(clean(text)), crop=False)
 
     def _say(self, host: str, text: str) -> None:
         line = clean(text).replace("\n", " ")
@@ -194,6 +204,9 @@ class Live(Silent):
                 self._bars.console.print(Text(_line(f"{host}: {status}"), "red"))
             if self._total is not None:
                 self._bars.update(self._total, text=f"{self._finished} of {self._expected} hosts done")
+
+    def say(self, text: str) -> None:
+        self._bars.console.print(Text(_line(text)))
 
     def _row(self, host: str) -> TaskID:
         if host not in self._rows:

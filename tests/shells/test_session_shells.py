@@ -143,7 +143,8 @@ def test_a_file_that_became_shorter_is_an_error(here: Local, tmp_path: Path) -> 
 def test_both_outputs_are_drained(here: Local) -> None:
     script = """
         i=0; while [ $i -lt 40 ]; do
-          head -c 100000 /dev/zero | tr '\\000' x; echo; head -c 100000 /dev/zero | tr '\\000' y >&2; i=$((i+1))
+          head -c 100000 /dev/zero | tr '\\000' x; echo
+          head -c 100000 /dev/zero | tr '\\000' y >&2; i=$((i+1))
         done; echo end
     """
     answer = here.ask(script, timeout=60)

@@ -287,7 +287,7 @@ def test_a_hostile_host_cannot_drive_the_terminal() -> None:
         "pi1",
         "failed",
         steps=(StepResult(id="x", action=evil, target=evil, status="failed", detail=evil),),
-        platforms=(PlatformRow(platform="linux/arm64", mode="none", handler=evil, flags=evil, qemu=evil),),
+        platforms=(PlatformRow(platform=evil, mode="none", handler=evil, flags=evil, qemu=evil),),
         checks=(CheckLine(id="x", status="error", seen=evil, needed=evil, fix=evil),),
         findings=(Finding(id="x", severity="error", evidence=evil, consequence=evil, fix=evil),),
         notes=(evil,),

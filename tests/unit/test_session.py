@@ -52,7 +52,6 @@ def test_a_last_line_without_newline_is_a_record() -> None:
 def test_what_comes_before_the_ready_line_is_noise_but_can_be_shown() -> None:
     frames = Frames(NONCE)
     assert frames.feed(b"Welcome!\nThis account is closed.\n") == []
-    assert not frames.ready
     assert "account is closed" in frames.rest
     assert frames.feed(b"no newline" + READY + b"x\n") == ["x"]
 

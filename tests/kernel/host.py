@@ -1,0 +1,49 @@
+"""A private table as a host: the product's own session, question and plan, with the real kernel at the other end."""
+
+from __future__ import annotations
+
+import secrets
+
+from provision import apply, converge, probe
+from provision.errors import ProvisionError
+from provision.facts import Facts
+from provision.plan import emulation
+from provision.plan.steps import Plan
+from provision.result import StepResult
+from provision.spec import Spec
+from provision.transport.become import opening
+from provision.transport.local import Local, _Process
+from provision.transport.session import Session
+from tests.kernel.namespace import Namespace
+
+
+class TableHost(Local):
+    """Runs scripts as the root of a namespace."""
+
+    def __init__(self, namespace: Namespace) -> None:
+        super().__init__(become=False, name="namespace")
+        self._namespace = namespace
+        namespace.run("mount", "-t", "tmpfs", "tmpfs", "/etc/binfmt.d")
+
+    def _start(self) -> Session:
+        begin = opening("never", None)
+        command = tuple(self._namespace.command(*begin.command))
+
+        def refusal(said: str, _status: int | None) -> ProvisionError:
+            raise AssertionError(said)
+
+        return Session(self.name, _Process(command, own_session=True), begin, refusal)
+
+    def facts(self, spec: Spec) -> Facts:
+        return converge.ask(self, spec)
+
+    def planned(self, spec: Spec, facts: Facts) -> emulation.Emulation:
+        return emulation.plan(spec, facts, {}, secrets.token_bytes(7), probe.argc())
+
+    def emulate(self, spec: Spec) -> tuple[StepResult, ...]:
+        """Ask, plan and apply what concerns emulation; what became of each step."""
+        made = Plan(steps=self.planned(spec, self.facts(spec)).steps)
+        journal = apply.Journal(steps=made.steps)
+        answer = self.ask(apply.script(made), timeout=60, on_record=journal.record)
+        assert answer.stderr == "", answer
+        return journal.results()
