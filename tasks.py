@@ -51,7 +51,14 @@ def lint(c: Context, fix: bool = False) -> None:
     if fix:
         subprocess.run([sys.executable, "-m", "ruff", "check", "--fix", "--quiet"], cwd=ROOT, check=False)
         run("-m", "ruff", "format", "--quiet")
-    run("-m", "pytest", "--quiet", "--no-header", "tests/unit/test_lint.py")
+    run(
+        "-m",
+        "pytest",
+        "--quiet",
+        "--no-header",
+        "tests/unit/test_lint.py",
+        "tests/unit/test_lint_templates.py",
+    )
 
 
 @task(auto_shortflags=False, help={"name": "only this one: a file of bench/ without its .py"})

@@ -32,9 +32,17 @@ def check_all(spec: Spec, facts: Facts) -> tuple[CheckLine, ...]:
 
 
 def _line(
-    id: str, good: bool, seen: str, needed: str, fix: str, *, severity: Literal["error", "warning"] = "error"
+    name: str,
+    good: bool,
+    seen: str,
+    needed: str,
+    fix: str,
+    *,
+    severity: Literal["error", "warning"] = "error",
 ) -> CheckLine:
-    return CheckLine(id=id, status="ok" if good else severity, seen=seen, needed=needed, fix="" if good else fix)
+    return CheckLine(
+        id=name, status="ok" if good else severity, seen=seen, needed=needed, fix="" if good else fix
+    )
 
 
 def kernel_version(spec: Spec, facts: Facts) -> CheckLine:
@@ -52,10 +60,17 @@ def binfmt_mounted(spec: Spec, facts: Facts) -> CheckLine:
     state = facts.binfmt
     needed = "binfmt_misc mounted read-write"
     if state.mounted == "binfmt_misc" and not state.usable:
-        return _line("binfmt-misc", False, "mounted read-only", needed, "this is a container: use the machine itself")
+        return _line(
+            "binfmt-misc", False, "mounted read-only", needed, "this is a container: use the machine itself"
+        )
     if state.usable and not state.enabled:
         return _line(
-            "binfmt-misc", False, "mounted, but disabled", needed, "`provision` enables it", severity="warning"
+            "binfmt-misc",
+            False,
+            "mounted, but disabled",
+            needed,
+            "`provision` enables it",
+            severity="warning",
         )
     if state.usable and state.before == "autofs":
         seen = "was an automount nobody had triggered; looking mounted it"
@@ -75,7 +90,11 @@ def fix_binary(spec: Spec, facts: Facts) -> CheckLine:
     if accepted is None:
         why = "not tried: needs root" if not facts.user.root else "not tried: binfmt_misc is not mounted"
         return _line("f-flag", False, why, needed, "`provision` tries it first of all", severity="warning")
-    seen = "a trial registration was taken" if accepted else f"a trial registration was refused: {facts.binfmt.trial_error}"
+    seen = (
+        "a trial registration was taken"
+        if accepted
+        else f"a trial registration was refused: {facts.binfmt.trial_error}"
+    )
     return _line("f-flag", accepted, seen, needed, "boot a kernel of 4.8 or newer")
 
 
@@ -151,7 +170,11 @@ def temporary(spec: Spec, facts: Facts) -> CheckLine:
     bad = [place for place, runs in facts.temporary.items() if not runs]
     seen = ", ".join([*good, *(f"{place} is noexec" for place in bad)]) or "none is writable"
     return _line(
-        "temporary", bool(good), seen, "a temporary directory where programs may run", "mount /var/tmp without noexec"
+        "temporary",
+        bool(good),
+        seen,
+        "a temporary directory where programs may run",
+        "mount /var/tmp without noexec",
     )
 
 
@@ -161,7 +184,9 @@ def root(spec: Spec, facts: Facts) -> CheckLine:
         seen = f"root, by sudo from {user.login}" if user.login else "root"
     else:
         seen = f"{user.name}, who could not become root without a password"
-    return _line("root", user.root, seen, "root, directly or by sudo", "run as root, or let this user use sudo")
+    return _line(
+        "root", user.root, seen, "root, directly or by sudo", "run as root, or let this user use sudo"
+    )
 
 
 CHECKS: Final[tuple[Check, ...]] = (

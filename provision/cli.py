@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,12 +22,14 @@ from invoke.program import Program
 from invoke.tasks import Task
 
 from provision import __version__, crash
-from provision.converge import Run, check, platforms, preview, provision
 from provision.config import load
-from provision.errors import EXIT_INTERRUPTED, ProvisionError
+from provision.converge import Run, check, platforms, preview, provision
+from provision.errors import EXIT_INTERRUPTED, ProvisionError, UsageError
 from provision.fleet import Fleet
+from provision.grammar import shown
 from provision.inventory import parse_selection
-from provision.reach import Reach, known_to_ssh
+from provision.ledger import Ledger
+from provision.reach import Reach, known_to_ssh, of_fabric
 from provision.report import Report, Style, output
 from provision.result import HostResult
 from provision.spec import Config, Host
@@ -42,27 +45,51 @@ class Option:
 
 
 COMMON: Final[Mapping[str, Option]] = {
-    "hosts": Option(help="where: names, user@host:port, @group, all, !name; none = this machine", default=""),
-    "config": Option(help="the configuration file [./provision.toml, /etc/provision/provision.toml]", default=""),
-    "format": Option(help="table or json: one envelope on standard output and nothing else there", default="table"),
+    "hosts": Option(
+        help="where: names, user@host:port, @group, all, !name; none = this machine", default=""
+    ),
+    "config": Option(
+        help="the configuration file [./provision.toml, /etc/provision/provision.toml]", default=""
+    ),
+    "format": Option(
+        help="table or json: one envelope on standard output and nothing else there", default="table"
+    ),
     "jobs": Option(help="hosts at once [8]", default=""),
     "timeout": Option(help="seconds that a host may take to apply the plan [1800]", default=""),
     "ssh_config": Option(help="an ssh_config file other than your own", default=""),
-    "accept_new_host_keys": Option(help="add unknown host keys to known_hosts; a changed key is always refused", default=False),
+    "accept_new_host_keys": Option(
+        help="add unknown host keys to known_hosts; a changed key is always refused", default=False
+    ),
     "ask_sudo_password": Option(help="ask once for the sudo password of all remote hosts", default=False),
-    "sudo_password_command": Option(help="a command that prints the sudo password, such as 'pass show ci'", default=""),
+    "sudo_password_command": Option(
+        help="a command that prints the sudo password, such as 'pass show ci'", default=""
+    ),
 }
 SPEC: Final[Mapping[str, Option]] = {
-    "platforms": Option(help="a,b: linux/amd64, arm64, arm/v7 … [all that the QEMU at hand runs]", default=""),
+    "platforms": Option(
+        help="a,b: linux/amd64, arm64, arm/v7 … [all that the QEMU at hand runs]", default=""
+    ),
     "interpreters": Option(help="'packages', or a path pattern such as /opt/qemu/qemu-{qemu}", default=""),
-    "credentials": Option(help="let foreign setuid programs keep their privileges (flag C): opens a way to root", default=False),
+    "credentials": Option(
+        help="let foreign setuid programs keep their privileges (flag C): opens a way to root", default=False
+    ),
     "buildkit_version": Option(help="vX.Y.Z or latest [v0.32.2]", default=""),
     "mirror": Option(help="URL or folder that holds VERSION/ASSET instead of the release host", default=""),
     "group": Option(help="the group that may use buildkitd [buildkit]", default=""),
     "fetch": Option(help="who downloads the release: auto, host or controller", default=""),
     "allow_insecure_version": Option(help="install BuildKit below v0.12.5 all the same", default=False),
 }
-_OWN: Final = frozenset({"hosts", "config", "format", "ssh_config", "ask_sudo_password"})
+AGAIN: Final[Mapping[str, Option]] = {
+    "only_failed": Option(
+        help="repeat just the hosts that did not come out well in the last run of this command",
+        default=False,
+    ),
+}
+FLEET: Final[Mapping[str, Option]] = {
+    **AGAIN,
+    "canary": Option(help="how many hosts must come out well before the others are begun [0]", default=""),
+}
+_OWN: Final = frozenset({"hosts", "config", "format", "ssh_config", "ask_sudo_password", *FLEET})
 """Options that are no keys of the configuration file."""
 
 Body = Callable[["Call"], Report]
@@ -75,16 +102,35 @@ class Call:
     name: str
     options: Mapping[str, Any]
     config: Config
+    selection: str
+    """As it was typed, or the last run's."""
     hosts: tuple[Host, ...]
     style: Style
+    identities: tuple[Path, ...] = ()
+    """Keys that a Fabric Connection brought along."""
 
     def run(self, work: Callable[[Transport, Host], HostResult], *, root: bool = True) -> Report:
         """The work on every host, as a report."""
-        reach = Reach(config=self.config, ask_password=self.options["ask_sudo_password"], root=root)
+        reach = Reach(
+            config=self.config,
+            ask_password=self.options["ask_sudo_password"],
+            root=root,
+            say=self.style.say,
+            identities=self.identities,
+        )
+        fleet = Fleet(
+            connect=reach.connect,
+            work=work,
+            jobs=self.config.ssh.jobs,
+            progress=self.style.progress,
+            canary=canary(self.options.get("canary", "")),
+        )
         reach.prepare(self.hosts)
-        fleet = Fleet(connect=reach.connect, work=work, jobs=self.config.ssh.jobs)
         with self.style.progress:
             results = fleet.run(self.hosts)
+        if any(not host.local for host in self.hosts):
+            ledger = Ledger.of(self.name, self.config.path)
+            ledger.write(self.selection, results, others=bool(self.options.get("only_failed")))
         return Report(command=self.name, hosts=results)
 
     def settings(self) -> Run:
@@ -108,7 +154,9 @@ def command(options: Mapping[str, Option]) -> Callable[[Body], Any]:
 
         @wraps(body)
         def run(c: Context, **given: Any) -> None:
-            raise Exit(code=execute(name, body, given, c))
+            # Exit even with code 0 would end Invoke: `inv check provision` and `fab -H a,b provision` go on.
+            if code := execute(name, body, given, c):
+                raise Exit(code=code)
 
         everything = {**COMMON, **options}
         run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
@@ -150,40 +198,69 @@ def execute(name: str, body: Body, given: Mapping[str, Any], context: Context) -
 
 def _call(name: str, given: Mapping[str, Any], context: Context, style: Style) -> Call:
     # An empty or false option was not given: the file may say otherwise.
-    flags = {key: value for key, value in given.items() if key not in _OWN and value not in ("", False, None)}
-    config = load(given["config"] or None, flags | ({"ssh_config": given["ssh_config"]} if given["ssh_config"] else {}))
-    return Call(name=name, options=given, config=config, hosts=_hosts(given["hosts"], config, context), style=style)
+    flags = {
+        key: value for key, value in given.items() if key not in _OWN and value not in ("", False, None)
+    }
+    config = load(
+        given["config"] or None, flags | ({"ssh_config": given["ssh_config"]} if given["ssh_config"] else {})
+    )
+    ledger = Ledger.of(name, config.path)
+    again = bool(given.get("only_failed"))
+    asked = str(given["hosts"])
+    fabric = None if asked else of_fabric(context)
+    if fabric:
+        asked = fabric.selection
+    elif again and not asked:
+        asked = ledger.last()
+    hosts = parse_selection(asked, config.inventory, partial(known_to_ssh, config=config.ssh.config))
+    if fabric:
+        hosts = tuple(fabric.through(host) for host in hosts)
+    if again:
+        failed = ledger.failed(asked)
+        hosts = tuple(host for host in hosts if host.name in failed)
+    return Call(
+        name=name,
+        options=given,
+        config=config,
+        selection=asked,
+        hosts=hosts,
+        style=style,
+        identities=fabric.identities if fabric else (),
+    )
 
 
-def _hosts(selection: str, config: Config, context: Context) -> tuple[Host, ...]:
-    """The hosts that were selected; under `fab -H a,b`, the one Fabric is at."""
-    connection = getattr(context, "original_host", None)
-    if not selection and connection:
-        return (Host(name=str(context.host), user=context.user, port=context.port),)
-    return parse_selection(selection, config.inventory, partial(known_to_ssh, config=config.ssh.config))
+def canary(text: str) -> int:
+    """The number of canaries. Raises UsageError."""
+    if text and not re.fullmatch(r"[0-9]{1,4}", text):
+        raise UsageError(f"--canary must be a number of hosts, not {shown(text)}")
+    return int(text or 0)
 
 
-@command(SPEC)
+@command({**SPEC, **AGAIN})
 def check_(call: Call) -> Report:
     """Can this machine become a build machine? Kernel, binfmt_misc, systemd, room, rights: seen, needed, fix."""
     return call.run(lambda transport, host: check(transport, call.config.spec_for(host)), root=False)
 
 
-@command(SPEC)
+@command({**SPEC, **AGAIN})
 def plan_(call: Call) -> Report:
     """What `provision` would do, as a diff. Exit 2 if anything would change, 0 if not."""
     run = call.settings()
-    return call.run(lambda transport, host: preview(transport, call.config.spec_for(host), run, local=host.local))
+    return call.run(
+        lambda transport, host: preview(transport, call.config.spec_for(host), run, local=host.local)
+    )
 
 
-@command(SPEC)
+@command({**SPEC, **FLEET})
 def provision_(call: Call) -> Report:
     """Make it a build machine: QEMU handlers, BuildKit as a service, and proof that every platform runs."""
     run = call.settings()
-    return call.run(lambda transport, host: provision(transport, call.config.spec_for(host), run, local=host.local))
+    return call.run(
+        lambda transport, host: provision(transport, call.config.spec_for(host), run, local=host.local)
+    )
 
 
-@command({key: SPEC[key] for key in ("platforms",)})
+@command({"platforms": SPEC["platforms"], **AGAIN})
 def platforms_(call: Call) -> Report:
     """The worker's platforms: how each runs (native or emulated, by what), registered, listed."""
     return call.run(lambda transport, host: platforms(transport, call.config.spec_for(host)))

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 from provision import probe, sent
 from provision.apply import Journal, script
@@ -22,7 +23,7 @@ from provision.platforms import rows, unmet
 from provision.report.progress import Progress
 from provision.result import HostResult, HostStatus, StepResult
 from provision.spec import Buildkit, Spec
-from provision.transport import Transport
+from provision.transport import StoppedError, Transport
 
 ASK_TIMEOUT = 120.0
 """Seconds for the facts: they take well under one, on a loaded Pi a few."""
@@ -70,7 +71,10 @@ def look(transport: Transport, spec: Spec, run: Run, *, local: bool) -> Outlook:
     """
     facts = ask(transport, spec)
     release = releases.resolve(
-        spec.buildkit, version=run.version, machine=facts.system.machine, userland_bits=facts.system.userland_bits
+        spec.buildkit,
+        version=run.version,
+        machine=facts.system.machine,
+        userland_bits=facts.system.userland_bits,
     )
     url = release.location if host_fetches(spec.buildkit, release, facts, local=local) else None
     made = plan(
@@ -94,7 +98,9 @@ def host_fetches(buildkit: Buildkit, release: Release, facts: Facts, *, local: b
     if buildkit.fetch == "host" and not able:
         raise HostError(
             "this host cannot download the release itself",
-            cause="it has neither curl nor wget" if is_url(release.location) else "the mirror is a folder on this machine",
+            cause="it has neither curl nor wget"
+            if is_url(release.location)
+            else "the mirror is a folder on this machine",
             hint='set [buildkit] fetch = "auto"',
         )
     # A URL with a login stays here: on the host it would stand in a command line.
@@ -129,10 +135,14 @@ def preview(transport: Transport, spec: Spec, run: Run, *, local: bool = False) 
     def work() -> HostResult:
         made = look(transport, spec, run, local=local).plan
         steps = tuple(
-            StepResult(id=step.id, action=step.action, target=step.target, status="pending", detail=step.detail)
+            StepResult(
+                id=step.id, action=step.action, target=step.target, status="pending", detail=step.detail
+            )
             for step in made.steps
         )
-        return HostResult(host=transport.name, status="pending" if steps else "ok", steps=steps, notes=made.notes)
+        return HostResult(
+            host=transport.name, status="pending" if steps else "ok", steps=steps, notes=made.notes
+        )
 
     return guarded(transport.name, work)
 
@@ -142,24 +152,33 @@ def provision(transport: Transport, spec: Spec, run: Run, *, local: bool = False
 
     def work() -> HostResult:
         outlook = look(transport, spec, run, local=local)
-        facts = outlook.facts
-        steps: tuple[StepResult, ...] = ()
-        if not outlook.plan.empty:
-            steps = carry_out(transport, outlook, run)
+        facts, notes = outlook.facts, outlook.plan.notes
+        if outlook.plan.empty:
+            return _judged(transport.name, spec, facts, (), notes)
+        journal = _journal(transport.name, outlook.plan, run.progress)
+        try:
+            carry_out(transport, outlook, run, journal)
             facts = ask(transport, spec)
-        return _judged(transport.name, spec, facts, steps, outlook.plan.notes)
+        except ProvisionError as error:
+            return _broken_off(transport.name, journal.results(), notes, error)
+        return _judged(transport.name, spec, facts, journal.results(), notes)
 
     return guarded(transport.name, work)
 
 
-def carry_out(transport: Transport, outlook: Outlook, run: Run) -> tuple[StepResult, ...]:
+def _journal(host: str, made: Plan, progress: Progress) -> Journal:
+    targets = {step.id: f"{step.action} {step.target}" for step in made.steps}
+    return Journal(
+        steps=made.steps,
+        listener=lambda step, state, words: progress.step(
+            host, step, state, words or targets.get(step, step)
+        ),
+    )
+
+
+def carry_out(transport: Transport, outlook: Outlook, run: Run, journal: Journal) -> None:
     """Send the plan as one script, with what the host needs from here."""
     made, progress, host = outlook.plan, run.progress, transport.name
-    targets = {step.id: f"{step.action} {step.target}" for step in made.steps}
-    journal = Journal(
-        steps=made.steps,
-        listener=lambda id, state, words: progress.step(host, id, state, words or targets.get(id, id)),
-    )
 
     def archive() -> Path:
         return releases.fetch(
@@ -169,7 +188,21 @@ def carry_out(transport: Transport, outlook: Outlook, run: Run) -> tuple[StepRes
     wanted = parts(made.steps, outlook.facts.cached, archive)
     with payload(wanted, lambda done, total: progress.transfer(host, "send", done, total)) as sending:
         transport.ask(script(made, wanted), timeout=run.timeout, payload=sending, on_record=journal.record)
-    return journal.results()
+
+
+_FIXES: Final = (
+    ("No space left on device", "free some room there (see df -h), then run it again: it goes on"),
+    ("Disk quota exceeded", "raise root's quota there, then run it again: it goes on"),
+    ("Read-only file system", "mount it read-write, or use a machine whose system can be changed"),
+)
+"""What a program says, and what to do about it."""
+_ANY_FIX: Final = "mend the cause and run it again: what was finished stays"
+
+
+def _failure(step: StepResult) -> HostError:
+    """The error that a step amounts to."""
+    fix = next((fix for sign, fix in _FIXES if sign in step.detail), _ANY_FIX)
+    return HostError(f"{step.action} {step.target} failed", cause=step.detail.partition("\n")[0], hint=fix)
 
 
 def _judged(
@@ -177,25 +210,37 @@ def _judged(
 ) -> HostResult:
     """The result, from the facts after the fact: a step that went well proves nothing."""
     failed = [step for step in steps if step.status == "failed"]
-    interrupted = any(step.status == "skipped" and step.detail == "interrupted" for step in steps)
     lacking = unmet(spec, facts)
     error = None
-    status: HostStatus = "changed" if steps else "ok"
-    if interrupted:
-        status = "interrupted"
-    elif failed:
-        status = "failed"
-        error = HostError(
-            f"{failed[0].action} {failed[0].target} failed",
-            cause=failed[0].detail.splitlines()[0] if failed[0].detail else "",
-            hint="mend the cause and run it again: what was finished stays",
-        )
+    if failed:
+        error = _failure(failed[0])
     elif lacking:
-        status = "failed"
         error = HostError(
-            "the host is not as wanted after all steps", cause="; ".join(lacking), hint="run it again, or look at the host"
+            "the host is not as wanted after all steps",
+            cause="; ".join(lacking),
+            hint="run it again, or look at the host",
         )
-    return HostResult(host=host, status=status, steps=steps, platforms=rows(spec, facts), notes=notes, error=error)
+    status: HostStatus = "failed" if error else "changed" if steps else "ok"
+    seen = rows(spec, facts)
+    return HostResult(host=host, status=status, steps=steps, platforms=seen, notes=notes, error=error)
+
+
+def _broken_off(
+    host: str, steps: tuple[StepResult, ...], notes: tuple[str, ...], error: ProvisionError
+) -> HostResult:
+    """The result of a host whose script, or the look at it afterwards, came to no end."""
+    if isinstance(error, StoppedError):
+        done = sum(step.status == "done" for step in steps)
+        error = StoppedError(
+            f"interrupted: {done} of {len(steps)} steps are done", hint="run it again: it goes on from there"
+        )
+    return HostResult(host=host, status=_status_of(error), steps=steps, notes=notes, error=error)
+
+
+def _status_of(error: ProvisionError) -> HostStatus:
+    if isinstance(error, StoppedError):
+        return "interrupted"
+    return "unreachable" if isinstance(error, UnreachableError) else "failed"
 
 
 def guarded(host: str, work: Callable[[], HostResult]) -> HostResult:
@@ -204,6 +249,5 @@ def guarded(host: str, work: Callable[[], HostResult]) -> HostResult:
     try:
         result = work()
     except ProvisionError as error:
-        status: HostStatus = "unreachable" if isinstance(error, UnreachableError) else "failed"
-        result = HostResult(host=host, status=status, error=error)
+        result = HostResult(host=host, status=_status_of(error), error=error)
     return replace(result, seconds=time.monotonic() - begun)

@@ -33,6 +33,10 @@ class System:
     swap: int = 0
     cpus: int = 0
     boot: str = ""
+    clock: int = 0
+    """Seconds since 1970 by the host's clock when it was asked; 0 if it did not say."""
+    cgroup_memory: bool | None = None
+    """Whether the kernel can limit and account memory; None where it does not tell."""
     systemd: str | None = None
 
     @property
@@ -57,6 +61,8 @@ class User:
 
 @dataclass(frozen=True, kw_only=True)
 class Mount:
+    """One mount point, as proc(5) has it in mountinfo."""
+
     point: str
     type: str
     options: frozenset[str]
@@ -69,6 +75,7 @@ class Disk:
     size: int
     free: int
     inodes: int
+    all_inodes: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +92,8 @@ class Binfmt:
     fix_binary: bool | None = None
     """Whether a trial registration with the F flag was taken; None where it could not be tried."""
     trial_error: str = ""
+    held: bool | None = None
+    """Whether init has it mounted: otherwise it ends with the session that looked. None: not known."""
 
     @property
     def usable(self) -> bool:
@@ -136,6 +145,11 @@ class Probe:
     version: str = ""
     natively: bool | None = None
     """Whether it also runs where no handler is registered; None where that could not be asked."""
+    milliseconds: float | None = None
+    """CPU time that its start took."""
+    held_sha256: str = ""
+    current_sha256: str = ""
+    """Of the file the kernel holds and the one at its path; only where these are not the same file."""
 
     @property
     def ran(self) -> bool:
@@ -174,6 +188,9 @@ class Daemon:
 
     executable: str
     generation: str
+    tmpdir: str = ""
+    command: str = ""
+    """Its command line."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,6 +203,8 @@ class WorkerAnswer:
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
+    """Everything that is known of a host."""
+
     system: System = System()
     user: User = User()
     tools: frozenset[str] = frozenset()
@@ -209,15 +228,19 @@ class Facts:
     units: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     daemon: Daemon | None = None
     workers: WorkerAnswer | None = None
+    skew: float | None = None
+    """Seconds the host's clock is ahead of this machine's; None if nobody compared them."""
 
     def mount_of(self, path: str) -> Mount | None:
         """The mount that holds `path`: the longest point above it, the last one of equals."""
-        above = [m for m in self.mounts if m.point == "/" or path == m.point or path.startswith(m.point + "/")]
+        above = [m for m in self.mounts if m.point in ("/", path) or path.startswith(m.point + "/")]
         return max(above, key=lambda mount: len(mount.point), default=None)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
+    """One record of the probe: its kind, its fields, and the text below it."""
+
     kind: str
     fields: tuple[str, ...]
     text: str = ""
@@ -250,6 +273,7 @@ def number(text: str, base: int = 10) -> int:
 
 
 def words(text: str, separator: str = ",") -> tuple[str, ...]:
+    """The parts of a list that are not empty."""
     return tuple(word for word in text.split(separator) if word)
 
 
@@ -274,8 +298,13 @@ def parse(lines: Iterable[str], expected: Mapping[str, int]) -> Facts:
         user=_user(of),
         tools=frozenset(r[0] for r in of.get("tool", ())),
         temporary={r[0]: r[1] == "exec" for r in of.get("temporary", ())},
-        mounts=tuple(Mount(point=r[0], type=r[1], options=frozenset(words(r[2]))) for r in of.get("mount", ())),
-        disks={r[0]: Disk(size=number(r[1]), free=number(r[2]), inodes=number(r[3])) for r in of.get("disk", ())},
+        mounts=tuple(
+            Mount(point=r[0], type=r[1], options=frozenset(words(r[2]))) for r in of.get("mount", ())
+        ),
+        disks={
+            r[0]: Disk(size=number(r[1]), free=number(r[2]), inodes=number(r[3]), all_inodes=number(r[4]))
+            for r in of.get("disk", ())
+        },
         binfmt=_binfmt(of),
         entries=tuple(parse_entry(r[0], r.text) for r in of.get("entry", ()) if r.text),
         rules=tuple(Rule(path=r[0], target=r[1], text=r.text) for r in of.get("rule", ())),
@@ -286,7 +315,13 @@ def parse(lines: Iterable[str], expected: Mapping[str, int]) -> Facts:
         releases={r[0]: r[1] for r in of.get("release", ())},
         cached={r[0]: number(r[1]) for r in of.get("cached", ())},
         units=_units(of.get("unit", ())),
-        daemon=next((Daemon(executable=r[0], generation=r[1]) for r in of.get("daemon", ())), None),
+        daemon=next(
+            (
+                Daemon(executable=r[0], generation=r[1], tmpdir=r[2], command=r[3].strip())
+                for r in of.get("daemon", ())
+            ),
+            None,
+        ),
         workers=next((WorkerAnswer(ok=r[0] == "ok", text=r.text) for r in of.get("workers", ())), None),
     )
 
@@ -315,8 +350,17 @@ def _system(of: Found) -> System:
         swap=number(memory[2]),
         cpus=number(_one(of, "cpus")[0]),
         boot=_one(of, "boot")[0],
+        clock=number(_one(of, "clock")[0]),
+        cgroup_memory=_cgroup_memory(_one(of, "cgroup")),
         systemd=_one(of, "systemd")[0] if "systemd" in of else None,
     )
+
+
+def _cgroup_memory(record: Record) -> bool | None:
+    """In a container neither file need be there, and its own cgroup may lack what the machine has."""
+    if record[1]:
+        return record[1] == "1"
+    return "memory" in record[0].split() if record[0] else None
 
 
 def _user(of: Found) -> User:
@@ -335,6 +379,7 @@ def _binfmt(of: Found) -> Binfmt:
         problem=state[5],
         fix_binary={"yes": True, "no": False}.get(trial[0]),
         trial_error=trial[1],
+        held={"yes": True, "no": False}.get(_one(of, "binfmt-held")[0]),
     )
 
 
@@ -355,6 +400,7 @@ def _interpreters(of: Found) -> Mapping[str, Interpreter]:
 def _probes(of: Found, expected: Mapping[str, int]) -> Mapping[str, Probe]:
     emulators = {record[0]: record for record in of.get("emulator", ())}
     natively = {record[0]: record[1] == "yes" for record in of.get("runs-natively", ())}
+    spent = {record[0]: number(record[1]) / 1e6 for record in of.get("spent", ())}
     found = {}
     for record in of.get("probe", ()):
         name = record[0]
@@ -367,6 +413,9 @@ def _probes(of: Found, expected: Mapping[str, int]) -> Mapping[str, Probe]:
             current=seen[3],
             version=seen[4],
             natively=natively.get(name),
+            milliseconds=spent.get(name),
+            held_sha256=seen[5],
+            current_sha256=seen[6],
         )
     return found
 
@@ -382,7 +431,7 @@ def _files(of: Found) -> Mapping[str, File]:
 
 
 def _units(found: tuple[Record, ...]) -> Mapping[str, Mapping[str, str]]:
-    """systemctl separates units by an empty line, which arrives as a record without fields."""
+    """Systemctl separates units by an empty line, which arrives as a record without fields."""
     units: dict[str, dict[str, str]] = {}
     current: dict[str, str] = {}
     for record in (*found, _NOTHING):

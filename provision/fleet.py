@@ -7,13 +7,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from queue import Empty, SimpleQueue
 from typing import ClassVar, Final
 
 from provision import crash
 from provision.converge import guarded
-from provision.errors import HostError
+from provision.errors import ConnectionLostError, HostError
 from provision.report.progress import Progress
 from provision.result import HostResult
 from provision.spec import Host
@@ -70,7 +70,7 @@ class Fleet:
         with self._interruptible():
             results = self._batch(first, announce=several)
             bad = [result for result in results.values() if result.status not in _WELL]
-            if self._stops:
+            if self._interrupted():
                 results |= {host: _unbegun(host) for host in others}
             elif bad:
                 results |= {host: _held_back(host, bad) for host in others}
@@ -113,12 +113,12 @@ class Fleet:
             return HostResult(host=host.name, status="failed", error=crash.explain(error))
 
     def _visit(self, host: Host) -> HostResult:
-        if self._stops:
+        if self._interrupted():
             return _unbegun(host)
         transport = self.connect(host)
         with self._lock:
             self._open[host] = transport
-        if self._stops:  # between the two: `_stop` has not seen this one
+        if self._interrupted():  # between the two: `_stop` has not seen this one
             transport.stop()
         try:
             with transport:
@@ -150,6 +150,9 @@ class Fleet:
         self._events.put(_Stop())
         threading.Thread(target=self._stop if self._stops == 1 else self._let_go, daemon=True).start()
 
+    def _interrupted(self) -> bool:
+        return self._stops > 0
+
     def _stop(self) -> None:
         self.progress.say("stopping: each host finishes the step it is in (Ctrl-C again ends at once)")
         for transport in self._running():
@@ -171,7 +174,7 @@ class Fleet:
             while len(results) < len(hosts):
                 event = self._events.get(timeout=max(until - time.monotonic(), 0))
                 if not isinstance(event, _Stop):
-                    results[event[0]] = event[1]
+                    results[event[0]] = _left(*event)
         return {host: results.get(host) or _left(host) for host in hosts}
 
 
@@ -190,10 +193,15 @@ def _unbegun(host: Host) -> HostResult:
     return HostResult(host=host.name, status="interrupted", error=error)
 
 
-def _left(host: Host) -> HostResult:
+def _left(host: Host, result: HostResult | None = None) -> HostResult:
+    """The result of a host that was let go of, with the steps that were heard of; a good one stays."""
+    if result and not isinstance(result.error, ConnectionLostError):
+        return result
     error = StoppedError(
         "left in the middle, as Ctrl-C was pressed twice",
         cause="a step that runs there is finished there, and no other begun",
         hint="Run it again: it goes on from what is there.",
     )
-    return HostResult(host=host.name, status="interrupted", error=error)
+    return replace(
+        result or HostResult(host=host.name, status="interrupted"), status="interrupted", error=error
+    )

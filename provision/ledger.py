@@ -1,4 +1,7 @@
-"""How the hosts of earlier runs came out, for `--only-failed`: a small file per command, configuration and selection."""
+"""How the hosts of earlier runs came out, for `--only-failed`.
+
+A small file for each command, configuration file and selection.
+"""
 
 from __future__ import annotations
 
@@ -34,12 +37,12 @@ class Ledger:
         state = Path(base) if base else Path.home() / ".local/state"
         return cls(folder=state / "provision/runs", command=command, config=config)
 
-    def write(self, selection: str, results: Sequence[HostResult]) -> None:
-        """Remember a run; hosts that it left out (`--only-failed`) keep what was said of them before.
+    def write(self, selection: str, results: Sequence[HostResult], *, others: bool) -> None:
+        """Remember a run. `others`: hosts that it left out (`--only-failed`) keep what was said of them.
 
         A state folder that cannot be written is no reason to fail a run that is over.
         """
-        seen = dict(self._read(self._file(selection)))
+        seen = dict(self._read(self._file(selection))) if others else {}
         seen |= {result.host: result.status in WELL for result in results}
         record = {"command": self.command, "selection": selection, "well": seen}
         with suppress(OSError):

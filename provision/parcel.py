@@ -27,7 +27,8 @@ class Part:
 
 def parts(steps: Sequence[Step], cached: Mapping[str, int], archive: Callable[[], Path]) -> tuple[Part, ...]:
     """What has to be sent. `cached` is what lies in the host's cache (name -> bytes): an interrupted run is gone on
-    from there. `archive` gets the release's archive to this machine, and is called only if it is needed."""
+    from there. `archive` gets the release's archive to this machine, and is called only if it is needed.
+    """
     found = []
     for step in steps:
         if isinstance(step, SendInterpreter) and step.sha256 not in cached:
@@ -41,7 +42,7 @@ def _part(step: str, file: Path, sha256: str, cached: Mapping[str, int]) -> Part
     size = file.stat().st_size
     there = cached.get(f"{sha256}.part", 0)
     # More than the whole is no part of it: the host finds that its digest differs, and begins anew the next time.
-    offset = there if there <= size else size
+    offset = min(there, size)
     return Part(step=step, file=file, offset=offset, length=size - offset)
 
 

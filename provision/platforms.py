@@ -26,7 +26,9 @@ def rows(spec: Spec, facts: Facts) -> tuple[PlatformRow, ...]:
     wanted = spec.platforms or ()
     names = dict.fromkeys((*wanted, *PLATFORMS, *(worker or ())))
     found = (_row(platform, facts, worker) for platform in names)
-    return tuple(row for row in found if row.platform in wanted or row.mode != "none" or row.registered or row.listed)
+    return tuple(
+        row for row in found if row.platform in wanted or row.mode != "none" or row.registered or row.listed
+    )
 
 
 def _row(platform: str, facts: Facts, worker: tuple[str, ...] | None) -> PlatformRow:
@@ -57,7 +59,7 @@ def _mode(probe: Probe | None, native: bool) -> Mode:
 
 
 def qemu_version(probe: Probe | None) -> str | None:
-    """"7.2.22" of "qemu-aarch64 version 7.2.22 (Debian …)": what the kernel holds said so itself."""
+    """The number in "qemu-aarch64 version 7.2.22 (Debian …)": what the kernel holds said so itself."""
     words = probe.version.split() if probe else []
     return words[words.index("version") + 1] if "version" in words[:-1] else None
 
@@ -95,5 +97,6 @@ def why_not(arch: Architecture, probe: Probe | None, facts: Facts) -> str:
     if probe.shifted:
         return f"argv arrives shifted in {entry.name}: the P flag does not fit its emulator"
     if probe.status == 127:
-        return f"{entry.interpreter} is not to be found inside a container ({entry.name}, flags {entry.flags or 'none'})"
+        flags = entry.flags or "none"
+        return f"{entry.interpreter} is not to be found inside a container ({entry.name}, flags {flags})"
     return f"{entry.name} ended its program with status {probe.status}"

@@ -1,4 +1,4 @@
-"""The question to a host: renders `templates/probe.sh`. What is asked depends on the spec, so that one run answers all."""
+"""The question to a host: renders `templates/probe.sh`. What is asked depends on the spec: one run answers all."""
 
 from __future__ import annotations
 
@@ -18,12 +18,23 @@ from provision.spec import Spec
 TOOLS: Final = (
     *("apt-get", "dnf", "apk", "pacman", "zypper"),
     *("curl", "wget", "tar", "gzip", "sha256sum", "dd", "chroot", "mktemp", "stat", "od"),
-    *("sudo", "systemctl", "systemd-tmpfiles", "modprobe", "mount", "unshare", "groupadd", "addgroup", "usermod"),
+    *(
+        "sudo",
+        "systemctl",
+        "systemd-tmpfiles",
+        "modprobe",
+        "mount",
+        "unshare",
+        "groupadd",
+        "addgroup",
+        "usermod",
+    ),
 )
 """Commands whose presence is a fact."""
 
 MANAGED: Final = (
-    *(layout.CURRENT, layout.BUILDCTL, layout.CONFIG, layout.UNIT, layout.TMPFILES, layout.MODULES, layout.SOCKET),
+    *(layout.CURRENT, layout.BUILDCTL, layout.CONFIG, layout.UNIT, layout.TMPFILES, layout.MODULES),
+    *(layout.SOCKET, layout.SOCKET.rpartition("/")[0]),
     *(layout.rule(arch.qemu) for arch in ARCHITECTURES),
 )
 """Files whose whole content is a fact."""
@@ -39,7 +50,8 @@ class Question:
 
 def argc() -> int:
     """How many arguments a probe gets this time: a stub that always exits with one number cannot pass. 3 to 99:
-    shells and signals use the exit codes from 126 on, and a shifted argv must not look like a failure (1)."""
+    shells and signals use the exit codes from 126 on, and a shifted argv must not look like a failure (1).
+    """
     return random.SystemRandom().randint(3, 99)
 
 
@@ -47,7 +59,8 @@ def question(spec: Spec) -> Question:
     """The facts script for a host that shall become as `spec` says."""
     expected = {arch.qemu: argc() for arch in ARCHITECTURES}
     programs = [
-        {"name": arch.qemu, "octal": elf.octal(elf.probe(arch)), "argc": expected[arch.qemu]} for arch in ARCHITECTURES
+        {"name": arch.qemu, "octal": elf.octal(elf.probe(arch)), "argc": expected[arch.qemu]}
+        for arch in ARCHITECTURES
     ]
     script = render(
         "probe.sh",

@@ -1,12 +1,14 @@
-"""Remote hosts: what a person must say before any is contacted, and the transports. Imports Fabric, so import it lazily."""
+"""Remote hosts: what a person must say before any is contacted, and the transports.
+
+Imports Fabric, so import it lazily.
+"""
 
 from __future__ import annotations
 
 import getpass
 import shlex
 import subprocess
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +18,7 @@ from provision.spec import Config, Host
 from provision.transport import Secret, SshSettings, Sudo, Target, trust
 from provision.transport.link import scan
 from provision.transport.ssh import SSH
+from provision.transport.ssh_config import resolve
 from provision.transport.trust import HostKey
 
 _SUDO: Mapping[bool | None, Sudo] = {True: "always", False: "never", None: "auto"}
@@ -27,6 +30,8 @@ class Remote:
 
     config: Config
     ask_password: bool
+    say: Callable[[str], None]
+    identities: tuple[Path, ...] = ()
     _passwords: dict[str, Secret] = field(default_factory=dict)
 
     def prepare(self, hosts: Sequence[Host]) -> None:
@@ -46,6 +51,7 @@ class Remote:
             user=host.user,
             port=host.port,
             jump=host.jump,
+            identity_files=self.identities,
             sudo=_SUDO[host.sudo],
         )
 
@@ -74,38 +80,41 @@ class Remote:
                 self._passwords[host.name] = printed[command]
 
     def _accept_keys(self, hosts: Sequence[Host]) -> None:
-        """Show every unknown key, all in one go, and add them. A changed key is refused later, by the connection."""
-        settings = self.settings()
-
-        def unknown(host: Host) -> tuple[HostKey, ...]:
-            try:
-                return scan(self.target(host), settings)
-            except (HostKeyError, UnreachableError):
-                return ()  # the run itself will say so, host by host
-
+        """Show every unknown key, all in one go, and add them. A changed one is refused later."""
         with ThreadPoolExecutor(max_workers=self.config.ssh.jobs) as pool:
-            found = dict.fromkeys(key for keys in pool.map(unknown, hosts) for key in keys)
-        if not found:
-            return
-        file = settings.known_hosts or Path("~/.ssh/known_hosts").expanduser()
-        print(f"new host keys, added to {file}:", file=sys.stderr)
-        for key in found:
-            print(f"  {key.name} {key}", file=sys.stderr)
-        trust.add(file, found)
+            found = dict.fromkeys(pair for pairs in pool.map(self._unknown, hosts) for pair in pairs)
+        for file in dict.fromkeys(file for file, _ in found):
+            keys = [key for place, key in found if place == file]
+            self.say(f"new host keys, added to {file}:")
+            for key in keys:
+                self.say(f"  {key.name} {key}")
+            trust.add(file, keys)
+
+    def _unknown(self, host: Host) -> tuple[tuple[Path, HostKey], ...]:
+        """The keys on the way to a host that it does not know, and where its configuration keeps such."""
+        target, settings = self.target(host), self.settings()
+        try:
+            keys = scan(target, settings)
+        except (HostKeyError, UnreachableError):
+            return ()  # the run itself will say so, host by host
+        file = resolve(target, settings).known_hosts[0]
+        return tuple((file, key) for key in keys)
 
 
 def _password_of(command: str) -> Secret:
     """The first line that a command prints. Raises BecomeError if it fails."""
     try:
-        done = subprocess.run(shlex.split(command), check=False, stdout=subprocess.PIPE, text=True)  # noqa: S603
-    except OSError as error:
+        # Its standard error and input are the user's: `pass` asks for a passphrase there.
+        done = subprocess.run(shlex.split(command), check=False, stdout=subprocess.PIPE, text=True)
+    except (OSError, ValueError) as error:
         raise BecomeError(
-            f"sudo_password_command cannot be run: {error}", hint="check its name; it runs here, without a shell"
+            f"sudo_password_command cannot be run: {error}",
+            hint="Check its name; it runs here, without a shell.",
         ) from error
     line = done.stdout.partition("\n")[0]
     if done.returncode != 0 or not line:
         raise BecomeError(
-            f"sudo_password_command ended with status {done.returncode} and {'a' if line else 'no'} password",
-            hint=f"run it by hand: {command}",
+            f"sudo_password_command gave {'a' if line else 'no'} password and status {done.returncode}",
+            hint=f"Run it by hand: {command}",
         )
     return Secret(line)

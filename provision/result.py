@@ -124,6 +124,11 @@ class HostResult:
     seconds: float = 0.0
 
 
+def at(host: str, text: str) -> str:
+    """The text with its host's name before it, once: what a connection says names its host by itself."""
+    return text if text.startswith((f"{host}: ", f"{host} ")) else f"{host}: {text}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Report:
     """A whole run: what every table, file and exit code is made from."""

@@ -47,5 +47,7 @@ def _sent(qemu: str, file: Path) -> Sent:
     content = file.read_bytes()
     sha256 = hashlib.sha256(content).hexdigest()
     path = layout.interpreter(qemu, sha256)
-    seen = Interpreter(path=path, identity="", size=len(content), mode=0o755, header=elf.parse(content[:HEAD]))
+    seen = Interpreter(
+        path=path, identity="", size=len(content), mode=0o755, header=elf.parse(content[:HEAD])
+    )
     return Sent(file=file, sha256=sha256, interpreter=seen)

@@ -53,9 +53,22 @@ system() {
   record user "$(id -un)" "$(id -u)" "${SUDO_USER:-}"
   boot=; read -r boot 2>/dev/null </proc/sys/kernel/random/boot_id
   record boot "$boot"
+  record clock "$(date +%s)"
+  control_groups
   for tool in {{ tools | map('q') | join(' ') }}; do
     have "$tool" && record tool "$tool"
   done
+}
+
+# Whether memory limits can work: cgroup_disable=memory is a Raspberry Pi's default. Version 2 lists its controllers
+# at the root; /proc/cgroups has a column "enabled", and no row for what only version 2 has.
+control_groups() {
+  controllers=; read -r controllers 2>/dev/null </sys/fs/cgroup/cgroup.controllers
+  memory=
+  while read -r name _ _ enabled; do
+    [ "$name" != memory ] || memory=$enabled
+  done 2>/dev/null </proc/cgroups
+  record cgroup "$controllers" "$memory"
 }
 
 mounts() {
@@ -63,7 +76,7 @@ mounts() {
   while read -r _ _ _ _ point options rest; do
     type=${rest#*- }; type=${type%% *}
     case $point in
-      /proc/sys/fs/binfmt_misc|/dev/shm|/run) ;;
+      /proc/sys/fs/binfmt_misc|/dev/shm|/run|/var/lib/buildkit/tmp) ;;
       /proc*|/sys*|/dev*|/run/*|/var/lib/docker/*|/var/lib/containers/*|/var/lib/buildkit/*) continue ;;
     esac
     record mount "$point" "$type" "$options"
@@ -77,7 +90,7 @@ mounts() {
     set -- $blocks; size=${2:-0} free=${4:-0}
     # shellcheck disable=SC2086
     set -- $inodes
-    record disk "$wanted" "$size" "$free" "${4:-0}"
+    record disk "$wanted" "$size" "$free" "${4:-0}" "${2:-0}"
   done
 }
 
@@ -116,6 +129,12 @@ binfmt_state() {
   done </proc/self/mountinfo
   status=; [ -r "$binfmt/status" ] && read -r status <"$binfmt/status"
   record binfmt present "$before" "$state" "$options" "$status" "${problem##*: }"
+  # The table lives as long as its last mount (Linux 6.7); ours may be that of a session, init's is not.
+  [ -r /proc/1/mountinfo ] || return
+  held=no
+  while read -r _ _ _ _ point _ rest; do
+    case "$point ${rest#*- }" in "$binfmt binfmt_misc "*) held=yes ;; esac
+  done 2>/dev/null </proc/1/mountinfo && record binfmt-held "$held"
 }
 
 # The kernel's version lies on distributions that back-port; a trial registration does not. Its magic fits
@@ -158,9 +177,18 @@ binfmt_rules() {
 
 interpreters() {
   set --
-  for path in {{ interpreters | map('q') | join(' ') }}; do
+  # Where emulators may be, and what handlers and rules name. In a rule the interpreter is the last field but one.
+  # A here-document, because a pipe's loop would be a subshell.
+  while IFS= read -r path; do
     [ -f "$path" ] && set -- "$@" "$path"
-  done
+  done <<END-OF-PATHS
+$({
+    printf '%s\n' {{ interpreters | map('q') | join(' ') }}
+    find "$binfmt" -maxdepth 1 -type f -exec sed -n 's/^interpreter //p' {} + 2>/dev/null
+    find /etc/binfmt.d /run/binfmt.d /usr/local/lib/binfmt.d /usr/lib/binfmt.d -name '*.conf' -type f \
+      -exec sed -n 's/^\([^#; ]\).*\1\(\/.*\)\1[A-Z]*[[:space:]]*$/\2/p' {} + 2>/dev/null
+  } | sort -u)
+END-OF-PATHS
   [ $# -gt 0 ] || return
   stat -L -c "interpreter$tab%n$tab%d:%i$tab%s$tab%a" "$@"
   # One od for all; who reads this cuts it after min(size, 1024) bytes of each.
@@ -186,6 +214,11 @@ probes() {
 {% endfor %}
   for pair in $pids; do
     blocked "${pair#*=}" "p-${pair%=*}" && inspect "${pair%=*}" "${pair#*=}"
+  done
+  # By now each has done all but its exit. The first field is CPU time in ns (Documentation/scheduler/sched-stats.rst).
+  for pair in $pids; do
+    spent=; read -r spent _ 2>/dev/null <"/proc/${pair#*=}/schedstat"
+    [ -z "$spent" ] || record spent "${pair%=*}" "$spent"
   done
   exec 9>&-
   for pair in $pids; do
@@ -238,7 +271,12 @@ inspect() {
     # Through /proc the kernel's own open file is run, even when its path is gone or replaced.
     *) version=$("/proc/$2/exe" --version </dev/null 2>/dev/null | { IFS= read -r line; printf '%s' "$line"; }) ;;
   esac
-  record emulator "$1" "$executable" "$held" "$current" "$version"
+  # Another inode may be the same emulator installed anew.
+  ours= theirs=
+  if [ -n "$current" ] && [ "$held" != "$current" ]; then
+    ours=$(sha256sum <"/proc/$2/exe") theirs=$(sha256sum <"${executable% (deleted)}")
+  fi
+  record emulator "$1" "$executable" "$held" "$current" "$version" "${ours%% *}" "${theirs%% *}"
 }
 
 # What runs without any handler: the same programs in a user namespace whose binfmt_misc is empty (Linux 6.7 on).
@@ -295,7 +333,9 @@ service() {
 # What the running daemon was started from: a file changed after its start is seen by the generation it carries.
 daemon() {
   record daemon "$(readlink "/proc/$1/exe")" \
-    "$(tr '\000' '\n' 2>/dev/null <"/proc/$1/environ" | sed -n 's/^PROVISION_GENERATION=//p')"
+    "$(tr '\000' '\n' 2>/dev/null <"/proc/$1/environ" | sed -n 's/^PROVISION_GENERATION=//p')" \
+    "$(tr '\000' '\n' 2>/dev/null <"/proc/$1/environ" | sed -n 's/^TMPDIR=//p')" \
+    "$(tr '\000' ' ' 2>/dev/null <"/proc/$1/cmdline")"
 }
 
 workers() {

@@ -17,11 +17,12 @@ start='PROVISION_STOP=; trap "PROVISION_STOP=1" USR1
 script=$(cat 5<&-); exec 0<&5 5<&-; eval "$script"'
 
 # coreutils' timeout may be missing and busybox's kills one process, so the clock is ours: TERM, five seconds, KILL.
-# No "--" before the group: dash and busybox take it for a process. Status 3 says that time was up; whoever waits for
-# the script ends the clock by TERM, and finds 143 if it was not.
+# No "--" before a group: dash and busybox take it for a process. When time is up the clock takes another name before
+# anything else; whoever waits for the script reads there what ended it (a trap could be missed while sh forks).
 # shellcheck disable=SC2016
-clock='sleep "$1"; trap "exit 3" TERM
-kill -TERM "-$2" || kill -TERM "$2"; sleep 5; kill -KILL "-$2"; exit 3'
+clock='sleep "$1"; exec sh -c "$3" "$0.overdue" "$2"'
+# shellcheck disable=SC2016
+overdue='kill -TERM "-$1" || kill -TERM "$1"; sleep 5; kill -KILL "-$1"; exit 0'
 
 # Standard output and error go through these: when the link breaks, a script's next line must not kill it by SIGPIPE.
 relay() { cat; cat >/dev/null; }
@@ -37,13 +38,14 @@ copy() {
 run() {
   printf '%s\n' "$script" | setsid sh -c "$start" "$nonce" >&3 3>&- &
   child=$!
-  setsid sh -c "$clock" "$nonce" "$1" "$child" 5<&- >/dev/null 2>&1 3>&- &
+  setsid sh -c "$clock" "$nonce" "$1" "$child" "$overdue" 5<&- >/dev/null 2>&1 3>&- &
   timer=$!
   echo "$child"
   exec 5<&- >&3 3>&-
   wait "$child" 2>/dev/null; status=$?
-  { kill -TERM "-$timer" || kill -TERM "$timer"; wait "$timer"; } 2>/dev/null
-  if [ $? = 3 ]; then verdict=overdue; else verdict=done; fi
+  name=; { read -r name <"/proc/$timer/cmdline"; } 2>/dev/null
+  { kill -KILL "-$timer" || kill -KILL "$timer"; wait "$timer"; } 2>/dev/null
+  case $?$name in 0*|*"$nonce.overdue"*) verdict=overdue ;; *) verdict=done ;; esac
   # The leader may have gone at TERM and left others that did not.
   [ $verdict = done ] || kill -KILL "-$child" 2>/dev/null
   printf '\000%s\n' "$nonce" >&2

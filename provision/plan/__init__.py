@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from provision.buildkit import config
 from provision.buildkit.release import Release
 from provision.facts import Facts
 from provision.plan import emulation, service
-from provision.plan.steps import Plan, Step
+from provision.plan.steps import Plan, Step, UnpackRelease
 from provision.sent import Sent
 from provision.spec import Spec
 
@@ -34,5 +34,14 @@ def plan(
     handlers = emulation.plan(spec, facts, sent or {}, nonce, argc)
     steps, generation = service.plan(spec, facts, release, url, restart=handlers.registers)
     return Plan(
-        steps=(*handlers.steps, *steps), notes=(*handlers.notes, *release.notes, *config.warnings(spec.buildkit)), generation=generation
+        steps=(*handlers.steps, *steps),
+        notes=(*handlers.notes, *_release_notes(release, steps), *config.warnings(spec.buildkit)),
+        generation=generation,
     )
+
+
+def _release_notes(release: Release, steps: Iterable[Step]) -> tuple[str, ...]:
+    """How an archive is verified is worth a line when one is fetched; that a version is insecure, always."""
+    if any(isinstance(step, UnpackRelease) for step in steps):
+        return release.notes
+    return tuple(note for note in release.notes if note not in (release.digest.note, *release.asset.notes))

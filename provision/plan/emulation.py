@@ -27,6 +27,8 @@ from provision.spec import Spec
 
 @dataclass(frozen=True, kw_only=True)
 class Emulation:
+    """What emulation needs on a host."""
+
     steps: tuple[Step, ...]
     notes: tuple[str, ...]
     registers: bool
@@ -80,7 +82,9 @@ def _handler_steps(choice: Choice, spec: Spec, facts: Facts, nonce: bytes, argc:
         return [register, rule] if rule else [register]
     # The kernel adds O to C by itself.
     flags = "".join(flag for flag in "PFC" if flag in good.flags)
-    rule = handlers.rule(arch, binfmt.format_rule(binfmt.handler(arch, choice.path, flags)), facts, follows=False)
+    rule = handlers.rule(
+        arch, binfmt.format_rule(binfmt.handler(arch, choice.path, flags)), facts, follows=False
+    )
     return [rule] if rule else []
 
 
@@ -145,7 +149,11 @@ def _mount_steps(facts: Facts) -> tuple[Step, ...]:
         # Nothing would mount it at the next boot (a container, or a masked automount).
         steps.append(
             RunUnit(
-                id="binfmt-boot", action="enable", target=layout.BINFMT_MOUNT, verb="enable", unit=layout.BINFMT_MOUNT
+                id="binfmt-boot",
+                action="enable",
+                target=layout.BINFMT_MOUNT,
+                verb="enable",
+                unit=layout.BINFMT_MOUNT,
             )
         )
     return tuple(steps)

@@ -26,10 +26,8 @@ def flag_choices(path: str, spec: Spec, facts: Facts) -> tuple[str, ...]:
     name takes the extra argument. Builds differ, so the other choice is tried when the probe's count is off.
     """
     told_by_name = path.endswith("-binfmt-P")
-    if kernel.version(facts.system.kernel) >= kernel.ARGV0 or told_by_name:
-        choices = ("PF", "F")
-    else:
-        choices = ("F", "PF")
+    p_first = kernel.version(facts.system.kernel) >= kernel.ARGV0 or told_by_name
+    choices = ("PF", "F") if p_first else ("F", "PF")
     return tuple(flags + "C" for flags in choices) if spec.emulation.credentials else choices
 
 
@@ -60,15 +58,19 @@ def refuse_hijack(arch: Architecture, entry: Entry, facts: Facts) -> None:
         )
 
 
-def _trial(arch: Architecture, entry: Entry, nonce: bytes) -> Entry:
+def _trial(entry: Entry, nonce: bytes) -> Entry:
     """The same handler under a magic that only our own probe carries: proves interpreter and flags, and can
-    disturb nobody. QEMU does not look at the padding of e_ident; the kernel compares it."""
+    disturb nobody. QEMU does not look at the padding of e_ident; the kernel compares it.
+    """
     magic, mask = bytearray(entry.magic), bytearray(entry.mask)
     magic[9:16], mask[9:16] = nonce, b"\xff" * 7
     return replace(entry, name=f"{entry.name}.trial", magic=bytes(magic), mask=bytes(mask))
 
 
-def register(arch: Architecture, path: str, spec: Spec, facts: Facts, nonce: bytes, argc: int) -> RegisterHandler:
+def register(
+    arch: Architecture, path: str, spec: Spec, facts: Facts, nonce: bytes, argc: int
+) -> RegisterHandler:
+    """The step that registers a handler and proves it. Raises HostError for one that must not be."""
     choices = flag_choices(path, spec, facts)
     entries = [binfmt.handler(arch, path, flags) for flags in choices]
     refuse_hijack(arch, entries[0], facts)
@@ -79,7 +81,7 @@ def register(arch: Architecture, path: str, spec: Spec, facts: Facts, nonce: byt
             flags=entry.flags,
             line=binfmt.format_rule(entry),
             standby=binfmt.format_rule(replace(entry, name=f"{entry.name}.standby")),
-            trial=binfmt.format_rule(_trial(arch, entry, nonce)),
+            trial=binfmt.format_rule(_trial(entry, nonce)),
         )
         for entry in entries
     )
@@ -88,7 +90,9 @@ def register(arch: Architecture, path: str, spec: Spec, facts: Facts, nonce: byt
         id=f"handler-{arch.qemu}",
         action="replace" if registered else "register",
         target=f"{entries[0].name} ({', '.join(arch.platforms)})",
-        detail=_entry_diff(registered, entries[0], facts.probes[arch.qemu].stale if arch.qemu in facts.probes else False),
+        detail=_entry_diff(
+            registered, entries[0], facts.probes[arch.qemu].stale if arch.qemu in facts.probes else False
+        ),
         qemu=arch.qemu,
         name=entries[0].name,
         interpreter=path,

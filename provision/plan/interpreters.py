@@ -49,7 +49,11 @@ def unfit(found: Interpreter, facts: Facts) -> str:
 
 def _native_program(header: elf.Header, facts: Facts) -> bool:
     own = elf.parse(facts.system.native)
-    if own is None or (own.bits, own.big_endian, own.machine) == (header.bits, header.big_endian, header.machine):
+    if own is None or (own.bits, own.big_endian, own.machine) == (
+        header.bits,
+        header.big_endian,
+        header.machine,
+    ):
         return True
     return header.architecture is not None and runs_natively(header.architecture, facts)
 
@@ -91,7 +95,7 @@ def choose(arch: Architecture, spec: Spec, facts: Facts, sent: Mapping[str, Sent
         return _to_send(arch, spec, facts, sent)
     if spec.emulation.interpreters != PACKAGES:
         return Choice(arch=arch, problem=f"{candidates(arch, spec, sent)[0]} does not exist")
-    return _to_install(arch, spec, facts, problems)
+    return _to_install(arch, facts, problems)
 
 
 def _to_send(arch: Architecture, spec: Spec, facts: Facts, sent: Mapping[str, Sent]) -> Choice:
@@ -105,14 +109,16 @@ def _to_send(arch: Architecture, spec: Spec, facts: Facts, sent: Mapping[str, Se
     return Choice(arch=arch, path=file.interpreter.path, send=file)
 
 
-def _to_install(arch: Architecture, spec: Spec, facts: Facts, problems: list[str]) -> Choice:
+def _to_install(arch: Architecture, facts: Facts, problems: list[str]) -> Choice:
     manager = packages.manager(facts.tools)
     if manager is None:
         return Choice(arch=arch, problem="; ".join(problems) or "no emulator and no package manager found")
     path = manager.interpreter.format(qemu=arch.qemu)
     if path in facts.interpreters:
         return Choice(arch=arch, problem="; ".join(problems))
-    if manager.one_for_all and any(manager.interpreter.format(qemu=row.qemu) in facts.interpreters for row in ARCHITECTURES):
+    if manager.one_for_all and any(
+        manager.interpreter.format(qemu=row.qemu) in facts.interpreters for row in ARCHITECTURES
+    ):
         # The package is there and this emulator is not in it: installing it again would change nothing.
         return Choice(arch=arch, problem=f"the distribution's {manager.packages[0]} has no {path}")
     return Choice(arch=arch, path=path, install=True)

@@ -12,6 +12,8 @@ from typing import Final
 
 @dataclass(frozen=True, kw_only=True)
 class PackageManager:
+    """One package manager, and what QEMU is called there."""
+
     command: str
     packages: tuple[str, ...]
     """A name with `{qemu}` is a package per architecture."""
@@ -37,11 +39,17 @@ MANAGERS: Final = (
     ),
     PackageManager(command="dnf", packages=("qemu-user-static",), interpreter="/usr/bin/qemu-{qemu}-static"),
     PackageManager(command="apk", packages=("qemu-{qemu}",), interpreter="/usr/bin/qemu-{qemu}"),
-    PackageManager(command="pacman", packages=("qemu-user-static",), interpreter="/usr/bin/qemu-{qemu}-static"),
+    PackageManager(
+        command="pacman", packages=("qemu-user-static",), interpreter="/usr/bin/qemu-{qemu}-static"
+    ),
     PackageManager(command="zypper", packages=("qemu-linux-user",), interpreter="/usr/bin/qemu-{qemu}"),
 )
 
-CANDIDATES: Final = ("/usr/bin/qemu-{qemu}-static", "/usr/bin/qemu-{qemu}", "/usr/libexec/qemu-binfmt/{qemu}-binfmt-P")
+CANDIDATES: Final = (
+    "/usr/bin/qemu-{qemu}-static",
+    "/usr/bin/qemu-{qemu}",
+    "/usr/libexec/qemu-binfmt/{qemu}-binfmt-P",
+)
 """Where an emulator may already be, in order of preference."""
 
 

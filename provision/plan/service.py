@@ -24,7 +24,6 @@ from provision.plan.steps import (
 )
 from provision.spec import Spec
 
-
 ROOM: Final = 1 << 20
 """KiB that a release needs while it is unpacked: the archive, the programs, and some air."""
 
@@ -88,7 +87,12 @@ def _file(path: str, text: str, facts: Facts) -> WriteFile | None:
     if old and not detail:
         detail = f"-mode {old.mode:04o} {old.owner}:{old.group}\n+mode 0644 root:root"
     return WriteFile(
-        id=_IDS[path], action="update" if old else "create", target=path, detail=detail, path=path, content=text
+        id=_IDS[path],
+        action="update" if old else "create",
+        target=path,
+        detail=detail,
+        path=path,
+        content=text,
     )
 
 
@@ -100,11 +104,13 @@ def _group(spec: Spec, facts: Facts) -> tuple[Step, ...]:
     members = facts.groups.get(group, ())
     # Whoever called sudo is root already: the group gives them nothing new, and builds work without sudo.
     caller = (facts.user.login,) if facts.user.login not in ("", "root") else ()
-    for user in dict.fromkeys((*spec.buildkit.users, *caller)):
-        if user not in members:
-            steps.append(
-                AddMember(id=f"member-{user}", action="add", target=f"{user} to group {group}", group=group, user=user)
-            )
+    steps += [
+        AddMember(
+            id=f"member-{user}", action="add", target=f"{user} to group {group}", group=group, user=user
+        )
+        for user in dict.fromkeys((*spec.buildkit.users, *caller))
+        if user not in members
+    ]
     return tuple(steps)
 
 
@@ -134,9 +140,13 @@ def _links(folder: str, facts: Facts) -> tuple[Step, ...]:
     for path, (name, to) in wanted.items():
         old = facts.files.get(path)
         if old is None or old.target != to:
-            before = "" if old is None else f"-{old.target or 'a file of its own (kept as .before-provision)'}\n"
+            before = (
+                "" if old is None else f"-{old.target or 'a file of its own (kept as .before-provision)'}\n"
+            )
             action = "update" if old else "create"
-            steps.append(MakeLink(id=name, action=action, target=path, detail=f"{before}+{to}", path=path, to=to))
+            steps.append(
+                MakeLink(id=name, action=action, target=path, detail=f"{before}+{to}", path=path, to=to)
+            )
     return tuple(steps)
 
 
@@ -145,13 +155,25 @@ def _unit(spec: Spec, facts: Facts, generation: str, restart: bool) -> tuple[Ste
     steps: list[Step] = []
     if unit.get("UnitFileState") != "enabled":
         steps.append(
-            RunUnit(id="service-enable", action="enable", target=layout.SERVICE, verb="enable", unit=layout.SERVICE)
+            RunUnit(
+                id="service-enable",
+                action="enable",
+                target=layout.SERVICE,
+                verb="enable",
+                unit=layout.SERVICE,
+            )
         )
     running = unit.get("ActiveState") == "active"
     why = restart_reason(spec, facts, generation, restart)
     if not running:
         steps.append(
-            RunUnit(id="service-start", action="start", target=layout.SERVICE, verb="restart", unit=layout.SERVICE)
+            RunUnit(
+                id="service-start",
+                action="start",
+                target=layout.SERVICE,
+                verb="restart",
+                unit=layout.SERVICE,
+            )
         )
     elif why:
         steps.append(
@@ -176,9 +198,5 @@ def restart_reason(spec: Spec, facts: Facts, generation: str, handlers_change: b
     if facts.workers is None or not facts.workers.ok:
         return "it does not answer"
     listed = parse_workers(facts.workers.text).platforms
-    runs = [
-        platform
-        for platform in spec.platforms or ()
-        if not covers(listed, platform)
-    ]
+    runs = [platform for platform in spec.platforms or () if not covers(listed, platform)]
     return f"it does not list {', '.join(runs)}" if runs else ""

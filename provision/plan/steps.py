@@ -13,6 +13,8 @@ from typing import ClassVar, Literal
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
+    """One thing to be done. `kind` chooses the shell function that does it."""
+
     kind: ClassVar[str]
     fatal: ClassVar[bool] = True
     """Whether the steps after a failed one are skipped. One handler's failure does not stop the others."""
@@ -25,6 +27,8 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class InstallPackages(Step):
+    """QEMU comes from the distribution."""
+
     kind: ClassVar[str] = "packages"
 
     manager: str
@@ -33,6 +37,8 @@ class InstallPackages(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class MountBinfmt(Step):
+    """binfmt_misc is loaded and mounted now."""
+
     kind: ClassVar[str] = "mount"
 
 
@@ -67,6 +73,8 @@ class Variant:
 
 @dataclass(frozen=True, kw_only=True)
 class RegisterHandler(Step):
+    """A handler is proven and put into the kernel, without a moment without one."""
+
     kind: ClassVar[str] = "handler"
     fatal: ClassVar[bool] = False
 
@@ -101,6 +109,8 @@ class WriteRule(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class WriteFile(Step):
+    """A file gets this content and mode, and belongs to root."""
+
     kind: ClassVar[str] = "file"
 
     path: str
@@ -110,6 +120,8 @@ class WriteFile(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class CreateGroup(Step):
+    """A system group."""
+
     kind: ClassVar[str] = "group"
 
     group: str
@@ -117,6 +129,8 @@ class CreateGroup(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class AddMember(Step):
+    """A user joins a group."""
+
     kind: ClassVar[str] = "member"
 
     group: str
@@ -125,6 +139,8 @@ class AddMember(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class UnpackRelease(Step):
+    """A BuildKit release is verified and unpacked into a folder of its own."""
+
     kind: ClassVar[str] = "release"
 
     folder: str
@@ -136,6 +152,8 @@ class UnpackRelease(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class MakeLink(Step):
+    """A symlink is switched."""
+
     kind: ClassVar[str] = "link"
 
     path: str
@@ -144,6 +162,8 @@ class MakeLink(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class RunUnit(Step):
+    """systemd is told to do something."""
+
     kind: ClassVar[str] = "unit"
 
     verb: Literal["enable", "start", "restart"]

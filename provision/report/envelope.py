@@ -11,7 +11,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from provision.errors import ProvisionError
-from provision.result import HostResult, Report
+from provision.result import HostResult, Report, at
 from provision.spec import Host
 
 VERSION: Final = 1
@@ -24,7 +24,7 @@ def envelope(report: Report) -> dict[str, Any]:
     hosts = [_selected(host) for host in report.selection]
     hosts += [_host(report.command, host) for host in report.hosts]
     errors = [_error(report.error)] if report.error else []
-    errors += [_error(host.error, f"{host.host}: ") for host in report.hosts if host.error]
+    errors += [_error(host.error, host.host) for host in report.hosts if host.error]
     return {
         "version": VERSION,
         "command": report.command,
@@ -40,10 +40,11 @@ def render(report: Report) -> str:
     return json.dumps(envelope(report), indent=2, ensure_ascii=True) + "\n"
 
 
-def _error(error: ProvisionError, prefix: str = "") -> dict[str, str]:
+def _error(error: ProvisionError, host: str = "") -> dict[str, str]:
     """The three parts in two: an envelope's error has no place of its own for the cause."""
     cause = f" ({error.cause})" if error.cause else ""
-    return {"code": error.code, "message": f"{prefix}{error.message}{cause}", "hint": error.hint}
+    message = at(host, error.message) if host else error.message
+    return {"code": error.code, "message": f"{message}{cause}", "hint": error.hint}
 
 
 def _host(command: str, host: HostResult) -> dict[str, Any]:

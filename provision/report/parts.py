@@ -12,7 +12,7 @@ from rich.text import Text
 
 from provision.errors import ProvisionError
 from provision.report.console import clean, whole
-from provision.result import CheckLine, Finding, HostResult, PlatformRow, StepResult
+from provision.result import CheckLine, Finding, HostResult, PlatformRow, StepResult, at
 from provision.spec import Host
 
 _MARKS: Final = {
@@ -162,8 +162,8 @@ def summary(results: Iterable[HostResult], words: dict[str, str]) -> Table:
 
 def error(problem: ProvisionError, host: str = "") -> Iterator[RenderableType]:
     """The three parts: what failed, the likely cause, what to do."""
-    where = f"{host}: " if host else ""
-    yield Text.assemble(("error: ", "bold red"), (clean(f"{where}{problem.message}"), "bold"))
+    message = at(host, problem.message) if host else problem.message
+    yield Text.assemble(("error: ", "bold red"), (clean(message), "bold"))
     if problem.cause:
         yield Padding(Text.assemble(("likely cause: ", "dim"), clean(problem.cause)), (0, 0, 0, 2))
     if problem.hint:

@@ -1,4 +1,4 @@
-"""The main job, end to end: from a bare Debian host to a pushed multi-platform image, and the way back up after a reboot."""
+"""The main job, end to end: from a bare Debian host to a pushed multi-platform image, and through a reboot."""
 
 from __future__ import annotations
 
@@ -46,7 +46,9 @@ def run(host: Host, workshop: Path, *words: str) -> Outcome:
     return provision(*words, "--hosts", host.name, "--format", "json", cwd=workshop)
 
 
-def test_from_bare_to_pushed_image_and_through_a_reboot(host: Host, workshop: Path, registry: Registry) -> None:
+def test_from_bare_to_pushed_image_and_through_a_reboot(
+    host: Host, workshop: Path, registry: Registry
+) -> None:
     planned = run(host, workshop, "plan")
     assert planned.code == 2, planned
     assert host.run("ls /etc/binfmt.d /opt", check=False).stdout.split() == ["/etc/binfmt.d:", "/opt:"]
@@ -77,14 +79,21 @@ def check_platforms(seen: Outcome) -> None:
     assert rows["linux/amd64"]["mode"] == "native"
     for platform in WANTED[1:]:
         row = rows[platform]
-        assert (row["mode"], row["registered"], row["listed"], row["flags"]) == ("emulated", True, True, "PF"), row
+        assert (row["mode"], row["registered"], row["listed"], row["flags"]) == (
+            "emulated",
+            True,
+            True,
+            "PF",
+        ), row
         assert row["interpreter"] == f"/usr/bin/{row['handler']}-static"
         assert row["qemu"].startswith("7.")
 
 
 def check_security(host: Host) -> None:
     """The socket is for root and the group; the folder keeps others from the one beside it, which is 0666."""
-    assert host.run("stat -c '%A %U:%G' /run/buildkit /run/buildkit/buildkitd.sock").stdout.split("\n")[:2] == [
+    assert host.run("stat -c '%A %U:%G' /run/buildkit /run/buildkit/buildkitd.sock").stdout.split("\n")[
+        :2
+    ] == [
         "drwxr-x--- root:buildkit",
         "srw-rw---- root:buildkit",
     ]
@@ -106,7 +115,11 @@ def check_build(host: Host, registry: Registry, image: str) -> None:
         user="ci",
     )
     assert registry.platforms(image) == ["linux/amd64", "linux/arm64", "linux/arm/v7"]
-    for platform, machine in (("linux/amd64", b"x86_64"), ("linux/arm64", b"aarch64"), ("linux/arm/v7", b"armv7l")):
+    for platform, machine in (
+        ("linux/amd64", b"x86_64"),
+        ("linux/arm64", b"aarch64"),
+        ("linux/arm/v7", b"armv7l"),
+    ):
         files = registry.files(image, platform)
         assert files["machine"].strip() == machine
         assert files["version"].strip() == b"1.0 abc123"

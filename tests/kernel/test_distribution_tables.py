@@ -88,6 +88,7 @@ def spoilt(header: bytearray) -> Iterator[bytes]:
     for at, value in changes.items():
         yield bytes(header[:at]) + bytes((value,)) + bytes(header[at + 1 :])
     yield bytes(header[:5]) + b"\0" + bytes(header[6:])
+    yield bytes(header[:6]) + b"\0" + bytes(header[7:])
     yield bytes(header[:19])
 
 

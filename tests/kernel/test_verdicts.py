@@ -24,7 +24,8 @@ FOREIGN = [arch for arch in ARCHITECTURES if arch.name not in ("amd64", "386")]
 
 @pytest.fixture
 def host(namespace: Namespace) -> Iterator[TableHost]:
-    with TableHost(namespace) as made:
+    made = TableHost(namespace)
+    with made:
         yield made
 
 
@@ -38,14 +39,18 @@ def named_for_p(arch: Architecture) -> str:
 
 
 def row(facts: Facts, arch: Architecture) -> PlatformRow:
-    return next(each for each in rows(Spec(platforms=arch.platforms), facts) if each.platform == arch.platforms[0])
+    return next(
+        each for each in rows(Spec(platforms=arch.platforms), facts) if each.platform == arch.platforms[0]
+    )
 
 
 def verdict(facts: Facts, arch: Architecture) -> str:
     return why_not(arch, facts.probes[arch.qemu], facts)
 
 
-def test_every_architecture_is_registered_proven_and_persistent(host: TableHost, namespace: Namespace) -> None:
+def test_every_architecture_is_registered_proven_and_persistent(
+    host: TableHost, namespace: Namespace
+) -> None:
     results = host.emulate(Spec())
     assert {result.status for result in results} == {"done"}, results
     facts = host.facts(Spec())
@@ -60,14 +65,21 @@ def test_every_architecture_is_registered_proven_and_persistent(host: TableHost,
     assert sorted(namespace.names()) == sorted(f"qemu-{arch.qemu}" for arch in FOREIGN)
     assert host.planned(Spec(), facts).steps == ()
     # A boot reads the files back: what systemd-binfmt would register is what is registered now.
-    rules = [entry for rule in facts.rules if rule.path.startswith("/etc/") for entry in binfmt.parse_rules(rule.text)]
+    rules = [
+        entry
+        for rule in facts.rules
+        if rule.path.startswith("/etc/")
+        for entry in binfmt.parse_rules(rule.text)
+    ]
     now = {entry.name: entry for entry in facts.entries}
     assert len(rules) == len(FOREIGN)
     assert all(now[entry.name].same_rule(entry) for entry in rules)
 
 
 @pytest.mark.parametrize("arch", FOREIGN, ids=lambda arch: arch.name)
-def test_without_f_it_is_not_there_inside_a_container(host: TableHost, namespace: Namespace, arch: Architecture) -> None:
+def test_without_f_it_is_not_there_inside_a_container(
+    host: TableHost, namespace: Namespace, arch: Architecture
+) -> None:
     namespace.register(binfmt.handler(arch, static(arch), "P"))
     facts = host.facts(Spec())
     assert row(facts, arch).mode == "none"
@@ -86,7 +98,9 @@ def test_a_wrong_p_shifts_the_arguments(host: TableHost, namespace: Namespace, a
 
 
 @pytest.mark.parametrize("arch", FOREIGN, ids=lambda arch: arch.name)
-def test_what_shadows_a_good_handler_is_overtaken(host: TableHost, namespace: Namespace, arch: Architecture) -> None:
+def test_what_shadows_a_good_handler_is_overtaken(
+    host: TableHost, namespace: Namespace, arch: Architecture
+) -> None:
     namespace.register(binfmt.handler(arch, static(arch), "PF"))
     namespace.register(replace(binfmt.handler(arch, "/usr/bin/cat", "F"), name="shadow"))
     facts = host.facts(Spec())
@@ -112,7 +126,8 @@ def test_a_dynamic_interpreter_is_refused_before_it_is_registered(
     for arch in FOREIGN:
         shutil.copy("/usr/bin/true", tmp_path / f"qemu-{arch.qemu}")
     spec = Spec(
-        platforms=("linux/arm64", "linux/s390x"), emulation=Emulation(interpreters=f"{tmp_path}/qemu-{{qemu}}")
+        platforms=("linux/arm64", "linux/s390x"),
+        emulation=Emulation(interpreters=f"{tmp_path}/qemu-{{qemu}}"),
     )
     facts = host.facts(spec)
     with pytest.raises(HostError) as refused:
@@ -138,7 +153,9 @@ def test_an_emulator_that_does_not_work_leaves_the_former_handler(
     assert namespace.names() == ["qemu-aarch64"]
 
 
-def test_a_handler_for_the_machines_own_programs_is_never_written(host: TableHost, namespace: Namespace) -> None:
+def test_a_handler_for_the_machines_own_programs_is_never_written(
+    host: TableHost, namespace: Namespace
+) -> None:
     native = next(arch for arch in ARCHITECTURES if arch.name == "amd64")
     facts = host.facts(Spec())
     assert binfmt.would_hijack(binfmt.handler(native, static(native), "F"), [facts.system.native])

@@ -109,7 +109,7 @@ class Proxy:
                 data = b""
             if data:
                 self._count(way, len(data))
-            if not self._stalled.is_set():
+            if not data or not self._stalled.is_set():
                 waiting.put((time.monotonic() + self._delay, data))
 
     def _count(self, way: Way, size: int) -> None:

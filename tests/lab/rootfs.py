@@ -101,7 +101,7 @@ def _make_its_own(root: Path) -> None:
 def _sources() -> list[Path]:
     """This machine's apt sources, if they are for the suite."""
     found = (*SOURCES.glob("*.sources"), *SOURCES.glob("*.list"), SOURCES.parent / "sources.list")
-    debian = f"debian.org/debian {SUITE}", f"Suites: {SUITE}"
+    debian = f"/debian {SUITE}", f"Suites: {SUITE}"
     return sorted(
         path for path in found if path.is_file() and any(one in path.read_text() for one in debian)
     )

@@ -104,8 +104,8 @@ class Machine:
 
     def _start(self, parts: Image) -> None:
         cpus, megabytes = self._size
-        # setpriv: QEMU must not outlive a killed test run. -snapshot: the cached disk stays as it is. Nehalem
-        # is x86-64-v2, what today's programs need; with a younger CPU the guest loads modules it does not need.
+        # setpriv: QEMU must not outlive a killed test run. -snapshot: the cached disk stays as it is.
+        # Nehalem: x86-64-v2, what today's programs need; a younger CPU has the guest load more modules.
         command = [
             "setpriv",
             "--pdeathsig",

@@ -272,7 +272,7 @@ def test_each_package_manager_is_asked_for_the_right_package(
 ) -> None:
     if old:
         machine.python(old=True)
-    # The package brings an interpreter that is new enough, under a name of its own where there is an old one.
+    # The package brings an interpreter that will do, under a name of its own where there is an old one.
     machine.program(manager, INSTALL)
     machine.python("fresh")
     target = "python3.12" if old else "python3"

@@ -18,6 +18,7 @@ from provision.errors import ConnectionLostError, DeadlineError, HostError
 from provision.transport import Payload, StoppedError
 from provision.transport.become import opening
 from provision.transport.local import Local
+from tests.lab.patience import until
 
 Start = Callable[[], Local]
 SHELLS = [
@@ -58,13 +59,6 @@ def start(path: str) -> Iterator[Start]:
 @pytest.fixture
 def here(start: Start) -> Local:
     return start()
-
-
-def until(what: Callable[[], object], seconds: float = 5) -> bool:
-    end = time.monotonic() + seconds
-    while not what() and time.monotonic() < end:
-        time.sleep(0.02)
-    return bool(what())
 
 
 def alive(pid: str) -> bool:

@@ -10,6 +10,7 @@ import pytest
 from provision.errors import BecomeError
 from provision.transport import Secret
 from provision.transport.ssh import SSH
+from tests.lab.patience import until
 from tests.lab.sshd import PASSWORD, Sshd
 from tests.ssh.conftest import Serve
 
@@ -44,6 +45,7 @@ def test_never_means_never(box: Sshd) -> None:
 def test_a_wrong_password_costs_one_attempt(box: Sshd) -> None:
     error = refused(box, "pw", Secret("wrong"))
     assert "did not accept the password" in error.message
+    assert until(box.sudo_log.exists)
     assert "1 incorrect password attempt" in box.sudo_log.read_text(encoding="utf-8").replace("\n    ", " ")
 
 

@@ -45,7 +45,9 @@ def settled(spec: Spec = SPEC) -> Facts:
     files = {**seen.files}
     for step in made.steps:
         if isinstance(step, WriteFile):
-            files[step.path] = File(path=step.path, mode=0o644, owner="root", group="root", text=step.content)
+            files[step.path] = File(
+                path=step.path, mode=0o644, owner="root", group="root", text=step.content
+            )
         elif isinstance(step, WriteRule):
             text = f"{step.header}{step.line}\n"
             files[step.path] = File(path=step.path, mode=0o644, owner="root", group="root", text=text)

@@ -232,6 +232,9 @@ def test_errors_of_the_run_and_of_hosts_are_listed() -> None:
         (("unhealthy", "unreachable"), 4, "error"),
         (("unreachable", "failed"), 3, "error"),
         (("ok", "failed", "unreachable"), 3, "partial"),
+        (("unreachable", "skipped"), 4, "error"),
+        (("unhealthy", "skipped"), 4, "error"),
+        (("failed", "skipped"), 3, "error"),
         (("failed", "interrupted", "unreachable", "ok"), 130, "partial"),
     ],
 )

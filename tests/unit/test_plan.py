@@ -54,7 +54,7 @@ def arm64(seen: Facts, **changes: object) -> Facts:
     return replace(seen, entries=entries)
 
 
-# -- the whole ----------------------------------------------------------------------------------------------------------
+# -- the whole -------------------------------------------------------------------------------------
 
 
 def test_a_bare_host_gets_everything_in_order() -> None:
@@ -70,7 +70,7 @@ def test_a_settled_host_gets_nothing() -> None:
     assert planned(SETTLED).steps == ()
 
 
-# -- the kernel ---------------------------------------------------------------------------------------------------------
+# -- the kernel ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_a_read_only_table_is_refused() -> None:
         planned(replace(SETTLED, binfmt=replace(SETTLED.binfmt, options=frozenset({"ro"}))))
 
 
-# -- binfmt_misc --------------------------------------------------------------------------------------------------------
+# -- binfmt_misc -----------------------------------------------------------------------------------
 
 
 def test_a_module_that_is_not_loaded_is_loaded_now_and_at_boot() -> None:
@@ -123,7 +123,7 @@ def test_a_disabled_table_is_enabled() -> None:
     assert ids(planned(replace(SETTLED, binfmt=replace(SETTLED.binfmt, enabled=False)))) == ["binfmt-enable"]
 
 
-# -- handlers -----------------------------------------------------------------------------------------------------------
+# -- handlers --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,9 @@ def test_what_the_cpu_runs_gets_no_handler() -> None:
 
 def test_a_handler_for_the_machines_own_programs_is_refused() -> None:
     # A machine that cannot run its own architecture's probe (no root): the simulation still refuses.
-    seen = with_probe(with_probe(BARE, "x86_64", status=1, natively=None, executable=""), "x86_64", natively=False)
+    seen = with_probe(
+        with_probe(BARE, "x86_64", status=1, natively=None, executable=""), "x86_64", natively=False
+    )
     with pytest.raises(HostError, match="own programs"):
         planned(seen, Spec(platforms=("linux/amd64",)))
 
@@ -225,7 +227,9 @@ def test_credentials_only_on_request() -> None:
 
 
 def test_a_trial_entry_matches_our_program_alone() -> None:
-    (step,) = (s for s in of(BARE, RegisterHandler) if isinstance(s, RegisterHandler) and s.qemu == "aarch64")
+    (step,) = (
+        s for s in of(BARE, RegisterHandler) if isinstance(s, RegisterHandler) and s.qemu == "aarch64"
+    )
     trial = binfmt.parse_rule(step.variants[0].trial)
     arch = of_qemu("aarch64")
     assert arch
@@ -240,7 +244,7 @@ def test_the_rule_overrides_the_distributions_file_of_the_same_name() -> None:
     assert paths == ["/etc/binfmt.d/qemu-aarch64.conf", "/etc/binfmt.d/qemu-arm.conf"]
 
 
-# -- interpreters -------------------------------------------------------------------------------------------------------
+# -- interpreters ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("command", [row.command for row in MANAGERS])
@@ -321,7 +325,7 @@ def test_a_pattern_without_files_is_refused() -> None:
     assert "/opt/qemu/qemu-aarch64 does not exist" in refused.value.cause
 
 
-# -- the service --------------------------------------------------------------------------------------------------------
+# -- the service -----------------------------------------------------------------------------------
 
 
 def test_no_systemd_is_refused() -> None:
@@ -354,7 +358,11 @@ def test_a_changed_setting_restarts_and_shows_its_diff() -> None:
 @pytest.mark.parametrize("change", ["mode", "owner"])
 def test_a_file_with_other_rights_is_put_right(change: str) -> None:
     path = "/etc/buildkit/buildkitd.toml"
-    file = replace(SETTLED.files[path], mode=0o666) if change == "mode" else replace(SETTLED.files[path], owner="ci")
+    file = (
+        replace(SETTLED.files[path], mode=0o666)
+        if change == "mode"
+        else replace(SETTLED.files[path], owner="ci")
+    )
     (step,) = planned(replace(SETTLED, files={**SETTLED.files, path: file})).steps
     assert isinstance(step, WriteFile)
     assert "mode" in step.detail

@@ -51,6 +51,7 @@ def test_a_log_gets_a_line_per_step_and_more_for_trouble() -> None:
     lines.step("pi1", "unit", "failed", "boom\nno")
     lines.step("pi1", "late", "skipped", "")
     lines.finish("pi1", "failed")
+    lines.say("stopping")
     assert stream.getvalue().splitlines() == [
         "pi1: install qemu-user-static",
         "pi1: done after 34 s: install qemu-user-static",
@@ -59,6 +60,7 @@ def test_a_log_gets_a_line_per_step_and_more_for_trouble() -> None:
         "pi1: failed start buildkit.service: boom no",
         "pi1: skipped late",
         "pi1: failed",
+        "stopping",
     ]
 
 
@@ -114,6 +116,7 @@ def test_the_live_display_shows_each_host_and_leaves_nothing_behind(monkeypatch:
             progress.expect([f"pi{n}" for n in range(4)])
             progress.step("pi0", "early", "begin", "look at\x1b[2J it")
             made._bars.refresh()
+            progress.say("stopping")
             list(pool.map(lambda n: work(progress, f"pi{n}"), range(4)))
             made._bars.refresh()
     reader.join(timeout=30)
@@ -125,6 +128,7 @@ def test_the_live_display_shows_each_host_and_leaves_nothing_behind(monkeypatch:
     for number in range(4):
         assert f"pi{number}: failed start buildkit.service: boom" in plain
     assert "4 of 4 hosts done" in plain
+    assert "stopping" in plain
     assert text.rstrip().endswith(("\x1b[2K", "\x1b[?25h")), "the display is erased at the end"
 
 

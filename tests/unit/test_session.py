@@ -69,9 +69,9 @@ def test_standard_error_is_bounded_and_belongs_to_its_script() -> None:
     errors = Errors(NONCE, limit=100)
     for _ in range(50):
         errors.feed(b"something long\n")
-    assert not errors.ended
+    before = errors.ended
     errors.feed(b"the last\n\0" + NONCE.encode() + b"\nof the next")
-    assert errors.ended
+    assert (before, errors.ended) == (False, True)
     first = errors.take()
     assert first.endswith("the last\n")
     assert len(first) <= 100

@@ -33,7 +33,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of programs of an environment that holds the wheel and what it asks for, and nothing else."""
+    """The programs of an environment that holds the wheel and what it asks for, and nothing else."""
     place = tmp_path_factory.mktemp("environment")
     venv.create(place, with_pip=True)
     subprocess.run([place / "bin/python", "-m", "pip", "install", "--quiet", wheel], check=True)

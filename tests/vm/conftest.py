@@ -1,4 +1,4 @@
-"""One fresh machine for the rung. Booting takes half a minute, so the tests share it and tell one story, in order."""
+"""One fresh machine for the rung. It takes half a minute to boot, so the tests share it."""
 
 from __future__ import annotations
 

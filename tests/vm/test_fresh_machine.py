@@ -46,11 +46,14 @@ def test_provision(machine: Machine, tmp_path: Path) -> None:
     release = publish(tmp_path)
     with Mirror(tmp_path, latest=release.version) as mirror:
         port = mirror.url.rsplit(":", 1)[1]
-        settings = (
-            f'platforms = {json.dumps(PLATFORMS)}\n[buildkit]\nversion = "{release.version}"\nusers = ["builder"]\n'
-            f'mirror = "http://{GATEWAY}:{port}"\nsha256 = {{ "{release.platform}" = "{release.sha256}" }}\n'
-        )
-        machine.run(f"cat > {CHECKOUT}/provision.toml", stdin=settings.encode())
+        settings = [
+            f"platforms = {json.dumps(PLATFORMS)}",
+            "[buildkit]",
+            f'version = "{release.version}"',
+            f'mirror = "http://{GATEWAY}:{port}"',
+            f'sha256 = {{ "{release.platform}" = "{release.sha256}" }}',
+        ]
+        machine.run(f"cat > {CHECKOUT}/provision.toml", stdin="\n".join(settings).encode())
         report = json.loads(inv(machine, "provision --format json"))
     assert (report["status"], report["exit_code"]) == ("changed", 0), report
     assert_builds_for_all(machine)
@@ -71,7 +74,7 @@ def test_the_tests_run_there(machine: Machine, rung: str) -> None:
 
 
 def assert_builds_for_all(machine: Machine) -> None:
-    """Every platform that was asked for is registered and listed, by the tool's own word and by the kernel's."""
+    """Every wanted platform is registered and listed, by the tool's own word and by the kernel's."""
     report = json.loads(inv(machine, "platforms --format json"))
     rows: dict[str, dict[str, Any]] = {row["platform"]: row for row in report["hosts"][0]["platforms"]}
     for platform in PLATFORMS:

@@ -1,0 +1,76 @@
+"""Spec × Facts → Findings: will the next build work, and the one after the next boot? Pure.
+
+A new finding is a function in the room it belongs to, an id in the catalogue, and a row in docs/findings.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from provision import layout
+from provision.errors import UsageError
+from provision.facts import Facts
+from provision.health import access, boot, emulation, known_bad, room, worker
+from provision.health.catalogue import IDS, finding
+from provision.health.view import concerned, provisioned
+from provision.result import Finding, Severity
+from provision.spec import Spec
+
+__all__ = ["IDS", "SEVERITIES", "find", "reaches", "severity"]
+
+Area = Callable[[Spec, Facts], Sequence[Finding]]
+
+SEVERITIES: Final[tuple[Severity, ...]] = ("error", "warning", "info")
+"""Worst first.
+
+error: builds fail now, or the machine is open to everyone. warning: it works, and will not always, or not as well
+as it should. info: worth knowing.
+"""
+
+AREAS: Final[tuple[Area, ...]] = (
+    emulation.findings,
+    boot.findings,
+    known_bad.findings,
+    worker.findings,
+    access.findings,
+    room.findings,
+)
+
+
+def find(spec: Spec, facts: Facts) -> tuple[Finding, ...]:
+    """Everything that is not as it should be on a host, worst first; empty on a healthy one."""
+    if not provisioned(facts):
+        return tuple(sorted((_never(facts), *_brought(spec, facts)), key=_rank))
+    return tuple(sorted((each for area in AREAS for each in area(spec, facts)), key=_rank))
+
+
+def _rank(found: Finding) -> int:
+    return SEVERITIES.index(found.severity)
+
+
+def _never(facts: Facts) -> Finding:
+    others = [entry.name for entry in facts.entries]
+    seen = f"; handlers of others: {', '.join(others)}" if others else ""
+    daemon = "; a buildkitd of somebody else answers" if facts.workers and facts.workers.ok else ""
+    evidence = f"no {layout.CURRENT}, no {layout.UNIT}, no rule of this tool in {layout.RULES}{seen}{daemon}"
+    return finding("not-provisioned", "error", evidence, "not a build machine", "./inv provision")
+
+
+def _brought(spec: Spec, facts: Facts) -> tuple[Finding, ...]:
+    """What a container registered works, which a bare host should be told: it ends with the next boot."""
+    found = (emulation.of(view, spec) for view in concerned(spec, facts) if view.contained)
+    return tuple(each for each in found if each and each.id == "handler-container")
+
+
+def severity(text: str) -> Severity:
+    """The bar for the exit code. Raises UsageError for a word that is none."""
+    known = {each: each for each in SEVERITIES}
+    if text not in known:
+        raise UsageError(f"{text!r} is no severity", hint=f"Use one of: {', '.join(SEVERITIES)}.")
+    return known[text]
+
+
+def reaches(found: Finding, bar: Severity) -> bool:
+    """Whether it is as bad as the bar, or worse."""
+    return _rank(found) <= SEVERITIES.index(bar)

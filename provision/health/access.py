@@ -1,0 +1,103 @@
+"""Who can reach buildkitd: its socket, and the addresses it listens on. Pure."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any, Final
+
+from provision import layout
+from provision.facts import Facts
+from provision.health.catalogue import finding
+from provision.health.emulation import AGAIN
+from provision.names import is_loopback
+from provision.result import Finding
+from provision.spec import Spec
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+SOCKET_MODE: Final = 0o660
+FOLDER: Final = layout.SOCKET.rpartition("/")[0]
+FOLDER_MODE: Final = 0o750
+
+
+def findings(spec: Spec, facts: Facts) -> tuple[Finding, ...]:
+    """What is wrong with the ways in."""
+    return (*_socket(spec, facts), *_listeners(spec, facts))
+
+
+def _socket(spec: Spec, facts: Facts) -> Iterator[Finding]:
+    """Whoever can write to the socket is as good as root (BuildKit's README)."""
+    wanted = {layout.SOCKET: SOCKET_MODE, FOLDER: FOLDER_MODE}
+    wrong = []
+    open_to_all = False
+    fixes = []
+    for path, mode in wanted.items():
+        file = facts.files.get(path)
+        if file is None or (file.mode, file.owner, file.group) == (mode, "root", spec.buildkit.group):
+            continue
+        owner = f"root:{spec.buildkit.group}"
+        wrong.append(f"{path} is {file.mode:04o} {file.owner}:{file.group}, wanted {mode:04o} {owner}")
+        fixes.append(f"chown {owner} {path} && chmod {mode:o} {path}")
+        open_to_all |= path == layout.SOCKET and bool(file.mode & 0o002)
+    if wrong:
+        yield finding(
+            "socket-access",
+            "error" if open_to_all else "warning",
+            "; ".join(wrong),
+            "every user of this machine can become root by it"
+            if open_to_all
+            else f"members of {spec.buildkit.group} may not be able to build, or others may",
+            " && ".join(fixes),
+        )
+
+
+def _listeners(spec: Spec, facts: Facts) -> Iterator[Finding]:
+    settings = _settings(facts)
+    command = _words(facts.daemon.command) if facts.daemon else []
+    grpc = settings.get("grpc", {})
+    tls = grpc.get("tls", {})
+    asks = bool(tls.get("ca") or _values(command, "--tlscacert"))
+    # One --addr overrides those of the TOML (cmd/buildkitd/main.go).
+    addresses = _values(command, "--addr") or grpc.get("address", [])
+    for address in addresses if isinstance(addresses, list) else [addresses]:
+        if not str(address).startswith("tcp://") or asks:
+            continue
+        host = str(address).removeprefix("tcp://").rpartition(":")[0].strip("[]")
+        near = is_loopback(host)
+        expected = near and address in spec.buildkit.listen
+        yield finding(
+            "listener-open",
+            "info" if expected else "warning" if near else "error",
+            f"buildkitd listens on {address} without asking for a client's certificate",
+            "every build step and local user can become root by it"
+            if near
+            else "whoever reaches this address is root on this machine",
+            f"set [buildkit.tls] with a ca, or remove the address, then {AGAIN}",
+        )
+
+
+def _settings(facts: Facts) -> Mapping[str, Any]:
+    file = facts.files.get(layout.CONFIG)
+    try:
+        return tomllib.loads(file.text or "") if file else {}
+    except tomllib.TOMLDecodeError:
+        return {}  # the daemon would not start either, which has its own finding
+
+
+def _words(command: str) -> list[str]:
+    try:
+        return shlex.split(command)
+    except ValueError:
+        return command.split()
+
+
+def _values(command: Sequence[str], option: str) -> list[str]:
+    """Each value of `--option VALUE` and `--option=VALUE`."""
+    spaced = [value for name, value in pairwise(command) if name == option]
+    return spaced + [word.partition("=")[2] for word in command if word.startswith(f"{option}=")]

@@ -1,0 +1,182 @@
+"""What the next boot will have, worked out from files: binfmt.d's order and masks, and the units that read it. Pure.
+
+A restart of systemd-binfmt, which first drops every handler, has the same outcome.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from provision import binfmt, layout
+from provision.binfmt import Entry
+from provision.facts import Facts, Rule
+from provision.health import emulation
+from provision.health.catalogue import finding
+from provision.health.emulation import AGAIN, describe
+from provision.health.view import View, concerned
+from provision.plan.interpreters import unfit
+from provision.result import Finding
+from provision.spec import Spec
+
+FOLDERS = ("/etc/binfmt.d", "/run/binfmt.d", "/usr/local/lib/binfmt.d", "/usr/lib/binfmt.d")
+"""Highest first (binfmt.d(5)); /lib is a link to /usr/lib, or as good as one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coming:
+    """An entry that the boot will register, and the file it comes from."""
+
+    entry: Entry
+    path: str
+
+
+def effective(rules: Iterable[Rule]) -> tuple[Rule, ...]:
+    """The files that count, by name: of several with one name the highest folder's, though it be a mask."""
+    chosen: dict[str, Rule] = {}
+    for folder in FOLDERS:
+        for rule in rules:
+            if rule.path == f"{folder}/{rule.name}":
+                chosen.setdefault(rule.name, rule)
+    return tuple(chosen[name] for name in sorted(chosen))
+
+
+def registrations(facts: Facts) -> tuple[Coming, ...]:
+    """What systemd-binfmt will register, newest first: files by name, and a later rule replaces its namesake."""
+    found: dict[str, Coming] = {}
+    for rule in effective(facts.rules):
+        if rule.masked or rule.path.startswith("/run/"):
+            continue  # /run is empty after a boot
+        for entry in binfmt.parse_rules(rule.text):
+            found.pop(entry.name, None)
+            found[entry.name] = Coming(entry=entry, path=rule.path)
+    return tuple(reversed(found.values()))
+
+
+def coming(view: View) -> Coming | None:
+    """Who will answer for an architecture after the boot."""
+    order = registrations(view.facts)
+    winner = binfmt.winner((each.entry for each in order), view.header)
+    return next((each for each in order if each.entry == winner), None)
+
+
+def findings(spec: Spec, facts: Facts) -> tuple[Finding, ...]:
+    """What will be wrong after the next boot and is not wrong now."""
+    if not facts.system.systemd or not facts.binfmt.usable:
+        return ()
+    views = [view for view in concerned(spec, facts) if view.winner and not view.native]
+    if not views:
+        return ()
+    general = tuple(found for found in (_mount(facts), _loader(facts)) if found)
+    held = _held(facts)
+    if general:
+        return (*general, *held)
+    # What is wrong now has its finding, and setting it right rewrites the file.
+    sound = [view for view in views if emulation.of(view, spec) is None]
+    return (*held, *(found for view in sound if (found := of(view))))
+
+
+def of(view: View) -> Finding | None:
+    """What will become of an architecture that works now."""
+    if view.winner is None or not view.ran or view.native:
+        return None
+    then = coming(view)
+    if then is None:
+        return _gone(view)
+    if why := _unfit(view, then):
+        return finding(
+            "boot-broken",
+            "warning",
+            f"{then.path} brings {describe(then.entry)}, which {why}",
+            "works until the next boot, or until systemd-binfmt is restarted",
+            AGAIN,
+            view.platform,
+        )
+    if (then.entry.name, then.entry.interpreter) != (view.winner.name, view.winner.interpreter):
+        return finding(
+            "boot-differs",
+            "warning",
+            f"now {describe(view.winner)} answers; {then.path} brings {describe(then.entry)}",
+            "after the next boot another emulator runs its programs",
+            AGAIN,
+            view.platform,
+        )
+    return None
+
+
+def _gone(view: View) -> Finding:
+    rules = effective(view.facts.rules)
+    mask = next((rule for rule in rules if rule.masked and rule.name == f"{view.name}.conf"), None)
+    if mask:
+        return finding(
+            "boot-masked",
+            "warning",
+            f"{mask.path} is a link to /dev/null, which masks every file of its name",
+            "gone after the next boot, or as soon as systemd-binfmt is restarted",
+            f"rm {mask.path}, then {AGAIN}",
+            view.platform,
+        )
+    evidence = f"no file in binfmt.d registers a handler for it ({len(rules)} were read)"
+    return finding(
+        "boot-missing",
+        "warning",
+        evidence,
+        "gone after the next boot, or as soon as systemd-binfmt is restarted",
+        AGAIN,
+        view.platform,
+    )
+
+
+def _unfit(view: View, then: Coming) -> str:
+    """Why the entry that comes will not work; empty if it will."""
+    if "F" not in then.entry.flags:
+        return "has no F flag: it does not work inside containers"
+    file = view.facts.interpreters.get(then.entry.interpreter)
+    if file is None:
+        return "names a file that is not there: it will not be registered"
+    return unfit(file, view.facts)
+
+
+def _mount(facts: Facts) -> Finding | None:
+    automount = facts.units.get(layout.BINFMT_AUTOMOUNT, {}).get("ActiveState") == "active"
+    enabled = facts.units.get(layout.BINFMT_MOUNT, {}).get("UnitFileState") in ("enabled", "generated")
+    if automount or enabled:
+        return None
+    return finding(
+        "boot-no-mount",
+        "warning",
+        f"neither {layout.BINFMT_AUTOMOUNT} is active nor {layout.BINFMT_MOUNT} enabled",
+        "after the next boot no handler is there",
+        f"systemctl enable {layout.BINFMT_MOUNT}",
+    )
+
+
+def _loader(facts: Facts) -> Finding | None:
+    unit = facts.units.get(layout.SYSTEMD_BINFMT, {})
+    if unit.get("LoadState") not in ("masked", "not-found"):
+        return None
+    masked = unit.get("LoadState") == "masked"
+    return finding(
+        "boot-no-loader",
+        "warning",
+        f"{layout.SYSTEMD_BINFMT} is {'masked' if masked else 'not there'}: nothing reads binfmt.d",
+        "after the next boot no handler is there",
+        f"systemctl unmask {layout.SYSTEMD_BINFMT}"
+        if masked
+        else "install systemd's systemd-binfmt.service",
+    )
+
+
+def _held(facts: Facts) -> tuple[Finding, ...]:
+    """Since Linux 6.7, and in stable kernels from late 2024 on, the last umount drops every entry."""
+    if facts.binfmt.held is not False:
+        return ()
+    return (
+        finding(
+            "binfmt-not-held",
+            "warning",
+            f"{layout.BINFMT} is mounted for this session and not for init",
+            "every handler is gone when the last process that sees the mount ends",
+            f"systemctl start {layout.BINFMT_MOUNT}, then {AGAIN}",
+        ),
+    )

@@ -1,0 +1,278 @@
+"""Emulation now: what runs in an empty chroot, by whom, and what is wrong if it does not. Pure.
+
+Of each platform the first thing that is wrong is said, for it explains the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from provision import binfmt, layout
+from provision.binfmt import Entry
+from provision.facts import Facts
+from provision.health.catalogue import finding
+from provision.health.view import View, concerned
+from provision.plan import packages
+from provision.result import Finding
+from provision.spec import PACKAGES, Spec
+
+AGAIN: Final = "./inv provision"
+Check = Callable[[View, Spec], Finding | None]
+
+
+def findings(spec: Spec, facts: Facts) -> tuple[Finding, ...]:
+    """What is wrong with emulation on a host, in the order of the table."""
+    views = concerned(spec, facts)
+    if table := _table(facts, [view for view in views if not view.native]):
+        return (table,)
+    return tuple(found for view in views if (found := of(view, spec)))
+
+
+def of(view: View, spec: Spec) -> Finding | None:
+    """The first thing that is wrong with one architecture now."""
+    return next((found for check in CHECKS if (found := check(view, spec))), None)
+
+
+def _table(facts: Facts, emulated: list[View]) -> Finding | None:
+    state = facts.binfmt
+    names = ", ".join(view.platform for view in emulated)
+    if not emulated:
+        return None
+    if not state.usable:
+        seen = state.problem or f"mounted there: {state.mounted}"
+        evidence = f"{layout.BINFMT}: {seen}" if state.present else f"there is no {layout.BINFMT}"
+        return finding("binfmt-not-mounted", "error", evidence, f"no program of {names} runs", AGAIN)
+    if not state.enabled:
+        fix = f"echo 1 > {layout.BINFMT}/status"
+        evidence = f"{layout.BINFMT}/status says: disabled"
+        return finding("binfmt-disabled", "error", evidence, f"no program of {names} runs", fix)
+    return None
+
+
+def describe(entry: Entry) -> str:
+    """An entry in words."""
+    return f"{entry.name} (flags {entry.flags or 'none'}, {entry.interpreter})"
+
+
+def native(view: View, _spec: Spec) -> Finding | None:
+    """A handler for what the CPU runs itself makes it slow."""
+    if not view.native or view.winner is None:
+        return None
+    return finding(
+        "handler-over-native",
+        "warning",
+        f"{describe(view.winner)} answers, though the program also runs without a handler",
+        "these programs are emulated where the CPU could run them: many times slower",
+        f"echo -1 > {layout.BINFMT}/{view.winner.name}, and delete its file in binfmt.d",
+        view.platform,
+    )
+
+
+def missing(view: View, _spec: Spec) -> Finding | None:
+    """Nothing answers for its programs."""
+    if view.native or view.winner:
+        return None
+    off = [entry for entry in view.matching if not entry.enabled]
+    if off:
+        return finding(
+            "handler-disabled",
+            "error",
+            f"{describe(off[0])} is registered and disabled",
+            "the kernel passes it over: its programs end with `exec format error`",
+            f"echo 1 > {layout.BINFMT}/{off[0].name}",
+            view.platform,
+        )
+    return finding(
+        "handler-missing",
+        "error",
+        f"none of the {len(view.facts.entries)} registered handlers takes its programs",
+        "build steps for it end with `exec format error`",
+        AGAIN,
+        view.platform,
+    )
+
+
+def without_f(view: View, _spec: Spec) -> Finding | None:
+    """F is what makes it work where the emulator's path does not exist: in every container."""
+    if view.winner is None or view.native or "F" in view.winner.flags:
+        return None
+    return finding(
+        "handler-without-f",
+        "error",
+        f"{describe(view.winner)}: in an empty chroot {outcome(view)}",
+        "build steps for it end with `no such file or directory`, and buildkitd does not list it",
+        AGAIN,
+        view.platform,
+    )
+
+
+def shadowed(view: View, _spec: Spec) -> Finding | None:
+    """The newest entry wins, and is final even if it does not work."""
+    ours = view.ours
+    if ours is None or view.winner is None or view.native or ours == view.winner:
+        return None
+    if not ours.enabled or view.winner not in binfmt.shadowed_by(view.facts.entries, ours):
+        return None
+    return finding(
+        "handler-shadowed",
+        "warning" if view.ran else "error",
+        f"{describe(view.winner)} was registered after {ours.name} and answers for it; {outcome(view)}",
+        "another emulator than the one that was set up runs its programs",
+        f"{AGAIN}, which lets {ours.name} answer again; or echo -1 > {layout.BINFMT}/{view.winner.name}",
+        view.platform,
+    )
+
+
+def shifted(view: View, _spec: Spec) -> Finding | None:
+    """The P flag must fit the emulator's build (kernel, binfmt-misc.rst)."""
+    if view.winner is None or view.ran or not view.probe.shifted:
+        return None
+    return finding(
+        "handler-argv",
+        "error",
+        f"{describe(view.winner)}: of {view.probe.expected} arguments its program counted {view.probe.status}",
+        "programs are started with a wrong name or miss an argument (`applet not found`)",
+        f"{AGAIN}, which tries the other setting of the P flag",
+        view.platform,
+    )
+
+
+def dynamic(view: View, _spec: Spec) -> Finding | None:
+    """F pins the emulator's file, not its libraries."""
+    header = view.file.header if view.file else None
+    if view.winner is None or view.ran or header is None or header.linkage != "dynamic":
+        return None
+    return finding(
+        "handler-dynamic",
+        "error",
+        f"{view.winner.interpreter} is dynamically linked (it asks for {header.interpreter or 'a loader'})",
+        "it starts on the host and fails inside every container",
+        f"install static emulators ({_packages(view.facts, 'install')}), then {AGAIN}",
+        view.platform,
+    )
+
+
+def broken(view: View, _spec: Spec) -> Finding | None:
+    """It answers, and does not run its program."""
+    if view.winner is None or view.ran or view.native:
+        return None
+    return finding(
+        "handler-broken",
+        "error",
+        f"{describe(view.winner)}: in an empty chroot {outcome(view)}",
+        "build steps for it fail",
+        AGAIN,
+        view.platform,
+    )
+
+
+def container(view: View, _spec: Spec) -> Finding | None:
+    """The way of `docker run --privileged tonistiigi/binfmt`: works until the next boot."""
+    if view.winner is None or not view.ran or not view.contained:
+        return None
+    return finding(
+        "handler-container",
+        "warning",
+        f"works now ({_speed(view)}), by {describe(view.winner)}, a file that is not on this host:"
+        " a container brought it",
+        "gone after the next boot, or as soon as systemd-binfmt is restarted",
+        f"{AGAIN} --platforms {view.platform}",
+        view.platform,
+    )
+
+
+def deleted(view: View, spec: Spec) -> Finding | None:
+    """The kernel holds a file without a name."""
+    if view.winner is None or not view.ran or not view.deleted:
+        return None
+    if spec.emulation.interpreters == PACKAGES:
+        fix = f"{_packages(view.facts, 'reinstall')}, then {AGAIN}"
+    else:
+        fix = f"put {view.winner.interpreter} back, then {AGAIN}"
+    return finding(
+        "emulator-deleted",
+        "error",
+        f"{view.winner.interpreter} was deleted; the kernel still runs it ({_speed(view)})",
+        "works until the next boot; then it cannot be registered again",
+        fix,
+        view.platform,
+    )
+
+
+def replaced(view: View, _spec: Spec) -> Finding | None:
+    """F holds the file that was there when it was registered; a package's upgrade renames another over it."""
+    if view.winner is None or view.file is None or not view.ran or not view.stale:
+        return None
+    probe = view.probe
+    same = bool(probe.held_sha256) and probe.held_sha256 == probe.current_sha256
+    sums = f", sha256 {probe.held_sha256[:12]} and {probe.current_sha256[:12]}" if probe.held_sha256 else ""
+    return finding(
+        "emulator-replaced",
+        "info" if same else "warning",
+        f"{view.winner.interpreter} is another file now: the kernel runs {probe.held} (QEMU {view.qemu or 'unknown'}),"
+        f" the path is {view.file.identity}{sums}",
+        "both files are the same, only the old one's room is not free"
+        if same
+        else "an upgrade of the emulator, security fixes too, does not take effect",
+        AGAIN,
+        view.platform,
+    )
+
+
+def outcome(view: View) -> str:
+    """How its program ended, in words."""
+    probe = view.probe
+    if probe.status == -2:
+        return "its program was not run"
+    if probe.ran:
+        return f"its program ran ({_speed(view)})"
+    if probe.shifted:
+        return "its arguments arrived shifted"
+    if probe.status == 127:
+        return "its program was not started: its emulator is not to be found there"
+    if probe.status > 128:
+        return f"its emulator ended by signal {probe.status - 128}"
+    return f"its program ended with status {probe.status}"
+
+
+def _speed(view: View) -> str:
+    took = view.probe.milliseconds
+    time = f" in {took:.1f} ms" if took is not None else ""
+    return f"started{time}, QEMU {view.qemu}" if view.qemu else f"started{time}"
+
+
+_VERBS: Final = {
+    "apt-get": {"install": "apt-get install", "reinstall": "apt-get install --reinstall"},
+    "dnf": {"install": "dnf install", "reinstall": "dnf reinstall"},
+    "apk": {"install": "apk add", "reinstall": "apk fix --reinstall"},
+    "pacman": {"install": "pacman -S", "reinstall": "pacman -S"},
+    "zypper": {"install": "zypper install", "reinstall": "zypper install --force"},
+}
+
+
+def _packages(facts: Facts, verb: str) -> str:
+    """The command that brings QEMU's files (back)."""
+    manager = packages.manager(facts.tools)
+    if manager is None:
+        return f"{verb} QEMU's static emulators"
+    names = (
+        manager.packages
+        if manager.one_for_all
+        else tuple(p.replace("{qemu}", "*") for p in manager.packages)
+    )
+    return f"{_VERBS[manager.command][verb]} {' '.join(names)}"
+
+
+CHECKS: Final[tuple[Check, ...]] = (
+    native,
+    missing,
+    shadowed,
+    without_f,
+    shifted,
+    dynamic,
+    broken,
+    container,
+    deleted,
+    replaced,
+)

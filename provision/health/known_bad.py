@@ -1,0 +1,107 @@
+"""Combinations of QEMU, kernel and guest that are known to fail, with what helps. Pure.
+
+A new one is a row. Sources stand beside each.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from provision.facts import Facts
+from provision.health.catalogue import finding
+from provision.health.emulation import AGAIN
+from provision.health.view import View, concerned
+from provision.plan import kernel
+from provision.result import Finding
+from provision.spec import Spec
+
+NEWER: Final = (
+    f"install a newer QEMU (another release of the system, or `interpreters` that you bring), then {AGAIN}"
+)
+Version = tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Combination:
+    """QEMU from `since` to below `before`, on kernels from `kernel` on, for one guest or all."""
+
+    id: str
+    since: Version
+    before: Version
+    kernel: tuple[int, int] = (0, 0)
+    guest: str | None = None
+    consequence: str
+    source: str
+    fix: str = NEWER
+
+    def applies(self, view: View, version: Version) -> bool:
+        release = kernel.version(view.facts.system.kernel)
+        guest = self.guest in (None, view.arch.qemu)
+        return guest and self.since <= version < self.before and release >= self.kernel
+
+
+COMBINATIONS: Final = (
+    Combination(
+        id="known-bad-aslr",
+        since=(7, 0),
+        before=(7, 1),
+        kernel=(6, 5),
+        consequence="programs crash now and then (segmentation fault): memory lies where QEMU 7.0 wants its own",
+        source="tonistiigi/binfmt#215, docker/buildx#1170",
+        fix=f"{NEWER}; until then: sysctl vm.mmap_rnd_bits=28",
+    ),
+    Combination(
+        id="known-bad-ldconfig",
+        since=(9, 2, 0),
+        before=(9, 2, 1),
+        consequence="ldconfig of Ubuntu 22.04 images crashes, and with it apt-get install",
+        source="tonistiigi/binfmt#240",
+    ),
+    Combination(
+        id="known-bad-go",
+        since=(6, 2),
+        before=(6, 3),
+        consequence="programs written in Go hang or crash at times (Ubuntu 22.04's QEMU)",
+        source="tonistiigi/binfmt#231",
+    ),
+    Combination(
+        id="known-bad-x86-64-v2",
+        since=(0,),
+        before=(7, 2),
+        guest="x86_64",
+        consequence="images that need x86-64-v2 (RHEL 9 and its kin) end with `CPU does not support x86-64-v2`",
+        source="containers/podman#15456",
+    ),
+)
+
+
+def findings(spec: Spec, facts: Facts) -> tuple[Finding, ...]:
+    """The combinations that hold on a host."""
+    return tuple(found for view in concerned(spec, facts) for found in of(view))
+
+
+def of(view: View) -> tuple[Finding, ...]:
+    """Those of one architecture."""
+    version = numbers(view.qemu or "")
+    if not version or not view.ran:
+        return ()
+    return tuple(
+        finding(
+            row.id,
+            "warning",
+            f"QEMU {view.qemu} on Linux {view.facts.system.kernel}",
+            f"{row.consequence} ({row.source})",
+            row.fix,
+            view.platform,
+        )
+        for row in COMBINATIONS
+        if row.applies(view, version)
+    )
+
+
+def numbers(text: str) -> Version:
+    """(7, 2, 22) of "7.2.22"; release candidates count as their release. Empty if there is no number."""
+    found = re.match(r"\d+(?:\.\d+)*", text)
+    return tuple(int(part) for part in found[0].split(".")) if found else ()

@@ -1,0 +1,70 @@
+"""shellcheck on the scripts that reach a host, as they are once they are rendered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from provision import apply, probe
+from provision.plan.steps import AddMember, EnableBinfmt, MountBinfmt, Plan, SendInterpreter, Step
+from provision.spec import Spec
+from provision.transport import Secret
+from provision.transport.become import opening
+from tests.lab.checkout import ROOT
+from tests.unit.recorded import facts, planned
+from tests.unit.test_lint import BIN, accept
+
+# What a plan for the recorded bare machine lacks.
+MORE: Final = (
+    MountBinfmt(id="mount", action="mount", target="binfmt_misc"),
+    EnableBinfmt(id="binfmt-status", action="enable", target="binfmt_misc"),
+    AddMember(id="member", action="add", target="$(id)", group="buildkit", user="$(id)"),
+    SendInterpreter(
+        id="send",
+        action="send",
+        target="qemu",
+        file=Path("qemu"),
+        path="/opt/q'emu",
+        sha256="0" * 64,
+        size=1,
+    ),
+)
+
+
+def whole_plan() -> Plan:
+    """A plan with a step of every kind."""
+    return Plan(steps=(*planned(facts("bare")).steps, *MORE))
+
+
+def scripts() -> Iterator[tuple[str, str]]:
+    """Each template's name, and a text it renders to."""
+    yield "probe.sh", probe.question(Spec()).script
+    yield "apply.sh", apply.script(whole_plan())
+    for sudo in ("auto", "always", "never"):
+        for password in (None, Secret("secret")):
+            made = opening(sudo, password)  # type: ignore[arg-type]
+            yield "become.sh", made.command[2]
+            yield "boot.sh", made.command[3]
+    # The first line of what is sent is the nonce that boot.sh waits for.
+    yield "session.sh", opening("never", None).greeting.decode().split("\n", 1)[1]
+
+
+def kinds(base: type[Step]) -> set[str]:
+    below = [kinds(each) for each in base.__subclasses__()]
+    return set().union(*below) if below else {base.kind}
+
+
+def test_every_template_is_checked() -> None:
+    assert {name for name, _ in scripts()} == {path.name for path in (ROOT / "templates").glob("*.sh")}
+
+
+def test_every_kind_of_step_is_checked() -> None:
+    assert {step.kind for step in whole_plan().steps} == kinds(Step)
+
+
+@pytest.mark.parametrize(("name", "text"), [pytest.param(name, text, id=name) for name, text in scripts()])
+def test_shellcheck(name: str, text: str) -> None:
+    accept(BIN / "shellcheck", "--shell=sh", "-", given=text, name=name)
