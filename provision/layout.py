@@ -14,6 +14,8 @@ MODULES: Final = "/etc/modules-load.d/binfmt_misc.conf"
 RULES: Final = "/etc/binfmt.d"
 CACHE: Final = "/var/cache/provision"
 STATE: Final = "/var/lib/buildkit"
+SCRATCH: Final = "/var/lib/buildkit/tmp"
+"""TMPDIR of the service (templates/buildkit.service)."""
 SOCKET: Final = "/run/buildkit/buildkitd.sock"
 BINFMT: Final = "/proc/sys/fs/binfmt_misc"
 

@@ -19,7 +19,7 @@ from provision.spec import Spec
 if sys.version_info >= (3, 11):
     import tomllib
 else:
-    import tomli as tomllib
+    import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
 
 SOCKET_MODE: Final = 0o660
 FOLDER: Final = layout.SOCKET.rpartition("/")[0]

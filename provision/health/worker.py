@@ -19,7 +19,6 @@ from provision.result import Finding
 from provision.spec import LATEST, Spec
 
 RESTART: Final = f"systemctl restart {layout.SERVICE}"
-SCRATCH: Final = f"{layout.STATE}/tmp"
 
 
 def findings(spec: Spec, facts: Facts) -> tuple[Finding, ...]:
@@ -162,7 +161,7 @@ def _settings(spec: Spec, worker: Workers) -> Iterator[Finding]:
 
 
 def _listing(spec: Spec, facts: Facts, worker: Workers) -> Iterator[Finding]:
-    tmpdir = facts.daemon.tmpdir if facts.daemon and facts.daemon.tmpdir else SCRATCH
+    tmpdir = facts.daemon.tmpdir if facts.daemon and facts.daemon.tmpdir else layout.SCRATCH
     mount = facts.mount_of(tmpdir)
     if mount and "noexec" in mount.options:
         yield finding(

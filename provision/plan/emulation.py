@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from provision import binfmt, layout
 from provision.errors import HostError
@@ -23,6 +24,12 @@ from provision.plan.steps import (
 )
 from provision.sent import Sent
 from provision.spec import Spec
+
+
+_CREDENTIALS: Final = (
+    "credentials = true (flag C): a foreign setuid program gets its owner's rights under the emulator, so every such"
+    " file that a user can reach or bring along is a way to root"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +53,8 @@ def plan(spec: Spec, facts: Facts, sent: Mapping[str, Sent], nonce: bytes, argc:
     _refuse_problems(spec, [choice for choice in choices if choice.problem])
     usable = [choice for choice in choices if choice.path]
     steps: list[Step] = []
-    notes = [f"{c.arch.platforms[0]}: skipped, {c.problem}" for c in choices if c.problem]
+    notes = [_CREDENTIALS] if spec.emulation.credentials and usable else []
+    notes += [f"{c.arch.platforms[0]}: skipped, {c.problem}" for c in choices if c.problem]
     for choice in usable:
         steps += _handler_steps(choice, spec, facts, nonce, argc)
         notes += handlers.shadow_notes(choice.arch, f"qemu-{choice.arch.qemu}", facts)

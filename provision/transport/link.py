@@ -119,16 +119,13 @@ class Link:
             self._through.close()
 
     def _jump(self, ssh: SshSettings, new: list[HostKey] | None, depth: int) -> Link | None:
-        """The last jump host; those before it are its own. Never the host itself (`Host *`), as with ssh."""
+        """The last jump host; those before it are its own."""
         if not self.endpoint.jumps:
             return None
         if depth >= _MOST_JUMPS:
-            raise UsageError(f"{self._name}: more than {_MOST_JUMPS} jump hosts, or one through itself")
+            raise UsageError(f"{self._name}: more than {_MOST_JUMPS} jump hosts, or a circle of them")
         *before, last = self.endpoint.jumps
         target = hop(last, name=f"{self._name} (jump host {last})", jump=",".join(before) or None)
-        there = resolve(target, ssh)
-        if (there.host, there.port) == (self.endpoint.host, self.endpoint.port):
-            return None
         return Link(target, ssh, new=new, depth=depth + 1)
 
     def _open(self, policy: _Policy, keepalive: int) -> None:

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager, suppress
 
 @contextmanager
 def listener(first: bytes | None) -> Iterator[int]:
-    """A port that says `first` to whoever connects, then waits; with None it says nothing, with b"" it hangs up."""
+    """A port that says `first` to whoever connects and waits; None: says nothing; b"": hangs up."""
     kept: list[socket.socket] = []
 
     def serve(server: socket.socket) -> None:
@@ -39,7 +39,7 @@ def listener(first: bytes | None) -> Iterator[int]:
 
 @contextmanager
 def full() -> Iterator[int]:
-    """A port whose connections are never made: its queue is full, as behind a firewall that drops packets."""
+    """A port whose connections are never made: its queue is full, as if packets were dropped."""
     with ExitStack() as stack:
         server = stack.enter_context(socket.socket())
         server.bind(("127.0.0.1", 0))

@@ -96,7 +96,8 @@ class Sshd:
     def restart(self, host_key: Path) -> None:
         """The same port, another host key."""
         self._stop()
-        shutil.copy(host_key, self.host_key)
+        if host_key != self.host_key:
+            shutil.copy(host_key, self.host_key)
         self._start()
 
     def _start(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -90,8 +91,6 @@ def test_a_busy_server_is_tried_again_until_it_has_time(serve: Serve) -> None:
 
 @contextmanager
 def _crowd(server: Sshd, seconds: float) -> Iterator[None]:
-    import socket
-
     visitor = socket.create_connection(("127.0.0.1", server.port))
     visitor.recv(4)
     timer = threading.Timer(seconds, visitor.close)
@@ -139,7 +138,7 @@ def test_too_many_keys_are_told(serve: Serve) -> None:
 def test_an_agent_that_hangs_costs_seconds(sshd: Sshd, tmp_path: Path) -> None:
     agent = tmp_path / "agent"
     sshd.configure(f"IdentityAgent {agent}")
-    with deaf_agent(str(agent)), within(6):
+    with deaf_agent(str(agent)), within(12):
         with SSH(sshd.target(sudo="never"), sshd.settings) as host:
             assert host.ask("echo well", timeout=5).records == ("well",)
         error = refused(sshd.target(identity_files=(tmp_path / "none",)), sshd.settings)

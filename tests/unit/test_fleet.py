@@ -1,4 +1,4 @@
-"""Many hosts at once, each a real session with a sh of this machine: isolation, canaries, Ctrl-C, repetition."""
+"""Many hosts at once, each a real session with a sh of this machine: isolation, Ctrl-C, `--only-failed`."""
 
 from __future__ import annotations
 
@@ -227,9 +227,7 @@ def test_a_second_ctrl_c_ends_at_once(tmp_path: Path) -> None:
     begun = time.monotonic()
     results = fleet(work, jobs=1).run(hosts(*"ab"))
     assert time.monotonic() - begun < 3
-    assert [result.status for result in results] == ["interrupted", "interrupted"] or results[
-        0
-    ].status == "failed"
+    assert [result.status for result in results] == ["interrupted", "interrupted"]
     assert all(result.error for result in results)
     assert not marker.exists()
     # What runs there is not torn: it ends after its step.

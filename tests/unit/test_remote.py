@@ -1,0 +1,195 @@
+"""What the configuration says of a host reaches the transport; passwords and keys are had before any contact."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import fabric
+import pytest
+
+from provision.config import load
+from provision.errors import BecomeError
+from provision.inventory import parse_selection
+from provision.reach import of_fabric
+from provision.remote import Remote
+from provision.spec import Config, Host
+
+FILE = """
+platforms = ["linux/amd64", "linux/arm64"]
+[emulation]
+interpreters = "/opt/qemu/qemu-{qemu}"
+[ssh]
+config = "ssh_config"
+known_hosts = "known"
+user = "deploy"
+connect_timeout = 3
+keepalive = 7
+sudo_password_command = "echo everywhere"
+[hosts.pi1]
+host = "10.0.0.5"
+user = "ci"
+port = 2222
+jump = "me@gate:2200"
+platforms = ["linux/arm/v7"]
+interpreters = "packages"
+sudo = true
+sudo_password_command = "echo 'pass of pi1'"
+[hosts.ci2]
+sudo = false
+[groups]
+runners = ["pi1", "ci2"]
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    file = tmp_path / "provision.toml"
+    file.write_text(FILE)
+    (tmp_path / "ssh_config").write_text("")
+    return load(file)
+
+
+def made(config: Config, *, ask: bool = False, said: Callable[[str], None] = print) -> Remote:
+    return Remote(config=config, ask_password=ask, say=said)
+
+
+def selected(config: Config, text: str) -> tuple[Host, ...]:
+    return parse_selection(text, config.inventory, lambda _name: True)
+
+
+def test_every_setting_of_a_host_reaches_its_target(config: Config) -> None:
+    pi1, ci2 = selected(config, "@runners")
+    target = made(config).target(pi1)
+    assert (target.name, target.host, target.user, target.port) == ("pi1", "10.0.0.5", "ci", 2222)
+    assert (target.jump, target.sudo) == ("me@gate:2200", "always")
+    other = made(config).target(ci2)
+    assert (other.host, other.user, other.port, other.jump, other.sudo) == ("ci2", None, None, None, "never")
+    assert made(config).target(Host(name="typed")).sudo == "auto"
+
+
+def test_settings_of_all_hosts(config: Config, tmp_path: Path) -> None:
+    settings = made(config).settings()
+    assert (settings.config, settings.known_hosts) == (tmp_path / "ssh_config", tmp_path / "known")
+    assert (settings.user, settings.connect_timeout, settings.keepalive) == ("deploy", 3.0, 7)
+
+
+def test_platforms_and_interpreters_are_each_hosts_own(config: Config) -> None:
+    pi1, ci2 = selected(config, "@runners")
+    assert config.spec_for(pi1).platforms == ("linux/arm/v7",)
+    assert config.spec_for(pi1).emulation.interpreters == "packages"
+    assert config.spec_for(ci2).platforms == ("linux/amd64", "linux/arm64")
+    assert config.spec_for(ci2).emulation.interpreters == "/opt/qemu/qemu-{qemu}"
+
+
+def passwords(machine: Remote) -> dict[str, str]:
+    return {name: secret.reveal() for name, secret in machine._passwords.items()}
+
+
+def test_each_password_command_runs_once_and_a_hosts_own_beats_the_files(
+    config: Config, tmp_path: Path
+) -> None:
+    counter = tmp_path / "runs"
+    script = tmp_path / "password"
+    script.write_text(f"#!/bin/sh\necho run >>{counter}\nprintf 'secret\\nnot this line\\n'\n")
+    script.chmod(0o755)
+    common = load(config.path, {"sudo_password_command": None})
+    file = tmp_path / "provision.toml"
+    file.write_text(FILE.replace("echo everywhere", str(script)))
+    common = load(file)
+    machine = made(common)
+    machine.prepare([*selected(common, "pi1,ci2"), Host(name="typed")])
+    assert passwords(machine) == {"pi1": "pass of pi1", "ci2": "secret", "typed": "secret"}
+    assert counter.read_text() == "run\n"
+
+
+def test_a_password_is_asked_for_once_for_all(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    prompts: list[str] = []
+
+    def answer(prompt: str) -> str:
+        prompts.append(prompt)
+        return "typed"
+
+    monkeypatch.setattr(getpass, "getpass", answer)
+    machine = made(config, ask=True)
+    machine.prepare(selected(config, "@runners"))
+    assert passwords(machine) == {"pi1": "typed", "ci2": "typed"}
+    assert len(prompts) == 1
+
+
+@pytest.mark.parametrize("command", ["false", "true", "echo", "/nowhere/pass", "sh -c 'echo x; exit 3'"])
+def test_a_password_command_that_fails_stops_all_before_any_contact(tmp_path: Path, command: str) -> None:
+    file = tmp_path / "provision.toml"
+    file.write_text(f'[ssh]\nsudo_password_command = "{command}"\n')
+    with pytest.raises(BecomeError) as caught:
+        made(load(file)).prepare([Host(name="192.0.2.1")])
+    assert "sudo_password_command" in caught.value.message
+    assert caught.value.hint
+
+
+def test_a_password_is_nowhere_to_be_seen(config: Config) -> None:
+    machine = made(config)
+    host = Host(name="pi1", sudo_password_command="printf %s%s to gether")
+    machine.prepare([host])
+    transport = machine.connect(host)
+    assert passwords(machine) == {"pi1": "together"}
+    for text in (repr(machine), repr(transport), repr(vars(transport)), repr(dict(os.environ))):
+        assert "together" not in text
+
+
+# Fabric
+
+
+def fabric_connection(host: str, ssh_config: str = "", **more: object) -> fabric.Connection:
+    from io import StringIO  # noqa: PLC0415
+
+    from paramiko.config import SSHConfig  # noqa: PLC0415
+
+    parsed = SSHConfig()
+    parsed.parse(StringIO(ssh_config))
+    return fabric.Connection(host, config=fabric.Config(ssh_config=parsed), **more)
+
+
+@pytest.mark.parametrize(
+    "typed",
+    ["pi1", "ci@10.0.0.5:2222", "ci@pi1", "pi1:2222", "10.0.0.5", "::1", "deploy@other.example"],
+)
+def test_what_fab_was_given_is_what_is_selected(typed: str) -> None:
+    found = of_fabric(fabric_connection(typed))
+    assert found is not None
+    assert (found.selection, found.jump, found.identities) == (typed, None, ())
+
+
+def test_an_address_with_a_port_keeps_its_brackets() -> None:
+    found = of_fabric(fabric_connection("fe80::1", port=2222, user="ci"))
+    assert found is not None
+    assert found.selection == "ci@[fe80::1]:2222"
+
+
+def test_what_the_ssh_configuration_says_is_left_to_our_own_reading_of_it() -> None:
+    """Fabric's parser knows no Include, so its `user` may be the wrong one."""
+    connection = fabric_connection("pi1", "Host pi1\n  HostName 10.0.0.5\n  User deploy\n  Port 2200\n")
+    assert (connection.host, connection.user, connection.port) == ("10.0.0.5", "deploy", 2200)
+    found = of_fabric(connection)
+    assert found is not None
+    assert found.selection == "pi1"
+
+
+def test_keys_and_gateway_of_a_connection_are_used() -> None:
+    keys = {"key_filename": ["/keys/a", "/keys/b"]}
+    connection = fabric_connection("pi1", connect_kwargs=keys, gateway=fabric.Connection("me@gate:2200"))
+    found = of_fabric(connection)
+    assert found is not None
+    assert found.identities == (Path("/keys/a"), Path("/keys/b"))
+    assert found.through(Host(name="pi1")).jump == "me@gate:2200"
+    single = of_fabric(fabric_connection("pi1", connect_kwargs={"key_filename": "/keys/a"}))
+    assert single is not None
+    assert single.identities == (Path("/keys/a"),)
+
+
+def test_a_plain_context_is_this_machine() -> None:
+    from invoke.context import Context  # noqa: PLC0415
+
+    assert of_fabric(Context()) is None
