@@ -21,12 +21,14 @@ from invoke.exceptions import Exit
 from invoke.program import Program
 from invoke.tasks import Task
 
-from provision import __version__, crash
+from provision import __version__, crash, examine
+from provision.architectures import parse_platform
 from provision.config import load
 from provision.converge import Run, check, platforms, preview, provision
 from provision.errors import EXIT_INTERRUPTED, ProvisionError, UsageError
 from provision.fleet import Fleet
 from provision.grammar import shown
+from provision.health import severity
 from provision.inventory import parse_selection
 from provision.ledger import Ledger
 from provision.reach import Reach, known_to_ssh, of_fabric
@@ -43,6 +45,9 @@ class Option:
     help: str
     default: Any = None
 
+
+REQUIRED: Final = inspect.Parameter.empty
+"""The default of an argument that has to be given; it is taken by its place."""
 
 COMMON: Final[Mapping[str, Option]] = {
     "hosts": Option(
@@ -89,7 +94,21 @@ FLEET: Final[Mapping[str, Option]] = {
     **AGAIN,
     "canary": Option(help="how many hosts must come out well before the others are begun [0]", default=""),
 }
-_OWN: Final = frozenset({"hosts", "config", "format", "ssh_config", "ask_sudo_password", *FLEET})
+HEALTH: Final[Mapping[str, Option]] = {
+    "platforms": SPEC["platforms"],
+    "interpreters": SPEC["interpreters"],
+    "buildkit_version": SPEC["buildkit_version"],
+    "group": SPEC["group"],
+    **AGAIN,
+}
+SEVERITY: Final = Option(
+    help="exit 5 for findings as bad as this, or worse: error, warning, info", default="warning"
+)
+PLATFORM: Final = Option(
+    help="as you call it: arm64, aarch64, linux/arm/v7, armhf, x86_64 …", default=REQUIRED
+)
+_EXAMINE: Final = frozenset({"severity", "platform", "deep"})
+_OWN: Final = frozenset({"hosts", "config", "format", "ssh_config", "ask_sudo_password", *FLEET, *_EXAMINE})
 """Options that are no keys of the configuration file."""
 
 Body = Callable[["Call"], Report]
@@ -152,13 +171,21 @@ def command(options: Mapping[str, Option]) -> Callable[[Body], Any]:
     def wrap(body: Body) -> Any:
         name = body.__name__.rstrip("_")
 
+        places = tuple(key for key, option in options.items() if option.default is REQUIRED)
+
         @wraps(body)
         def run(c: Context, **given: Any) -> None:
+            if {"--help", "-h"} & {given[key] for key in places}:
+                # Invoke takes the word after a task with an argument for that argument, whatever it is.
+                _Program(name="provision", namespace=namespace()).run(["provision", "--help", name])
             # Exit even with code 0 would end Invoke: `inv check provision` and `fab -H a,b provision` go on.
             if code := execute(name, body, given, c):
                 raise Exit(code=code)
 
-        everything = {**COMMON, **options}
+        # What has no default comes first, as in every signature.
+        everything = dict(
+            sorted({**COMMON, **options}.items(), key=lambda item: item[1].default is not REQUIRED)
+        )
         run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
             [
                 inspect.Parameter("c", inspect.Parameter.POSITIONAL_OR_KEYWORD),
@@ -173,7 +200,7 @@ def command(options: Mapping[str, Option]) -> Callable[[Body], Any]:
             run,
             name=name,
             auto_shortflags=False,
-            positional=(),
+            positional=places,
             help={key: option.help for key, option in everything.items()},
         )
 
@@ -266,6 +293,20 @@ def platforms_(call: Call) -> Report:
     return call.run(lambda transport, host: platforms(transport, call.config.spec_for(host)))
 
 
+@command({**HEALTH, "severity": SEVERITY})
+def health_(call: Call) -> Report:
+    """Will the next build work, and after the next reboot too? Proven by execution, with the fix. Exit 5 if not."""
+    bar = severity(call.options["severity"])
+    return call.run(lambda transport, host: examine.check(transport, call.config.spec_for(host), bar))
+
+
+@command({**HEALTH, "platform": PLATFORM})
+def explain_(call: Call) -> Report:
+    """Why a platform does or does not work: from its ELF header to a running build step. Exit 5 if it does not."""
+    wanted = parse_platform(call.options["platform"])
+    return call.run(lambda transport, host: examine.explain(transport, call.config.spec_for(host), wanted))
+
+
 @command({})
 def hosts_(call: Call) -> Report:
     """What a selection of hosts means. Contacts nobody."""
@@ -275,7 +316,7 @@ def hosts_(call: Call) -> Report:
 def namespace() -> Collection:
     """The product's tasks."""
     collection = Collection()
-    for each in (check_, plan_, provision_, platforms_, hosts_):
+    for each in (check_, plan_, provision_, platforms_, health_, explain_, hosts_):
         collection.add_task(each)
     return collection
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -24,6 +25,7 @@ HostStatus = Literal[
 CheckStatus = Literal["ok", "warning", "error"]
 Mode = Literal["native", "emulated", "none"]
 Severity = Literal["error", "warning", "info"]
+LinkStatus = Literal["ok", "warning", "broken", "skipped"]
 Status = Literal["ok", "changed", "partial", "error"]
 
 EXIT_CODES: Final[dict[HostStatus, int]] = {
@@ -99,6 +101,24 @@ class Finding:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Link:
+    """One link of the chain from a platform's ELF header to its running build step."""
+
+    id: str
+    status: LinkStatus
+    """warning: it holds and will not always, or not as it should. skipped: not needed, or not known."""
+    seen: str
+    fix: str = ""
+
+
+def first_broken(chain: Iterable[Link]) -> Link | None:
+    """The link to mend first: the first that breaks the chain now, else the first that will."""
+    links = tuple(chain)
+    found = [[link for link in links if link.status == status] for status in ("broken", "warning")]
+    return next((group[0] for group in found if group), None)
+
+
+@dataclass(frozen=True, kw_only=True)
 class CheckLine:
     """One line of `check`: what was seen, what is needed, and the fix if they differ."""
 
@@ -119,6 +139,8 @@ class HostResult:
     platforms: tuple[PlatformRow, ...] = ()
     findings: tuple[Finding, ...] = ()
     checks: tuple[CheckLine, ...] = ()
+    chain: tuple[Link, ...] = ()
+    """Of `explain`."""
     notes: tuple[str, ...] = ()
     error: ProvisionError | None = None
     seconds: float = 0.0

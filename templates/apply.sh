@@ -39,10 +39,14 @@ fail() { note=$1; return 1; }
 put() {
   folder=${1%/*}
   mkdir -p "$folder" || return 1
+  # mv would put it inside.
+  [ ! -d "$1" ] || { echo "$1 is a folder" >&2; return 1; }
   new=$(mktemp "$folder/.provision.XXXXXX") || return 1
   if cat >"$new" && chmod "$2" "$new" && chown root:root "$new" && mv -f "$new" "$1"; then return 0; fi
   rm -f "$new"; return 1
 }
+
+file() { printf '%s' "$3" | put "$1" "$2"; }
 
 packages() {
   manager=$1; shift
@@ -213,8 +217,8 @@ unpack() {
 
 # A symlink cannot be replaced in place; renaming a new one over it can, and leaves no moment without.
 link() {
-  if [ -e "$1" ] && [ ! -h "$1" ]; then mv "$1" "$1.before-provision" || return 1; fi
-  mkdir -p "${1%/*}" && ln -sfn "$2" "$1.new" || return 1
+  mkdir -p "${1%/*}" && ln -sfn -- "$2" "$1.new" || return 1
+  if [ -e "$1" ] && [ ! -h "$1" ]; then mv "$1" "$1.before-provision" || { rm -f "$1.new"; return 1; }; fi
   # Without -T (old busybox) mv would move the link into the folder that the old link names.
   mv -fT "$1.new" "$1" 2>/dev/null || { rm -f "$1" && mv -f "$1.new" "$1"; }
 }
@@ -260,8 +264,7 @@ line_{{ step.qemu }}={{ step.line | q }}
 {% endif %}
 run {{ step.id | q }} no rule {{ step.path | q }} {{ step.header | q }} "$line_{{ step.qemu }}"
 {% elif step.kind == "file" %}
-run {{ step.id | q }} yes put {{ step.path | q }} {{ step.mode | q }} <<'{{ mark }}'
-{{ step.content }}{{ mark }}
+run {{ step.id | q }} yes file {{ step.path | q }} {{ step.mode | q }} {{ step.content | q }}
 {% elif step.kind == "group" %}
 run {{ step.id | q }} yes group {{ step.group | q }}
 {% elif step.kind == "member" %}

@@ -2,7 +2,7 @@
 #   run BYTES SECONDS PAYLOAD   then BYTES of script with "#nonce" at its end, PAYLOAD bytes for its stdin, and the
 #                               nonce on a line
 #   stop                        the running script is told to end after the step it is in
-# The end of a script is marked on stdout by NUL, nonce, status and "done" or "overdue"; on stderr by NUL and nonce.
+# The end of a script is marked on stdout by NUL, nonce, status and "ended" or "overdue"; on stderr by NUL and nonce.
 # dash, bash and busybox sh; no job control, which dash has only with a terminal: setsid makes the process groups.
 LC_ALL=C PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export LC_ALL PATH
@@ -45,9 +45,9 @@ run() {
   wait "$child" 2>/dev/null; status=$?
   name=; { read -r name <"/proc/$timer/cmdline"; } 2>/dev/null
   { kill -KILL "-$timer" || kill -KILL "$timer"; wait "$timer"; } 2>/dev/null
-  case $?$name in 0*|*"$nonce.overdue"*) verdict=overdue ;; *) verdict=done ;; esac
+  case $?$name in 0*|*"$nonce.overdue"*) verdict=overdue ;; *) verdict=ended ;; esac
   # The leader may have gone at TERM and left others that did not.
-  [ $verdict = done ] || kill -KILL "-$child" 2>/dev/null
+  [ $verdict = ended ] || kill -KILL "-$child" 2>/dev/null
   printf '\000%s\n' "$nonce" >&2
   # \000, as \0 would take digits that follow for more of the number.
   printf '\000%s %s %s\n' "$nonce" "$status" "$verdict"

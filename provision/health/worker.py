@@ -55,8 +55,10 @@ def _stopped(facts: Facts) -> Finding | None:
     if not facts.system.systemd or unit.get("LoadState") in (None, "not-found"):
         if facts.workers is not None and facts.workers.ok:
             return None  # started by somebody else, and it works
-        evidence = f"there is no {layout.SERVICE}" if facts.system.systemd else "systemd does not run here"
-        return finding("service-missing", "error", evidence, "nothing can be built", AGAIN)
+        evidence, fix = f"there is no {layout.SERVICE}", AGAIN
+        if not facts.system.systemd:
+            evidence, fix = "systemd does not run here", f"boot the machine with systemd, then {AGAIN}"
+        return finding("service-missing", "error", evidence, "nothing can be built", fix)
     state = unit.get("ActiveState", "unknown")
     if state == "active":
         return None

@@ -25,7 +25,6 @@ from provision.plan.steps import (
 from provision.sent import Sent
 from provision.spec import Spec
 
-
 _CREDENTIALS: Final = (
     "credentials = true (flag C): a foreign setuid program gets its owner's rights under the emulator, so every such"
     " file that a user can reach or bring along is a way to root"

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from provision.errors import ProvisionError
-from provision.result import HostResult, Report, at
+from provision.result import HostResult, Report, first_broken, at
 from provision.spec import Host
 
 VERSION: Final = 1
@@ -79,6 +79,11 @@ def _findings(host: HostResult) -> dict[str, Any]:
     return {"findings": [asdict(finding) for finding in host.findings]}
 
 
+def _chain(host: HostResult) -> dict[str, Any]:
+    broken = first_broken(host.chain)
+    return {"chain": [asdict(link) for link in host.chain], "broken": broken.id if broken else None}
+
+
 def _checks(host: HostResult) -> dict[str, Any]:
     return {"checks": [asdict(line) for line in host.checks]}
 
@@ -101,7 +106,7 @@ PARTS: Final[Mapping[str, tuple[Part, ...]]] = {
     "plan": (_steps,),
     "provision": (_steps, _platforms),
     "platforms": (_platforms,),
-    "health": (_findings,),
-    "explain": (_findings,),
+    "health": (_findings, _platforms),
+    "explain": (_chain, _findings),
 }
 """What each command gives a host besides its status."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
@@ -12,7 +13,7 @@ from rich.text import Text
 
 from provision.errors import ProvisionError
 from provision.report.console import clean, whole
-from provision.result import CheckLine, Finding, HostResult, PlatformRow, StepResult, at
+from provision.result import CheckLine, Finding, HostResult, Link, PlatformRow, StepResult, at
 from provision.spec import Host
 
 _MARKS: Final = {
@@ -21,6 +22,7 @@ _MARKS: Final = {
     "failed": ("✗", "red"),
     "error": ("✗", "red"),
     "warning": ("!", "yellow"),
+    "broken": ("✗", "red"),
     "info": ("•", "cyan"),
     "pending": ("•", "cyan"),
     "skipped": ("–", "dim"),
@@ -114,17 +116,44 @@ def checks(lines: Iterable[CheckLine]) -> Iterator[RenderableType]:
 
 
 def findings(results: Iterable[Finding]) -> Iterator[RenderableType]:
-    """What is wrong, what it leads to, and the fix."""
+    """What is wrong, what it leads to, and the fix; what several platforms have in common is said once."""
+    groups: dict[tuple[str, str], list[Finding]] = {}
     for finding in results:
-        yield Text.assemble(
-            mark(finding.severity),
-            " ",
-            (finding.id, "bold"),
-            f" {finding.platform}" if finding.platform else "",
-        )
-        yield Padding(Text(clean(finding.evidence)), (0, 0, 0, 4))
-        yield Padding(Text(clean(finding.consequence)), (0, 0, 0, 4))
-        yield whole(f"    fix: {finding.fix}")
+        groups.setdefault((finding.id, finding.severity), []).append(finding)
+    for (name, severity), group in groups.items():
+        platforms = ", ".join(clean(each.platform) for each in group if each.platform)
+        yield Text.assemble(mark(severity), " ", (clean(name), "bold"), f" {platforms}" if platforms else "")
+        for each in group:
+            about = f"{each.platform}: " if len(group) > 1 and each.platform else ""
+            yield Padding(Text(clean(f"{about}{each.evidence}")), (0, 0, 0, 4))
+        for consequence in dict.fromkeys(each.consequence for each in group):
+            yield Padding(Text(clean(consequence), "italic"), (0, 0, 0, 4))
+        yield from (whole(f"    fix: {fix}") for fix in dict.fromkeys(each.fix for each in group))
+
+
+def tally(results: Iterable[Finding]) -> str:
+    """`2 errors, 1 warning: handler-missing linux/arm64`: the worst is named, for it comes first."""
+    found = tuple(results)
+    if not found:
+        return ""
+    counts = Counter(each.severity for each in found)
+    numbers = [
+        f"{number} info" if severity == "info" else count(number, severity)
+        for severity, number in counts.items()
+    ]
+    return f"{', '.join(numbers)}: {found[0].id}{f' {found[0].platform}' if found[0].platform else ''}"
+
+
+def chain(links: Iterable[Link]) -> Iterator[RenderableType]:
+    """Every link and what was seen of it."""
+    for link in links:
+        row = Table.grid(padding=(0, 1, 0, 0))
+        row.add_column(no_wrap=True)
+        row.add_column(no_wrap=True, min_width=8)
+        row.add_column()
+        style = "dim" if link.status == "skipped" else ""
+        row.add_row(mark(link.status), Text(link.id, "bold"), Text(clean(link.seen), style))
+        yield row
 
 
 def hosts(selection: Iterable[Host]) -> Table:
@@ -152,7 +181,7 @@ def summary(results: Iterable[HostResult], words: dict[str, str]) -> Table:
     made.expand = True
     for host in results:
         done = sum(step.status in ("done", "pending") for step in host.steps)
-        why = host.error.message if host.error else count(done, "change") if done else ""
+        why = host.error.message if host.error else count(done, "change") if done else tally(host.findings)
         status = Text(words.get(host.status, host.status), _STATUS[host.status])
         made.add_row(
             Text(clean(host.host)), status, duration(host.seconds), Text(clean(why.partition("\n")[0]))

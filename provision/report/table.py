@@ -10,8 +10,8 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from provision.report import parts
-from provision.report.console import Prefixed, clean
-from provision.result import HostResult, Report
+from provision.report.console import Prefixed, clean, whole
+from provision.result import EXIT_CODES, WORST_FIRST, HostResult, Report, first_broken
 
 View = Callable[[HostResult], Iterable[RenderableType]]
 
@@ -25,6 +25,8 @@ def render(report: Report, console: Console, *, log: bool) -> None:
         _print(console, parts.hosts(report.selection))
     several = len(report.hosts) > 1
     for host in report.hosts:
+        if several and report.command == "health":
+            break  # a line for each, below; one host alone shows its findings
         body = tuple(_body(report.command, host, several=several))
         if several and body and not log:
             _print(console, Text(clean(host.host), "bold"))
@@ -32,7 +34,7 @@ def render(report: Report, console: Console, *, log: bool) -> None:
         for part in body:
             _print(console, part, prefix, "dim" if log else "")
     if several:
-        _print(console, parts.summary(report.hosts, _words(report.command)))
+        _print(console, parts.summary(_ordered(report), _words(report.command)))
         _print(console, Text(_total(report)))
 
 
@@ -50,6 +52,18 @@ def complain(report: Report, console: Console) -> None:
 
 def _print(console: Console, body: RenderableType, prefix: str = "", style: str = "") -> None:
     console.print(Prefixed(body=body, prefix=prefix, style=style), crop=False, end="")
+
+
+def _ordered(report: Report) -> tuple[HostResult, ...]:
+    """The hosts as they were named, or worst first where that is the question."""
+    if report.command != "health":
+        return report.hosts
+    return tuple(sorted(report.hosts, key=_badness))
+
+
+def _badness(host: HostResult) -> tuple[int, ...]:
+    counts = Counter(finding.severity for finding in host.findings)
+    return WORST_FIRST.index(EXIT_CODES[host.status]), -counts["error"], -counts["warning"], -counts["info"]
 
 
 def _words(command: str) -> dict[str, str]:
@@ -109,7 +123,28 @@ def _check(host: HostResult) -> Iterator[RenderableType]:
 def _health(host: HostResult) -> Iterator[RenderableType]:
     yield from parts.findings(host.findings)
     if host.status == "ok":
-        yield Text("healthy", "green")
+        runs = parts.count(sum(row.mode != "none" for row in host.platforms), "platform")
+        yield Text(f"healthy: {runs} run here", "green")
+
+
+def _explain(host: HostResult) -> Iterator[RenderableType]:
+    yield from parts.chain(host.chain)
+    link = first_broken(host.chain)
+    if link is None:
+        yield from () if host.error else (Text("every link holds", "green"),)
+        return
+    word = "broken" if link.status == "broken" else "to be mended"
+    yield Text.assemble(
+        ("first link ", "bold"),
+        (word, "bold red" if link.status == "broken" else "bold yellow"),
+        ": ",
+        (link.id, "bold"),
+    )
+    for found in host.findings:
+        if found.fix == link.fix:
+            yield Text(clean(found.consequence), "italic")
+            break
+    yield whole(f"fix: {link.fix}")
 
 
 def _anything(host: HostResult) -> Iterator[RenderableType]:
@@ -126,5 +161,5 @@ VIEWS: Final[Mapping[str, View]] = {
     "platforms": _platforms,
     "check": _check,
     "health": _health,
-    "explain": _health,
+    "explain": _explain,
 }

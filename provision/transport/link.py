@@ -1,35 +1,23 @@
-"""An SSH connection that is open, its host's key checked. Fabric makes it. Every wait has a deadline.
-
-The TCP connection is made here, for two reasons: what the server says first tells an overloaded sshd,
-something else than SSH and a silent port apart, which Paramiko's exceptions do not; and the kernel is told
-when to give up.
-"""
+"""An SSH connection that is open, its host's key checked. Fabric makes it. Every wait has a deadline."""
 
 from __future__ import annotations
 
 import logging
-import queue
-import shlex
-import socket
-import threading
-import time
 from contextlib import suppress
 from typing import Any, Final
 
 import fabric
-from paramiko import ProxyCommand
 from paramiko import Transport as Paramiko
 
-from provision.errors import UnreachableError, UsageError
+from provision.errors import UsageError
 from provision.transport import SshSettings, Target
+from provision.transport.dial import Dialed, dial
 from provision.transport.login import Login
 from provision.transport.ssh_config import Endpoint, hop, resolve
 from provision.transport.trust import HostKey, UnknownKeyError, check, known
-from provision.transport.unreachable import closed, explain, not_ssh, silent
+from provision.transport.unreachable import explain
 
 _MOST_JUMPS: Final = 8
-_LOST_AFTER: Final = 60
-"""Seconds until the kernel gives up on a peer that acknowledges nothing; keepalives make it notice."""
 
 # Paramiko logs tracebacks of what is explained here. Given a handler, Python's last resort (stderr) leaves
 # it alone, and whoever wants to read them can still add another.
@@ -87,7 +75,7 @@ class Link:
     ) -> None:
         self.endpoint = resolve(target, ssh)
         self._name = target.name
-        self._sock: Any = None
+        self._dialed: Dialed | None = None
         self._connection: Any = None
         self._through = self._jump(ssh, new, depth)
         try:
@@ -106,15 +94,11 @@ class Link:
     def close(self) -> None:
         """Closes everything, nearest host last."""
         # Not Fabric's close(): it does nothing for a connection that failed half-way, or broke.
-        for part in (self._connection and self._connection.client, self._sock):
-            if part:
-                with suppress(Exception):
-                    part.close()
-        if isinstance(self._sock, ProxyCommand):
+        if self._connection:
             with suppress(Exception):
-                self._sock.process.wait(2)
-                for pipe in (self._sock.process.stdin, self._sock.process.stdout, self._sock.process.stderr):
-                    pipe.close()
+                self._connection.client.close()
+        if self._dialed:
+            self._dialed.close()
         if self._through:
             self._through.close()
 
@@ -142,10 +126,8 @@ class Link:
     def _prepared(self) -> Any:
         end, seconds = self.endpoint, self.endpoint.connect_timeout
         kinds = known(end).kinds
-        if end.proxy_command:
-            self._sock = ProxyCommand(shlex.join(("sh", "-c", f"exec {end.proxy_command}")))
-        elif self._through is None:
-            self._sock = dial(self._name, end)
+        if self._through is None:
+            self._dialed = dial(self._name, end)
         return fabric.Connection(
             end.host,
             user=end.user,
@@ -155,7 +137,7 @@ class Link:
             gateway=self._through._connection if self._through else False,  # noqa: SLF001 - our own class
             connect_timeout=max(round(seconds), 1),
             connect_kwargs={
-                **({"sock": self._sock} if self._sock else {}),
+                **({"sock": self._dialed.sock} if self._dialed else {}),
                 "banner_timeout": seconds,
                 "auth_timeout": 2 * seconds,
                 "channel_timeout": seconds,
@@ -178,78 +160,3 @@ def _transport(sock: Any, kinds: tuple[str, ...], options: dict[str, Any]) -> Pa
 
 _ALGORITHMS: Final = {"ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256")}
 """RFC 8332: an RSA key signs by these, and SHA-1 is gone from Paramiko."""
-
-
-def dial(name: str, end: Endpoint) -> socket.socket:
-    """A TCP connection to what has just begun to speak SSH. Raises OSError, BusyError, UnreachableError."""
-    sock = _connect(end)
-    try:
-        _expect_ssh(name, end, sock)
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
-def _connect(end: Endpoint) -> socket.socket:
-    problem: OSError = socket.gaierror(socket.EAI_AGAIN, "DNS did not answer in time")
-    for family, kind, protocol, _, address in _addresses(end):
-        sock = socket.socket(family, kind, protocol)
-        sock.settimeout(end.connect_timeout)
-        try:
-            sock.connect(address)
-        except OSError as error:
-            sock.close()
-            problem = error
-            continue
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _LOST_AFTER * 1000)
-        return sock
-    raise problem
-
-
-def _addresses(end: Endpoint) -> list[Any]:
-    """In the resolver's order. getaddrinfo has no timeout; with dead name servers it takes half a minute."""
-    found: queue.SimpleQueue[list[Any] | OSError] = queue.SimpleQueue()
-
-    def look_up() -> None:
-        try:
-            found.put(socket.getaddrinfo(end.host, end.port, type=socket.SOCK_STREAM))
-        except (OSError, UnicodeError) as error:
-            found.put(
-                error if isinstance(error, OSError) else socket.gaierror(socket.EAI_NONAME, str(error))
-            )
-
-    threading.Thread(target=look_up, daemon=True).start()
-    try:
-        answer = found.get(timeout=end.connect_timeout)
-    except queue.Empty:
-        return []
-    if isinstance(answer, OSError):
-        raise answer
-    return answer
-
-
-def _expect_ssh(name: str, end: Endpoint, sock: socket.socket) -> None:
-    """Looks at the first bytes, and leaves them. RFC 4253 §4.2 allows other lines before the version."""
-    until = time.monotonic() + end.connect_timeout
-    said = b""
-    while time.monotonic() < until:
-        sock.settimeout(max(until - time.monotonic(), 0.01))
-        try:
-            seen = sock.recv(1024, socket.MSG_PEEK)
-        except TimeoutError:
-            break
-        if not seen or b"MaxStartups" in seen or b"Not allowed at this time" in seen:
-            raise closed(name, end, seen.decode(errors="replace").strip())
-        if seen.startswith(b"SSH-") or b"\nSSH-" in seen:
-            return
-        if seen == said:
-            time.sleep(0.05)
-        said = seen
-    raise _odd(name, end, said)
-
-
-def _odd(name: str, end: Endpoint, said: bytes) -> UnreachableError:
-    return not_ssh(name, end, said.decode(errors="replace").strip()) if said else silent(name, end)

@@ -46,7 +46,7 @@ class Local(SessionTransport):
         except BecomeError:
             if self._sudo == "never" or self._password or not sys.stdin.isatty() or not shutil.which("sudo"):
                 raise
-            if subprocess.run(["sudo", "-v"], check=False).returncode:
+            if subprocess.run([*self._within, "sudo", "-v"], check=False).returncode:
                 raise
             return self._prove(own_session=False)
 

@@ -1,24 +1,23 @@
 """Many requests over one stream, and the sh at its other end (templates/session.sh).
 
-A thread each drains standard output and error, so that neither can fill up and stop the far end; the thread
-that asks also sends, and looks at what has come between two pieces it sends.
+The thread that asks also sends, and looks at what has come between two pieces it sends.
 """
 
 from __future__ import annotations
 
 import math
-import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Final, Literal, Protocol
+from typing import Final
 
 from provision.errors import BecomeError, ConnectionLostError, DeadlineError, HostError, ProvisionError
 from provision.transport import Answer, Listener, Payload, Secret, StoppedError
 from provision.transport.become import Opening
-from provision.transport.frames import End, Errors, Frames
+from provision.transport.frames import End
+from provision.transport.incoming import Incoming, Stream
 
 _CHUNK: Final = 64 * 1024
 _GRACE: Final = 15.0
@@ -29,28 +28,6 @@ _MOST_OUTPUT: Final = 64 * 1024 * 1024
 
 Refusal = Callable[[str, "int | None"], ProvisionError]
 """Why no session came about: from what was said instead, and the exit status if one is known."""
-
-
-class Stream(Protocol):
-    """The far sh's three descriptors. `OSError` from any method means that it is gone."""
-
-    def read(self) -> bytes:
-        """Standard output: waits for some; nothing at the end."""
-
-    def read_error(self) -> bytes:
-        """Standard error, likewise."""
-
-    def send(self, data: bytes, timeout: float) -> int:
-        """Takes some bytes of `data` and says how many: 0 if the far end took none for `timeout` seconds."""
-
-    def finish(self) -> None:
-        """Ends standard input; output still comes."""
-
-    def status(self) -> int | None:
-        """The exit status of the far sh once its output has ended; None if unknown."""
-
-    def close(self) -> None:
-        """Lets go, and wakes whoever reads. May be called twice."""
 
 
 @dataclass(kw_only=True)
@@ -73,23 +50,13 @@ class Session:
         self._stream = stream
         self._opening = opening
         self._refusal = refusal
-        self._out = Frames(opening.nonce)
-        self._err = Errors(opening.nonce)
-        self._events: queue.SimpleQueue[tuple[Literal["out", "err"], bytes]] = queue.SimpleQueue()
-        self._greeted = self._closed = self._torn = self._over = self._err_over = False
+        self._incoming = Incoming(stream, opening.nonce, name)
+        self._greeted = self._closed = False
+        self._torn = False
+        """Half a request has been sent, and the far end waits for the rest."""
         self._stopping = threading.Event()
         self._asking = threading.Lock()
         self._writing = threading.Lock()
-        for source, read in (("out", stream.read), ("err", stream.read_error)):
-            threading.Thread(
-                target=self._pump, args=(source, read), daemon=True, name=f"{name} {source}"
-            ).start()
-
-    def _pump(self, source: Literal["out", "err"], read: Callable[[], bytes]) -> None:
-        with suppress(OSError):
-            while data := read():
-                self._events.put((source, data))
-        self._events.put((source, b""))
 
     # Asking
 
@@ -110,17 +77,20 @@ class Session:
                 self._submit(script, math.ceil(timeout), payload, run)
                 self._await_end(run)
             except KeyboardInterrupt:
-                self.stop()
-                with suppress(ProvisionError):
-                    self._await_end(run)
-                self.close()
+                self._let_end(run)
                 raise
-            except (
-                BaseException
-            ):  # the far end is gone, or the caller's on_record failed and nobody listens any more
+            except BaseException:  # the far end is gone; or on_record failed, and nobody listens any more
                 self.close()
                 raise
             return self._answer(run, timeout)
+
+    def _let_end(self, run: _Run) -> None:
+        try:
+            self.stop()
+            with suppress(ProvisionError):
+                self._await_end(run)
+        finally:  # also when the user has no patience
+            self.close()
 
     def prove(self) -> None:
         """Waits until the far sh is there and root. Raises BecomeError, or what the refusal amounts to."""
@@ -128,7 +98,7 @@ class Session:
             run = _Run(limit=time.monotonic() + _BECOME, on_record=None)
             with self._writing:
                 self._write(self._greeting(run), run)
-            while not self._out.ready:
+            while not self._incoming.ready:
                 self._wait(run)
 
     def _submit(self, script: str, seconds: int, payload: Payload | None, run: _Run) -> None:
@@ -162,16 +132,16 @@ class Session:
     def _give(self, password: Secret, run: _Run) -> None:
         asked = _Run(limit=min(run.limit, time.monotonic() + _BECOME), on_record=None)
         self._write(f"{password.reveal()}\n".encode(), asked)
-        while not self._out.ready:
+        while not self._incoming.ready:
             self._wait(asked)
-            if self._err.text.count(self._opening.prompt) > 1:
+            if self._incoming.said.count(self._opening.prompt) > 1:
                 self.close()  # at once: whatever sudo reads next would be a second attempt
                 raise BecomeError(
                     f"{self._name}: sudo did not accept the password",
                     cause="It is wrong. One attempt was made.",
                     hint="Give the password of the login user on that host.",
                 )
-        self._err = Errors(self._opening.nonce)
+        self._incoming.forget_errors()
 
     def _send(self, payload: Payload, run: _Run) -> bool:
         """False if it was left off and the far end waits for more. A script may end early."""
@@ -190,7 +160,7 @@ class Session:
     def _write(self, data: bytes, run: _Run, *, stoppable: bool = False) -> None:
         """All of `data`; stays silent if the far end is gone, as reading then tells why."""
         view = memoryview(data)
-        while view and not self._over and not (stoppable and (run.end or self._stopping.is_set())):
+        while view and not self._incoming.over and not (stoppable and (run.end or self._stopping.is_set())):
             try:
                 taken = self._stream.send(bytes(view[:_CHUNK]), 0.5)
             except OSError:
@@ -217,46 +187,30 @@ class Session:
     def _await_end(self, run: _Run) -> None:
         while run.end is None:
             self._wait(run)
-        settled = time.monotonic() + 2
-        while not (self._err.ended or self._err_over) and self._take(run, until=settled):
-            pass
 
     def _wait(self, run: _Run) -> None:
-        if self._over and time.monotonic() < run.limit:
-            raise self._lost(run)
+        if self._incoming.over and time.monotonic() < run.limit:
+            raise self._lost()
         if not self._take(run, until=run.limit):
             raise self._silent()
 
     def _take(self, run: _Run, *, until: float) -> bool:
-        """Works off one event; False if none came until then (`time.monotonic()`)."""
-        try:
-            source, data = self._events.get(timeout=max(until - time.monotonic(), 0))
-        except queue.Empty:
-            return False
-        if source == "err":
-            self._err.feed(data)
-            self._err_over |= not data
-        elif data:
-            self._record(data, run)
-        else:
-            self._over = True
-        return True
-
-    def _record(self, data: bytes, run: _Run) -> None:
-        run.size += len(data)
-        if run.size > _MOST_OUTPUT:
-            self.close()
-            raise HostError(f"{self._name}: a script printed more than {_MOST_OUTPUT >> 20} MiB")
-        for item in self._out.feed(data):
+        """Works off one event; False if none came until then."""
+        items = self._incoming.take(until)
+        for item in items or ():
             if isinstance(item, End):
                 run.end = item
                 continue
+            run.size += len(item)
+            if run.size > _MOST_OUTPUT:
+                raise HostError(f"{self._name}: a script printed more than {_MOST_OUTPUT >> 20} MiB")
             run.records.append(item)
             if run.on_record:
                 run.on_record(item)
+        return items is not None
 
     def _answer(self, run: _Run, timeout: float) -> Answer:
-        said = self._err.take()
+        said = self._incoming.errors_of_the_script(2)
         assert run.end is not None  # noqa: S101 - _await_end returned
         if run.end.overdue:
             raise DeadlineError(
@@ -271,30 +225,25 @@ class Session:
 
     # How it goes wrong
 
-    def _lost(self, run: _Run) -> ProvisionError:
+    def _lost(self) -> ProvisionError:
         """The far sh is gone. Gives standard error a moment to say why."""
-        until = time.monotonic() + 2
-        while not self._err_over and self._take(run, until=until):
-            pass
+        said = self._incoming.last_words(2)
         status = self._stream.status()
         self.close()
-        if not self._out.ready:
-            return self._refusal(
-                "\n".join(filter(None, (self._out.rest.strip(), self._err.text.strip()))), status
-            )
+        if not self._incoming.ready:
+            return self._refusal(said, status)
         return ConnectionLostError(
             f"{self._name}: the link broke while a script ran there",
-            cause=_last(self._err.text)
-            or "The network failed, the host went down, or its sshd was stopped.",
+            cause=_last(said) or "The network failed, the host went down, or its sshd was stopped.",
             hint="The step it was in is finished there, and no other begun. Run again: it goes on.",
         )
 
     def _silent(self) -> ProvisionError:
         self.close()
-        if not self._out.ready and self._opening.prompt:
+        if not self._incoming.ready and self._opening.prompt:
             return BecomeError(
                 f"{self._name}: sudo did not answer",
-                cause=_last(self._err.text)
+                cause=_last(self._incoming.said)
                 or "It waits for something else than a password (a token, a finger).",
                 hint="Allow the login user sudo with a password or without one (NOPASSWD).",
             )
@@ -318,7 +267,7 @@ class Session:
             with suppress(OSError):
                 if self._torn:  # in the middle of something: only the end of input can be understood there
                     self._stream.finish()
-                else:
+                elif self._greeted:  # before, sudo would take it for the password
                     self._stream.send(b"stop\n", 5)
         finally:
             self._writing.release()

@@ -8,7 +8,6 @@ from paramiko.ssh_exception import (
     ChannelException,
     IncompatiblePeer,
     NoValidConnectionsError,
-    ProxyCommandFailure,
     SSHException,
 )
 
@@ -65,12 +64,6 @@ def _network(name: str, endpoint: Endpoint, error: OSError) -> UnreachableError:
 
 def _ssh(name: str, endpoint: Endpoint, error: SSHException) -> ProvisionError:
     where, text = f"{endpoint.host} port {endpoint.port}", str(error)
-    if isinstance(error, ProxyCommandFailure):
-        return UnreachableError(
-            f"{name}: the ProxyCommand failed",
-            cause=f"{error.command}: {error.error}".strip(": "),
-            hint=f"See what this prints: ssh -v {endpoint.user}@{endpoint.host} true",
-        )
     if isinstance(error, IncompatiblePeer):
         return UnreachableError(
             f"{name}: no common algorithm with the server at {where}",
@@ -106,6 +99,15 @@ def refused_login(name: str, endpoint: Endpoint, error: LoginError) -> Unreachab
         f"{name}: the login of {endpoint.user} at {endpoint.host} port {endpoint.port} was refused",
         cause=f"{tried}{takes}{notes}",
         hint=f"Put a key there: ssh-copy-id -p {endpoint.port} {endpoint.user}@{endpoint.host}",
+    )
+
+
+def proxy_failed(name: str, endpoint: Endpoint, said: str) -> UnreachableError:
+    """A ProxyCommand ended before it had brought anything."""
+    return UnreachableError(
+        f"{name}: the ProxyCommand to {endpoint.host} port {endpoint.port} ended at once",
+        cause=said or f"It was: {endpoint.proxy_command}",
+        hint=f"See what this prints: ssh -v -p {endpoint.port} {endpoint.user}@{endpoint.host} true",
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -108,8 +107,6 @@ def test_all_handlers_disabled_is_one_finding(bench: Bench) -> None:
 
 
 def test_an_emulator_replaced_by_rename(bench: Bench) -> None:
-    with bench.path(ARM64).open("ab") as file:
-        os.fsync(file)
     source = bench.folder / "other"
     shutil.copy("/usr/bin/qemu-aarch64-static", source)
     with source.open("ab") as file:
@@ -139,18 +136,13 @@ def test_a_deleted_emulator(bench: Bench) -> None:
 def test_a_dynamic_emulator(bench: Bench, tmp_path: Path) -> None:
     """The kernel takes it without a word, and it works outside containers alone."""
     source = tmp_path / "dynamic"
-    build_dynamic(source)
+    shutil.copy("/usr/bin/true", source)
     bench.drop("qemu-aarch64")
     bench.bring(ARM64, source)
     bench.register(ARM64)
     found = bench.only()
     assert found.id == "handler-dynamic"
     assert "ld-linux" in found.evidence
-
-
-def build_dynamic(target: Path) -> None:
-    """Any dynamic program: it is not started where its loader is missing."""
-    shutil.copy("/usr/bin/true", target)
 
 
 def test_a_handler_shadowed_by_a_later_one_that_works(bench: Bench) -> None:
@@ -185,11 +177,9 @@ def test_an_emulator_of_something_else(bench: Bench) -> None:
     assert bench.only().id == "handler-broken"
 
 
-def test_a_handler_that_a_container_brought(bench: Bench, tmp_path: Path) -> None:
+def test_a_handler_that_a_container_brought(bench: Bench) -> None:
     """Registered from a file system that is gone: works now, and nobody can register it again."""
     bench.drop("qemu-aarch64")
-    image = tmp_path / "image"
-    image.mkdir()
     rule = binfmt.format_rule(binfmt.handler(ARM64, "/opt/image/qemu-aarch64", "PF"))
     bench.host.ask("mkdir -p /opt/image && mount -t tmpfs tmpfs /opt", timeout=10)
     container = f"""

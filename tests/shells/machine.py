@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
 from provision import converge
 from provision.apply import Journal, script
 from provision.facts import Facts
@@ -15,6 +17,9 @@ from provision.result import StepResult
 from provision.spec import Spec
 from provision.transport import Answer
 from tests.lab.namespace import MOUNTED, Namespace, Root
+
+WITHOUT_APPLETS = pytest.mark.parametrize("machine", ["dash", "bash"], indirect=True)
+"""For a test with a fake `mv` or `mount`: Debian's busybox sh runs its own applets, whatever is on PATH."""
 
 # Words are counted and end with NUL: any word comes through as it was.
 NOTE = """#!/bin/sh

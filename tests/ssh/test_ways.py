@@ -228,9 +228,10 @@ def test_a_proxy_command(sshd: Sshd) -> None:
 
 
 def test_a_proxy_command_that_fails(sshd: Sshd) -> None:
-    sshd.configure("ProxyCommand false")
-    with pytest.raises(UnreachableError):
-        SSH(sshd.target(), sshd.settings).open()
+    sshd.configure("ProxyCommand sh -c 'echo no route for %r >&2; exit 1'")
+    with pytest.raises(UnreachableError, match="the ProxyCommand to") as caught:
+        SSH(sshd.target("me"), sshd.settings).open()
+    assert caught.value.cause == "no route for me"
 
 
 @pytest.mark.parametrize("command", ["$(touch TOUCHED)", "; touch TOUCHED", "`touch TOUCHED`"])

@@ -108,7 +108,8 @@ def decoded(report: Report) -> Any:
                         "consequence": "fails in a container",
                         "fix": "provision",
                     }
-                ]
+                ],
+                "platforms": [ROW_JSON],
             },
         ),
         (

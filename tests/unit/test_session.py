@@ -21,7 +21,7 @@ READY = f"{NONCE} ready\n".encode()
 LINES = st.lists(st.text(st.characters(exclude_characters="\n\0", exclude_categories=["Cs"])), max_size=8)
 
 
-def mark(status: int, verdict: str = "done") -> bytes:
+def mark(status: int, verdict: str = "ended") -> bytes:
     return f"\0{NONCE} {status} {verdict}\n".encode()
 
 
@@ -36,7 +36,7 @@ def test_frames_are_the_same_however_the_bytes_arrive(
     noise: bytes, lines: list[str], status: int, overdue: bool, cuts: list[int]
 ) -> None:
     data = noise + READY + "".join(f"{line}\n" for line in lines).encode()
-    data += mark(status, "overdue" if overdue else "done")
+    data += mark(status, "overdue" if overdue else "ended")
     frames, items = Frames(NONCE), []
     edges = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
     for start, end in pairwise(edges):
@@ -58,7 +58,7 @@ def test_what_comes_before_the_ready_line_is_noise_but_can_be_shown() -> None:
 
 def test_another_nonce_marks_nothing() -> None:
     frames = Frames(NONCE)
-    assert frames.feed(READY + b"\0fedcba 0 done\n") == ["\0fedcba 0 done"]
+    assert frames.feed(READY + b"\0fedcba 0 ended\n") == ["\0fedcba 0 ended"]
 
 
 def test_bytes_that_are_not_utf8_show() -> None:

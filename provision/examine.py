@@ -1,0 +1,71 @@
+"""`health` and `explain` of one host: ask, judge. Changes nothing there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+
+from provision import health
+from provision.converge import ask, guarded
+from provision.explain import explain as explained
+from provision.facts import Facts
+from provision.platforms import rows
+from provision.result import Finding, HostResult, Severity, first_broken
+from provision.spec import Spec
+from provision.transport import Transport
+
+_PRODUCT = "./inv provision"
+
+
+def look(transport: Transport, spec: Spec) -> Facts:
+    """The facts, with how far the host's clock is off: within the seconds that a question takes to arrive."""
+    begun = time.time()
+    facts = ask(transport, spec)
+    if not facts.system.clock:
+        return facts
+    return replace(facts, skew=0.0 if transport.local else facts.system.clock - begun)
+
+
+def check(transport: Transport, spec: Spec, bar: Severity) -> HostResult:
+    """Everything that is not as it should be; `unhealthy` if any of it is as bad as `bar`."""
+
+    def work() -> HostResult:
+        facts = look(transport, spec)
+        findings = addressed(health.find(spec, facts), transport)
+        bad = any(health.reaches(each, bar) for each in findings)
+        return HostResult(
+            host=transport.name,
+            status="unhealthy" if bad else "ok",
+            findings=findings,
+            platforms=rows(spec, facts),
+        )
+
+    return guarded(transport.name, work)
+
+
+def explain(transport: Transport, spec: Spec, platform: str) -> HostResult:
+    """The chain of one canonical platform; `unhealthy` if a link of it is broken, or will be."""
+
+    def work() -> HostResult:
+        narrow = replace(spec, platforms=(platform,))
+        facts = look(transport, narrow)
+        links, findings = explained(narrow, facts, platform)
+        links = tuple(replace(link, fix=_addressed(link.fix, transport)) for link in links)
+        return HostResult(
+            host=transport.name,
+            status="unhealthy" if first_broken(links) else "ok",
+            chain=links,
+            findings=addressed(findings, transport),
+        )
+
+    return guarded(transport.name, work)
+
+
+def addressed(findings: Iterable[Finding], transport: Transport) -> tuple[Finding, ...]:
+    """The same with fixes that say where: this tool's own command runs here, for that host."""
+    return tuple(replace(each, fix=_addressed(each.fix, transport)) for each in findings)
+
+
+def _addressed(fix: str, transport: Transport) -> str:
+    return fix if transport.local else fix.replace(_PRODUCT, f"{_PRODUCT} --hosts {transport.name}")

@@ -1,0 +1,79 @@
+"""Steps by hand, as a plan would hold them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from provision.plan.steps import (
+    AddMember,
+    CreateGroup,
+    EnableBinfmt,
+    InstallPackages,
+    MakeLink,
+    MountBinfmt,
+    RunUnit,
+    UnpackRelease,
+    WriteFile,
+    WriteRule,
+)
+
+
+def file(path: str, content: str, *, id: str = "file", mode: str = "0644") -> WriteFile:
+    return WriteFile(id=id, action="create", target=path, path=path, content=content, mode=mode)
+
+
+def link(path: str, to: str, *, id: str = "link") -> MakeLink:
+    return MakeLink(id=id, action="create", target=path, path=path, to=to)
+
+
+def rule(
+    path: str, line: str, *, header: str = "# header\n", follows: bool = False, id: str = "rule"
+) -> WriteRule:
+    return WriteRule(
+        id=id,
+        action="create",
+        target=path,
+        qemu="aarch64",
+        path=path,
+        header=header,
+        line=line,
+        follows=follows,
+    )
+
+
+def packages(manager: str, *names: str, id: str = "packages") -> InstallPackages:
+    return InstallPackages(
+        id=id, action="install", target=" ".join(names), manager=manager, packages=names
+    )
+
+
+def group(name: str, *, id: str = "group") -> CreateGroup:
+    return CreateGroup(id=id, action="create", target=f"group {name}", group=name)
+
+
+def member(user: str, name: str) -> AddMember:
+    return AddMember(id=f"member-{user}", action="add", target=f"{user} to {name}", group=name, user=user)
+
+
+def unit(verb: Literal["enable", "start", "restart"], name: str, *, id: str = "") -> RunUnit:
+    return RunUnit(id=id or f"{verb}-{name}", action=verb, target=name, verb=verb, unit=name)
+
+
+def release(folder: str, sha256: str, *, url: str | None = None, archive: str = "a.tar.gz") -> UnpackRelease:
+    return UnpackRelease(
+        id="release",
+        action="install",
+        target=folder,
+        folder=folder,
+        archive=archive,
+        sha256=sha256,
+        url=url,
+    )
+
+
+def mount() -> MountBinfmt:
+    return MountBinfmt(id="binfmt-mount", action="mount", target="binfmt_misc")
+
+
+def enable() -> EnableBinfmt:
+    return EnableBinfmt(id="binfmt-enable", action="enable", target="binfmt_misc")

@@ -1,0 +1,243 @@
+"""Which programs the apply script calls, with which words, and what it makes of their failures."""
+
+from __future__ import annotations
+
+import pytest
+
+from provision.plan.packages import MANAGERS
+from provision.plan.steps import Step
+from tests.shells import steps
+from tests.shells.machine import WITHOUT_APPLETS, Machine
+
+APT = ["apt-get", "-y", "-q", "-o", "DPkg::Lock::Timeout=300", "install", "--no-install-recommends"]
+INSTALL = {
+    "apt-get": [*APT, "qemu-user-static"],
+    "dnf": ["dnf", "-y", "-q", "install", "qemu-user-static"],
+    "apk": ["apk", "add", "--quiet", "qemu-aarch64", "qemu-arm"],
+    "pacman": ["pacman", "-S", "--noconfirm", "--needed", "--quiet", "qemu-user-static"],
+    "zypper": ["zypper", "--non-interactive", "--quiet", "install", "--no-recommends", "qemu-linux-user"],
+}
+REFRESH = {
+    "apt-get": ["apt-get", "-q", "update"],
+    "apk": ["apk", "update", "--quiet"],
+    "pacman": ["pacman", "-Sy", "--noconfirm"],
+}
+"""Those that never look for new lists by themselves."""
+
+HOSTILE = (
+    "a b",
+    "$(: >/lab/pwned)",
+    "`: >/lab/pwned`",
+    "'; : >/lab/pwned; '",
+    '"; : >/lab/pwned; "',
+    "two\nlines\n: >/lab/pwned",
+    "-rf",
+    "--help",
+    "*",
+    "~",
+    "\\000 \\n %s",
+    "tab\tand é",
+)
+
+
+def install(manager: str) -> list[str]:
+    row = next(row for row in MANAGERS if row.command == manager)
+    return list(row.packages_for(("aarch64", "arm")))
+
+
+def test_every_package_manager_is_here() -> None:
+    assert set(INSTALL) == {row.command for row in MANAGERS}
+
+
+def test_packages_are_installed_without_a_question(machine: Machine) -> None:
+    for manager, words in INSTALL.items():
+        # Standard input is empty: whoever asks all the same gets no answer from the channel.
+        machine.fake(manager, 'read answer && exit 9; [ "${0##*/}" != apt-get ] || [ "$DEBIAN_FRONTEND" = noninteractive ]')
+        applied = machine.apply(steps.packages(manager, *install(manager)))
+        assert applied.states == ["done"], manager
+        assert machine.calls()[-1] == words
+    assert len(machine.calls()) == len(INSTALL)
+
+
+def test_old_lists_are_fetched_only_when_the_install_needs_them(machine: Machine) -> None:
+    for manager, words in REFRESH.items():
+        update = words[1] if manager == "pacman" else "update"
+        machine.fake(manager, f'case " $* " in *" {update} "*) : >/lab/new ;; *) [ -e /lab/new ] || exit 1 ;; esac')
+        assert machine.apply(steps.packages(manager, *install(manager))).states == ["done"], manager
+        first, second, third = machine.calls()[-3:]
+        assert (first, second) == (INSTALL[manager], words)
+        quiet = {"--quiet"}
+        assert [word for word in third if word not in quiet] == [word for word in first if word not in quiet]
+        machine.at("/lab/new").unlink()
+
+
+def test_an_index_that_cannot_be_loaded_is_not_what_counts(machine: Machine) -> None:
+    """apt-get update exits with 100 for any index of any source."""
+    machine.fake("apt-get", 'case $* in *update*) : >/lab/new; exit 100 ;; *) [ -e /lab/new ] ;; esac')
+    assert machine.apply(steps.packages("apt-get", "qemu-user-static")).states == ["done"]
+
+
+def test_a_failed_install_shows_its_last_lines(machine: Machine) -> None:
+    for manager in INSTALL:
+        machine.fake(manager, "seq 1 30; echo 'E: no network' >&2; exit 100")
+        machine.base.borrow("seq")
+        applied = machine.apply(steps.packages(manager, *install(manager)), steps.group("buildkit"))
+        failed, skipped = applied.steps.values()
+        words, *log = failed.detail.split("\n")
+        assert (failed.status, log) == ("failed", [*map(str, range(12, 31)), "E: no network"]), manager
+        assert "no network" in words or words == "apt-get could not install it: is the network there?"
+        assert (skipped.status, skipped.detail) == ("skipped", "after packages")
+
+
+def test_the_unit_is_read_before_it_is_started_and_its_folder_made(machine: Machine) -> None:
+    for name in ("systemctl", "systemd-tmpfiles"):
+        machine.fake(name)
+    applied = machine.apply(
+        steps.unit("enable", "buildkit.service"),
+        steps.unit("restart", "buildkit.service"),
+        steps.unit("enable", "proc-sys-fs-binfmt_misc.mount"),
+    )
+    assert applied.states == ["done"] * 3
+    assert machine.calls() == [
+        ["systemctl", "daemon-reload"],
+        ["systemctl", "enable", "buildkit.service"],
+        ["systemctl", "daemon-reload"],
+        ["systemd-tmpfiles", "--create", "/etc/tmpfiles.d/buildkit.conf"],
+        ["systemctl", "restart", "buildkit.service"],
+        ["systemctl", "daemon-reload"],
+        ["systemctl", "enable", "proc-sys-fs-binfmt_misc.mount"],
+    ]
+
+
+def test_a_service_that_does_not_start_is_explained_by_its_journal(machine: Machine) -> None:
+    machine.fake("systemd-tmpfiles")
+    machine.fake("systemctl", '[ "$1" != restart ] || { echo "Job for buildkit.service failed." >&2; exit 1; }')
+    machine.fake("journalctl", "echo 'buildkitd: could not lock'; echo 'buildkitd: giving up'")
+    applied = machine.apply(steps.unit("restart", "buildkit.service"))
+    assert applied.only.detail.split("\n") == [
+        "buildkitd: could not lock buildkitd: giving up",
+        "Job for buildkit.service failed.",
+    ]
+    assert machine.calls()[-1] == ["journalctl", "-q", "-n", "3", "-o", "cat", "-u", "buildkit.service"]
+
+
+def test_without_a_journal_systemctl_itself_explains(machine: Machine) -> None:
+    machine.fake("systemctl", 'echo "Unit $2 is masked." >&2; [ "$1" = daemon-reload ]')
+    applied = machine.apply(steps.unit("enable", "x.service"))
+    assert applied.only.status == "failed"
+    assert "Unit x.service is masked." in applied.only.detail.split("\n")[0]
+
+
+@pytest.mark.parametrize("failing", ["daemon-reload", "systemd-tmpfiles"])
+def test_a_service_is_not_started_when_what_it_needs_fails(machine: Machine, failing: str) -> None:
+    body = f'case "${{0##*/}} $*" in *{failing}*) echo "cannot" >&2; exit 1 ;; esac'
+    for name in ("systemctl", "systemd-tmpfiles"):
+        machine.fake(name, body)
+    applied = machine.apply(steps.unit("restart", "buildkit.service"))
+    assert (applied.only.status, applied.only.detail) == ("failed", "cannot\ncannot")
+    assert ["systemctl", "restart", "buildkit.service"] not in machine.calls()
+
+
+def test_groups_by_shadow_or_by_busybox(machine: Machine) -> None:
+    plan = (steps.group("buildkit"), steps.member("ops", "buildkit"))
+    machine.fake("addgroup")
+    assert machine.apply(*plan).states == ["done", "done"]
+    for name in ("groupadd", "usermod"):
+        machine.fake(name)
+    assert machine.apply(*plan).states == ["done", "done"]
+    assert machine.calls() == [
+        ["addgroup", "-S", "buildkit"],
+        ["addgroup", "ops", "buildkit"],
+        ["groupadd", "--system", "buildkit"],
+        ["usermod", "-a", "-G", "buildkit", "ops"],
+    ]
+
+
+def test_a_user_who_does_not_exist_is_named(machine: Machine) -> None:
+    machine.fake("usermod")
+    applied = machine.apply(steps.member("nobody-here", "buildkit"))
+    assert applied.only.status == "failed"
+    assert "nobody-here" in applied.only.detail
+    assert machine.calls() == []
+
+
+def test_any_value_is_one_word_and_nothing_else(machine: Machine) -> None:
+    for name in ("dnf", "groupadd", "systemctl"):
+        machine.fake(name)
+    plan: list[Step] = []
+    for n, value in enumerate(HOSTILE):
+        folder = f"/opt/{n}/{value}"
+        plan += [
+            steps.packages("dnf", value, "other", id=f"packages-{n}"),
+            steps.group(value, id=f"group-{n}"),
+            steps.unit("enable", value, id=f"unit-{n}"),
+            steps.file(f"{folder}/file", value, id=f"it's file {n}"),
+            steps.link(f"{folder}/link", value, id=f"$(link) {n}"),
+            steps.rule(f"{folder}/rule", value, header=value, id=f'`rule` "{n}"'),
+        ]
+    applied = machine.apply(*plan)
+    assert applied.states == ["done"] * len(plan), applied
+    calls = machine.calls()
+    for n, value in enumerate(HOSTILE):
+        assert calls[4 * n : 4 * n + 4] == [
+            ["dnf", "-y", "-q", "install", value, "other"],
+            ["groupadd", "--system", value],
+            ["systemctl", "daemon-reload"],
+            ["systemctl", "enable", value],
+        ]
+        folder = machine.at(f"/opt/{n}") / value
+        assert (folder / "file").read_text() == value
+        assert (folder / "rule").read_text() == f"{value}{value}\n"
+        assert str((folder / "link").readlink()) == value
+    assert not machine.at("/lab/pwned").exists()
+
+
+@WITHOUT_APPLETS
+def test_binfmt_misc_is_mounted_by_systemd_where_that_runs(machine: Machine) -> None:
+    table = "/proc/sys/fs/binfmt_misc"
+    machine.fake("systemctl", f"/host/usr/bin/mount -t binfmt_misc binfmt_misc {table}")
+    machine.fake("mount", "exit 32")
+    machine.open(setup="")
+    assert machine.apply(steps.mount()).states == ["done"]
+    assert machine.calls() == [["systemctl", "start", "proc-sys-fs-binfmt_misc.mount"]]
+
+
+def test_binfmt_misc_is_mounted_all_the_same(machine: Machine) -> None:
+    """The unit does nothing in a container (ConditionPathIsReadWrite=/proc/sys), or there is no systemd."""
+    machine.fake("systemctl")
+    for setup in ("", "rmdir /run/systemd/system"):
+        space = machine.open(setup)
+        assert machine.apply(steps.mount()).states == ["done"]
+        assert space.run("cat /proc/sys/fs/binfmt_misc/status") == "enabled"
+    assert len(machine.calls()) == 1
+
+
+def test_a_mount_that_is_refused_says_why(machine: Machine) -> None:
+    machine.fake("systemctl", "exit 1")
+    machine.open("mount --bind /lab /proc/sys/fs/binfmt_misc; mount -t tmpfs -o ro tmpfs /proc/sys/fs")
+    applied = machine.apply(steps.mount())
+    assert applied.only.status == "failed"
+    assert "binfmt_misc" in applied.only.detail
+
+
+@WITHOUT_APPLETS
+def test_the_module_is_loaded_where_its_folder_is_missing(machine: Machine) -> None:
+    machine.fake("modprobe", "mkdir /proc/sys/fs/binfmt_misc")
+    machine.open("mount -t tmpfs tmpfs /proc/sys/fs; rmdir /run/systemd/system")
+    assert machine.apply(steps.mount()).states == ["done"]
+    assert machine.calls() == [["modprobe", "binfmt_misc"]]
+
+    machine.fake("modprobe", "echo 'modprobe: FATAL: Module binfmt_misc not found' >&2; exit 1")
+    machine.open("mount -t tmpfs tmpfs /proc/sys/fs")
+    applied = machine.apply(steps.mount())
+    assert applied.only.detail.split("\n") == [
+        "this kernel has no binfmt_misc",
+        "modprobe: FATAL: Module binfmt_misc not found",
+    ]
+
+
+def test_handlers_that_are_switched_off_are_switched_on(machine: Machine) -> None:
+    space = machine.open("mount -t binfmt_misc x /proc/sys/fs/binfmt_misc; echo 0 >/proc/sys/fs/binfmt_misc/status")
+    assert space.run("cat /proc/sys/fs/binfmt_misc/status") == "disabled"
+    assert machine.apply(steps.enable()).states == ["done"]
+    assert space.run("cat /proc/sys/fs/binfmt_misc/status") == "enabled"

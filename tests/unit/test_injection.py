@@ -1,0 +1,418 @@
+"""Hostile values are refused or quoted, never executed: every key of the configuration, every flag, every name.
+
+The fields are found by walking the schema, so a new key is tried without a line here. What the grammar lets
+through goes the whole way: `ssh -G`, the password command, and both scripts in a real sh. What the grammar
+refuses is put into the templates all the same, past it.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import fields as dataclass_fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import pytest
+from jinja2 import meta
+
+from provision import schema
+from provision.apply import script
+from provision.architectures import parse_platform
+from provision.buildkit import config as daemon
+from provision.config import load
+from provision.errors import ProvisionError, UsageError
+from provision.inventory import parse_selection
+from provision.plan.steps import Plan, Step, Variant
+from provision.probe import question
+from provision.reach import known_to_ssh
+from provision.remote import Remote, _password_of
+from provision.render import environment, quote, render, toml
+from provision.section import FLAGS, Section, Sink
+from provision.spec import Config, Host, Spec
+from provision.transport.ssh_config import resolve
+from tests.unit.recorded import facts, planned
+from tests.unit.test_spec import FULL
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
+
+# "@" becomes a file that nothing may create.
+HOSTILE = (
+    "$(touch @)",
+    "`touch @`",
+    ";touch @;",
+    "; touch @ #",
+    "a\ntouch @\n",
+    "'; touch @; '",
+    '"; touch @; "',
+    "'\"$(touch @)\"'",
+    "|touch @",
+    "&& touch @ &&",
+    ">@",
+    "\\\ntouch @\n",
+    "-oProxyCommand=touch @",
+    "--rsh=touch @",
+    "-rf",
+    "--",
+    "{{ 7 * 7 }}",
+    "%h;touch @",
+    "../../../tmp",
+    "*",
+    "a\rb",
+    "\x1b]0;title\x07",
+    "\u202egnp",
+    "a\0b",
+    "\\x00:F\n:evil:E::x::@:F",
+)
+
+Place = tuple[str, ...]
+
+
+@pytest.fixture
+def marker(tmp_path: Path) -> Path:
+    """Exists as soon as something hostile was executed."""
+    return tmp_path / "executed"
+
+
+def armed(text: str, marker: Path) -> str:
+    return text.replace("@", str(marker))
+
+
+# The schema
+
+
+def walk() -> tuple[list[Place], list[Place]]:
+    """The place of every key that is read, and of every table's or key's name that a user chooses."""
+    keys: list[Place] = []
+    named: list[Place] = []
+    get, check_name = Section.get, Section.check_name
+
+    def heard_get(self: Section, key: str, *rest: Any) -> Any:
+        keys.append((*self._path, key))
+        return get(self, key, *rest)
+
+    def heard_name(self: Section, name: str, reader: Any) -> None:
+        named.append((*self._path, name))
+        check_name(self, name, reader)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Section, "get", heard_get)
+        patch.setattr(Section, "check_name", heard_name)
+        sink = Sink(file=None)
+        with Section(tomllib.loads(FULL), sink=sink) as root:
+            schema.spec(root)
+            schema.ssh(root)
+            schema.inventory(root)
+        sink.complain()
+    return list(dict.fromkeys(keys)), list(dict.fromkeys(named))
+
+
+KEYS, NAMES = walk()
+
+
+def test_the_walk_finds_the_whole_schema() -> None:
+    """Every value of the full example is at a place that was found, and so are keys that it does not have."""
+    assert {place for place, _ in leaves(tomllib.loads(FULL))} <= set(KEYS)
+    assert {("ssh", "known_hosts"), ("buildkit", "gc", "minFreeSpace"), ("hosts", "ci2", "jump")} <= set(
+        KEYS
+    )
+    assert {("hosts", "pi1"), ("groups", "runners"), ("registry", "host:5000")} <= set(NAMES)
+
+
+def leaves(values: Mapping[str, Any], path: Place = ()) -> Iterator[tuple[Place, Any]]:
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from leaves(value, (*path, key))
+        else:
+            yield (*path, key), value
+
+
+def changed(place: Place, value: object) -> dict[str, Any]:
+    """The full example with another value at one place."""
+    values: dict[str, Any] = tomllib.loads(FULL)
+    table = values
+    for key in place[:-1]:
+        table = table.setdefault(key, {})
+    table[place[-1]] = value
+    return values
+
+
+def renamed(place: Place, name: str) -> dict[str, Any]:
+    """The full example with another name at one place."""
+    values: dict[str, Any] = tomllib.loads(FULL)
+    table = values
+    for key in place[:-1]:
+        table = table[key]
+    table[name] = table.pop(place[-1])
+    return values
+
+
+def variants(place: Place, hostile: str) -> Iterator[object]:
+    """The hostile text alone, in a list, and behind or within a value that is right."""
+    yield hostile
+    yield [hostile]
+    right = dict(leaves(tomllib.loads(FULL))).get(place)
+    if isinstance(right, str):
+        yield f"{right}{hostile}"
+        yield f"{right[: len(right) // 2]}{hostile}{right[len(right) // 2 :]}"
+    if isinstance(right, list):
+        yield [f"{right[0]}{hostile}"]
+
+
+def read(values: Mapping[str, Any], folder: Path) -> Config | None:
+    """The configuration, through a real file; None if it is refused, in words that no terminal obeys."""
+    file = folder / "provision.toml"
+    lines = (f"{'.'.join(map(toml, place))} = {toml(value)}" for place, value in leaves(values))
+    file.write_text("\n".join(lines), encoding="utf-8")
+    try:
+        return load(file)
+    except UsageError as error:
+        told = f"{error.message}{error.cause}{error.hint}"
+        assert not re.search("[\0-\x09\x0b-\x1f\x7f\u202e]", told), told
+        return None
+
+
+# What is let through
+
+
+def use(config: Config) -> None:
+    """Everything that is made of a configuration on the way to a host."""
+    machine = Remote(config=config, ask_password=False, say=lambda _text: None)
+    for host in config.inventory.hosts.values():
+        reach(machine, host)
+        try_password(config.sudo_password_command_for(host))
+        check_scripts(config.spec_for(host))
+    for group in config.inventory.groups:
+        for host in parse_selection(f"@{group}", config.inventory):
+            reach(machine, host)
+    check_scripts(config.spec)
+
+
+def reach(machine: Remote, host: Host) -> None:
+    known_to_ssh(host.address, None)
+    resolve(machine.target(host), machine.settings())
+
+
+def try_password(command: str | None) -> None:
+    if command:
+        try:
+            _password_of(command)
+        except ProvisionError:
+            return
+
+
+def check_scripts(spec: Spec) -> None:
+    """Both scripts in a real sh, and the daemon's files, each with just the lines that it should have."""
+    seen = facts("bare")
+    evaluate(script(planned(seen, spec), ()))
+    ask(question(spec).script)
+    settings = daemon.render_config(spec.buildkit, spec.buildkit.version, 1 << 40)
+    tomllib.loads(settings)
+    plain = daemon.render_unit(Spec().buildkit, Spec().buildkit.version, "x")
+    mine = daemon.render_unit(spec.buildkit, spec.buildkit.version, "x")
+    assert keys_of(mine) == keys_of(plain)
+    assert len(daemon.render_tmpfiles(spec.buildkit).splitlines()) == len(
+        daemon.render_tmpfiles(Spec().buildkit).splitlines()
+    )
+
+
+def keys_of(unit: str) -> list[str]:
+    return [line.partition("=")[0] for line in unit.splitlines()]
+
+
+def evaluate(text: str) -> list[list[str]]:
+    """The steps of an apply script as sh reads them, none carried out: each `run` only shows its words."""
+    stub = 'run() { printf "%s\\n" "$#"; printf "%s\\0" "$@"; case $3 in put) cat; printf "\\0" ;; esac; }\n'
+    head, begin, tail = text.partition("\nwork=$(mktemp -d /run/provision")
+    assert begin, "the place before the steps is not where it was"
+    done = sh(f"{head}\n{stub}{begin}{tail}".replace('[ "$failures" -eq 0 ]', ""))
+    found, rest = [], done
+    while rest:
+        count, _, rest = rest.partition(b"\n")
+        *words, rest = rest.split(b"\0", int(count) + (b"put" in rest.split(b"\0")[2:3]))
+        found.append([word.decode() for word in words])
+    return found
+
+
+def ask(text: str) -> bytes:
+    """Those parts of the facts script that hold values of ours, in a real sh; they change nothing."""
+    head, begin, _ = text.partition("\nsystem\nmounts\n")
+    assert begin, "the end of the facts script is not where it was"
+    return sh(f"{head}\nsystem\ninterpreters\nfiles\nservice\n")
+
+
+def sh(text: str) -> bytes:
+    # The scripts change their standard input, so they cannot be read from it line by line.
+    command = ["sh", "-c", 'eval "$(cat)"']
+    done = subprocess.run(command, input=text.encode(), check=False, capture_output=True, timeout=60)
+    # A quote that is not closed, or a word where sh wants none, shows here.
+    assert b"syntax error" not in done.stderr.lower(), done.stderr
+    assert b"unterminated" not in done.stderr.lower(), done.stderr
+    return done.stdout
+
+
+FREE = {
+    *("labels", "example.com/rack"),  # text for people, in the daemon's TOML
+    *("config", "known_hosts", "mirror"),  # files here, opened without a shell
+    "sudo_password_command",  # run here, without a shell: the user's own words
+    *("cert", "key", "ca"),  # paths on the host, in the daemon's TOML
+}
+"""Keys whose values may be more than a narrow word."""
+
+
+def narrow(value: object) -> bool:
+    """Whether it is a word that means nothing to any shell, and cannot be taken for an option."""
+    if isinstance(value, list):
+        return all(map(narrow, value))
+    return re.fullmatch(r"[A-Za-z0-9_./@%:{}\[\]][A-Za-z0-9_./@%:{}\[\]+, -]*", str(value)) is not None
+
+
+@pytest.mark.parametrize("place", KEYS, ids=".".join)
+def test_no_value_of_the_configuration_is_executed(place: Place, tmp_path: Path, marker: Path) -> None:
+    for text in HOSTILE:
+        for value in variants(place, armed(text, marker)):
+            config = read(changed(place, value), tmp_path)
+            if config is not None:
+                assert narrow(value) or place[-1] in FREE
+                use(config)
+            assert not marker.exists(), value
+
+
+@pytest.mark.parametrize("place", NAMES, ids=".".join)
+def test_no_name_of_the_configuration_is_executed(place: Place, tmp_path: Path, marker: Path) -> None:
+    for text in HOSTILE:
+        for name in (armed(text, marker), f"{place[-1]}{armed(text, marker)}"):
+            config = read(renamed(place, name), tmp_path)
+            if config is not None:
+                assert narrow(name)
+                use(config)
+            assert not marker.exists(), name
+
+
+@pytest.mark.parametrize("flag", FLAGS)
+def test_no_flag_is_executed(flag: str, marker: Path) -> None:
+    for text in HOSTILE:
+        for value in (armed(text, marker), f"linux/arm64,{armed(text, marker)}"):
+            try:
+                config = load(None, {flag: value}, places=())
+            except UsageError:
+                continue
+            use(config)
+            assert not marker.exists(), value
+
+
+def test_no_host_name_is_executed(marker: Path) -> None:
+    accept = Remote(config=Config(), ask_password=False, say=lambda _text: None)
+    for text in HOSTILE:
+        bad = armed(text, marker)
+        for word in (bad, f"ci{bad}", f"{bad}@host", f"host:{bad}", f"[{bad}]:22", f"@{bad}", f"all,!{bad}"):
+            try:
+                hosts = parse_selection(word, Config().inventory, lambda name: known_to_ssh(name, None))
+            except UsageError:
+                continue
+            for host in hosts:
+                # The selection's own separators may leave harmless words; nothing else gets through.
+                assert re.fullmatch(r"[A-Za-z0-9_.:%-]+", host.address), word
+                assert not host.address.startswith("-"), word
+                reach(accept, host)
+            assert not marker.exists(), word
+
+
+def test_no_platform_is_executed(marker: Path) -> None:
+    for text in HOSTILE:
+        for word in (armed(text, marker), f"linux/arm64{armed(text, marker)}"):
+            with pytest.raises(UsageError):
+                parse_platform(word)
+
+
+def test_the_password_command_is_no_shell_text(marker: Path) -> None:
+    for text in HOSTILE:
+        for command in (armed(text, marker), f"echo {armed(text, marker)}"):
+            try_password(command)
+            assert not marker.exists(), command
+
+
+# Past the grammar: the templates quote whatever they are given
+
+
+def steps(hostile: str) -> Iterator[Step]:
+    """One of each kind, with the hostile text in every field that is text."""
+    for kind in all_kinds(Step):
+        hints = get_type_hints(kind)
+        values: dict[str, Any] = {
+            field.name: stuffed(field.name, hints[field.name], hostile) for field in dataclass_fields(kind)
+        }
+        yield kind(**values)
+
+
+def all_kinds(base: type[Step]) -> Iterator[type[Step]]:
+    for kind in base.__subclasses__():
+        yield kind
+        yield from all_kinds(kind)
+
+
+OURS = {"qemu": "aarch64", "probe": r"\177", "trial_probe": r"\177", "file": Path("/dev/null")}
+"""From the table of architectures, or from this machine: never from a user."""
+
+
+def stuffed(name: str, hint: object, hostile: str) -> object:
+    if name in OURS:
+        return OURS[name]
+    if hint == tuple[Variant, ...]:
+        return (Variant(flags=hostile, line=hostile, standby=hostile, trial=hostile),)
+    kinds: dict[object, object] = {bool: False, int: 1, tuple[str, ...]: (hostile, hostile)}
+    return kinds.get(hint, hostile)
+
+
+@pytest.mark.parametrize("hostile", [text for text in HOSTILE if "\0" not in text])
+def test_every_word_of_a_step_arrives_as_it_is(hostile: str, marker: Path) -> None:
+    bad = armed(hostile, marker)
+    # A here-document gives each content its last newline; a content that lacks it would swallow the mark.
+    made = list(steps(bad if bad.endswith("\n") else f"{bad}\n"))
+    shown = evaluate(script(Plan(steps=tuple(made)), ()))
+    assert not marker.exists()
+    assert len(shown) == len(made)
+    for words in shown:
+        for word in words:
+            assert word.strip("\n") == bad.strip("\n") or "touch" not in word
+    # All of them hold it somewhere, but for those that have no words at all.
+    silent = [words for words in shown if not any(word.strip("\n") == bad.strip("\n") for word in words)]
+    assert [words[2:] for words in silent] == []
+
+
+def test_nul_is_refused_by_the_template() -> None:
+    with pytest.raises(UsageError):
+        script(Plan(steps=tuple(steps("a\0b"))), ())
+
+
+@pytest.mark.parametrize("hostile", [text for text in HOSTILE if "\0" not in text])
+def test_the_facts_script_quotes_all_it_is_given(hostile: str, marker: Path) -> None:
+    bad = armed(hostile, marker)
+    source = environment().loader
+    assert source is not None
+    text, _, _ = source.get_source(environment(), "probe.sh")
+    given = meta.find_undeclared_variables(environment().parse(text))
+    ours: dict[str, object] = {"nonce": "00", "probes": []}
+    lists = {"tools", "interpreters", "files", "units"}
+    values = {name: ours.get(name, [bad, bad] if name in lists else bad) for name in given}
+    ask(render("probe.sh", **values))
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("hostile", [text for text in HOSTILE if "\0" not in text])
+def test_a_quoted_word_is_one_word_of_sh(hostile: str, marker: Path) -> None:
+    bad = armed(hostile, marker)
+    shown = sh(f"printf '%s\\0' {quote(bad)} {quote([bad, bad])}")
+    assert shown == f"{bad}\0".encode() * 3
+    assert not marker.exists()
+
+
+def test_this_test_can_fail(marker: Path) -> None:
+    """A value that is not quoted is executed by the same means that the tests above use."""
+    sh(f"echo {armed('$(touch @)', marker)}")
+    assert marker.exists()

@@ -1,0 +1,73 @@
+"""Registered, listed, runs: the three answers per platform, and what a provisioned host still lacks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from provision.facts import Facts, WorkerAnswer
+from provision.platforms import rows, unmet
+from provision.result import PlatformRow
+from provision.spec import Spec
+from tests.unit.recorded import SPEC, WANTED, facts, settled, with_probe
+
+SETTLED = settled()
+
+
+def row(seen: Facts, platform: str, spec: Spec = SPEC) -> PlatformRow:
+    return next(each for each in rows(spec, seen) if each.platform == platform)
+
+
+def test_a_provisioned_host_has_what_was_wanted() -> None:
+    assert unmet(SPEC, SETTLED) == ()
+    found = {each.platform: each for each in rows(SPEC, SETTLED)}
+    assert tuple(found)[: len(WANTED)] == WANTED
+    assert found["linux/amd64"].mode == "native"
+    assert found["linux/amd64"].registered is None
+    arm64 = found["linux/arm64"]
+    assert (arm64.mode, arm64.registered, arm64.listed, arm64.builds) == ("emulated", True, True, None)
+    assert (arm64.handler, arm64.flags, arm64.qemu) == ("qemu-aarch64", "PF", "7.2.22")
+    # One handler, two platforms; what nobody asked for and nothing runs is left out.
+    assert found["linux/arm/v6"].handler == "qemu-arm"
+    assert "linux/s390x" not in found
+    # The worker's variants of a native platform.
+    assert found["linux/amd64/v2"].mode == "native"
+
+
+def test_a_bare_host_shows_what_is_missing() -> None:
+    bare = facts("bare")
+    assert row(bare, "linux/arm64") == PlatformRow(platform="linux/arm64", mode="none", registered=False)
+    (problem,) = unmet(SPEC, bare)
+    assert "buildkitd does not answer" in problem
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"status": 43}, "argv arrives shifted"),
+        ({"status": 127}, "not to be found inside a container"),
+        ({"status": 139}, "status 139"),
+    ],
+)
+def test_why_a_registered_platform_does_not_run(changes: dict[str, object], words: str) -> None:
+    seen = with_probe(SETTLED, "aarch64", **changes)
+    (problem,) = unmet(SPEC, seen)
+    assert problem.startswith("linux/arm64: ")
+    assert words in problem
+    found = row(seen, "linux/arm64")
+    assert (found.mode, found.registered, found.listed) == ("none", True, True)
+
+
+def test_what_runs_and_is_not_listed_is_told_apart() -> None:
+    assert SETTLED.workers
+    text = SETTLED.workers.text.replace('"architecture":"arm64"', '"architecture":"loong64"')
+    seen = replace(SETTLED, workers=WorkerAnswer(ok=True, text=text))
+    assert row(seen, "linux/arm64").listed is False
+    assert row(seen, "linux/arm64").mode == "emulated"
+    assert unmet(SPEC, seen) == ("linux/arm64: it runs here, but buildkitd does not list it",)
+
+
+def test_no_handler_is_said() -> None:
+    seen = replace(with_probe(SETTLED, "aarch64", status=127, executable=""), entries=SETTLED.entries[:1])
+    assert unmet(SPEC, seen) == ("linux/arm64: no handler is registered for it",)
