@@ -180,13 +180,18 @@ def temporary(spec: Spec, facts: Facts) -> CheckLine:
 
 def root(spec: Spec, facts: Facts) -> CheckLine:
     user = facts.user
+    needed = "root, directly or by sudo"
     if user.root:
         seen = f"root, by sudo from {user.login}" if user.login else "root"
-    else:
-        seen = f"{user.name}, who could not become root without a password"
-    return _line(
-        "root", user.root, seen, "root, directly or by sudo", "run as root, or let this user use sudo"
-    )
+        return _line("root", True, seen, needed, "")
+    if user.sudo == "free":
+        return _line("root", True, f"{user.name}, who may use sudo without a password", needed, "")
+    if user.sudo == "password":
+        fix = "run `provision` on a terminal, or let this user use sudo without a password"
+        return _line(
+            "root", False, f"{user.name}, whom sudo asks for a password", needed, fix, severity="warning"
+        )
+    return _line("root", False, f"{user.name}, and there is no sudo", needed, "run as root, or install sudo")
 
 
 CHECKS: Final[tuple[Check, ...]] = (

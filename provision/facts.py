@@ -53,6 +53,8 @@ class User:
     name: str = ""
     uid: int = -1
     login: str = ""
+    sudo: str = ""
+    """How a user who is not root would become it: "free", "password" or "none"."""
 
     @property
     def root(self) -> bool:
@@ -365,7 +367,7 @@ def _cgroup_memory(record: Record) -> bool | None:
 
 def _user(of: Found) -> User:
     user = _one(of, "user")
-    return User(name=user[0], uid=number(user[1]), login=user[2])
+    return User(name=user[0], uid=number(user[1]), login=user[2], sudo=user[3])
 
 
 def _binfmt(of: Found) -> Binfmt:

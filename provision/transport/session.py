@@ -13,8 +13,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-from provision.errors import BecomeError, ConnectionLostError, DeadlineError, HostError, ProvisionError
-from provision.transport import Answer, Listener, Payload, Secret, StoppedError
+from provision.errors import HostError, ProvisionError
+from provision.transport import Answer, Listener, Payload, Secret, StoppedError, trouble
 from provision.transport.become import Opening
 from provision.transport.frames import End
 from provision.transport.incoming import Incoming, Stream
@@ -136,11 +136,7 @@ class Session:
             self._wait(asked)
             if self._incoming.said.count(self._opening.prompt) > 1:
                 self.close()  # at once: whatever sudo reads next would be a second attempt
-                raise BecomeError(
-                    f"{self._name}: sudo did not accept the password",
-                    cause="It is wrong. One attempt was made.",
-                    hint="Give the password of the login user on that host.",
-                )
+                raise trouble.wrong_password(self._name)
         self._incoming.forget_errors()
 
     def _send(self, payload: Payload, run: _Run) -> bool:
@@ -213,11 +209,7 @@ class Session:
         said = self._incoming.errors_of_the_script(2)
         assert run.end is not None  # noqa: S101 - _await_end returned
         if run.end.overdue:
-            raise DeadlineError(
-                f"{self._name}: not finished after {timeout:g} s; what ran there was ended",
-                cause=_last(said) or (f"The last it said: {run.records[-1]}" if run.records else ""),
-                hint="See why it is slow, or give it more time: --timeout SECONDS.",
-            )
+            raise trouble.overdue(self._name, timeout, said, run.records)
         if self._stopping.is_set() and run.end.status > 128 and not run.records:
             # The signal came before the script's shell had said what to do with it.
             raise StoppedError(f"{self._name}: stopped before the script began")
@@ -230,28 +222,13 @@ class Session:
         said = self._incoming.last_words(2)
         status = self._stream.status()
         self.close()
-        if not self._incoming.ready:
-            return self._refusal(said, status)
-        return ConnectionLostError(
-            f"{self._name}: the link broke while a script ran there",
-            cause=_last(said) or "The network failed, the host went down, or its sshd was stopped.",
-            hint="The step it was in is finished there, and no other begun. Run again: it goes on.",
-        )
+        return trouble.lost(self._name, said) if self._incoming.ready else self._refusal(said, status)
 
     def _silent(self) -> ProvisionError:
         self.close()
         if not self._incoming.ready and self._opening.prompt:
-            return BecomeError(
-                f"{self._name}: sudo did not answer",
-                cause=_last(self._incoming.said)
-                or "It waits for something else than a password (a token, a finger).",
-                hint="Allow the login user sudo with a password or without one (NOPASSWD).",
-            )
-        return DeadlineError(
-            f"{self._name}: no answer, and the time is up",
-            cause="The link or the host is stuck; what ran there ends by the host's own clock.",
-            hint="See whether the host is alive, then run again.",
-        )
+            return trouble.no_answer_from_sudo(self._name, self._incoming.said)
+        return trouble.stuck(self._name)
 
     # Ending
 
@@ -291,8 +268,3 @@ def _pieces(payload: Payload) -> Iterator[bytes]:
                 raise HostError(f"{payload.path} became shorter while it was sent")
             left -= len(data)
             yield data
-
-
-def _last(text: str) -> str:
-    lines = text.strip().splitlines()
-    return lines[-1] if lines else ""

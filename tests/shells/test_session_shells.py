@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from provision.errors import ConnectionLostError, DeadlineError, HostError
+from provision.render import render
 from provision.transport import Payload, StoppedError
 from provision.transport.become import opening
 from provision.transport.local import Local
@@ -315,6 +317,22 @@ def test_half_a_script_is_not_run(path: str, tmp_path: Path, missing: int) -> No
     rest = script.replace(b"NONCE", b"NONCE\nNONCE\n") if not missing else script[:-missing]
     raw(path, b"GREETING" + header + rest, file)
     assert file.exists() == (not missing)
+
+
+@pytest.mark.parametrize("name", ["session.sh", "boot.sh", "become.sh"])
+@pytest.mark.parametrize("sudo", ["always", "auto", "never"])
+def test_shellcheck_has_nothing_to_say(tmp_path: Path, name: str, sudo: str) -> None:
+    text = render(name, nonce="abc123", size=4000, sudo=sudo, prompt="[abc123]")
+    file = tmp_path / name
+    # What boot.sh reads `line` from is the loop itself; what become.sh gets as $0 is boot.sh.
+    file.write_text(f"#!/bin/sh\n{'line=' if name == 'boot.sh' else ':'}\n{text}\n", encoding="ascii")
+    checked = subprocess.run(
+        [Path(sys.executable).parent / "shellcheck", "-s", "sh", file],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert checked.stdout == ""
 
 
 def test_without_setsid_it_says_so(tmp_path: Path) -> None:

@@ -41,6 +41,10 @@ def with_binfmt(**changes: object) -> Callable[[Facts], Facts]:
     return lambda seen: replace(seen, binfmt=replace(seen.binfmt, **changes))  # type: ignore[arg-type]
 
 
+def with_user(**changes: object) -> Callable[[Facts], Facts]:
+    return lambda seen: replace(seen, user=replace(seen.user, **changes))  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("change", "name", "status", "words"),
     [
@@ -70,13 +74,10 @@ def with_binfmt(**changes: object) -> Callable[[Facts], Facts]:
         (with_system(memory=400_000), "memory", "warning", "390 MiB"),
         (lambda seen: replace(seen, temporary={"/tmp": False}), "temporary", "error", "/tmp is noexec"),
         (lambda seen: replace(seen, temporary={"/tmp": False, "/run": True}), "temporary", "ok", "/run"),
-        (lambda seen: replace(seen, user=replace(seen.user, name="ci", uid=1000)), "root", "error", "ci"),
-        (
-            lambda seen: replace(seen, user=replace(seen.user, login="anna")),
-            "root",
-            "ok",
-            "by sudo from anna",
-        ),
+        (with_user(name="ci", uid=1000, sudo="none"), "root", "error", "no sudo"),
+        (with_user(name="ci", uid=1000, sudo="password"), "root", "warning", "asks for a password"),
+        (with_user(name="ci", uid=1000, sudo="free"), "root", "ok", "without a password"),
+        (with_user(login="anna"), "root", "ok", "by sudo from anna"),
     ],
 )
 def test_what_turns_a_check(change: Callable[[Facts], Facts], name: str, status: str, words: str) -> None:
