@@ -57,7 +57,7 @@ COMMON: Final[Mapping[str, Option]] = {
         help="the configuration file [./provision.toml, /etc/provision/provision.toml]", default=""
     ),
     "format": Option(
-        help="table or json: one envelope on standard output and nothing else there", default="table"
+        help="table, or what is then alone on standard output: json, prometheus, junit", default="table"
     ),
     "jobs": Option(help="hosts at once [8]", default=""),
     "timeout": Option(help="seconds that a host may take to apply the plan [1800]", default=""),

@@ -15,11 +15,9 @@ record() { printf 'step\t%s\t%s\t%s\n' "$1" "$2" "$(printf '%s' "${3:-}" | tr '\
 # run ID FATAL COMMAND...: one step. What it prints is kept for the case that it fails.
 run() {
   id=$1 fatal=$2; shift 2
+  # Set from outside: the user pressed Ctrl-C, or the link broke (templates/session.sh), which may be why a step failed.
+  [ -z "${PROVISION_STOP:-}" ] || stopped=interrupted
   if [ -n "$stopped" ]; then record "$id" skipped "$stopped"; return; fi
-  # Set from outside: the user pressed Ctrl-C, or the link broke (templates/session.sh).
-  if [ -n "${PROVISION_STOP:-}" ]; then
-    stopped=interrupted; record "$id" skipped "$stopped"; return
-  fi
   record "$id" begin
   note=
   if "$@" >"$work/log" 2>&1; then
@@ -160,23 +158,38 @@ receive() {
   there=$(wc -c <"$part") whole=$(($2 / 65536)) rest=$(($2 % 65536))
   { [ "$whole" -eq 0 ] || dd bs=65536 count="$whole" iflag=fullblock; } 2>"$work/dd" >>"$part" <&8 \
     && { [ "$rest" -eq 0 ] || dd bs="$rest" count=1 iflag=fullblock; } 2>>"$work/dd" >>"$part" <&8
-  [ "$(wc -c <"$part")" -eq $((there + $2)) ] || { reason=$(grep -v records "$work/dd"); return 1; }
+  [ "$(wc -c <"$part")" -eq $((there + $2)) ] || { reason=$(grep -v -e records -e copied "$work/dd"); return 1; }
 }
 
+# get URL FILE: goes on where FILE ends. GNU wget's -q is silent about errors too; busybox has nothing else.
+get() {
+  if command -v curl >/dev/null; then curl -fsSL --retry 3 -C - -o "$2" "$1"; return; fi
+  if wget --help 2>&1 | grep -q -e --no-verbose; then quiet=-nv; else quiet=-q; fi
+  wget "$quiet" -c -O "$2" "$1"
+}
+
+# download URL SHA256: after a cut once more, from where it ended. From the start only where the server refuses to go on
+# (curl 22, 33, 36; wget 8, 1): what a network that is down leaves is for the next run.
 download() {
   mkdir -p {{ layout.CACHE }} && part={{ layout.CACHE }}/$2.part || return 1
-  if command -v curl >/dev/null; then
-    curl -fsSL --retry 3 -C - -o "$part" "$1" || { rm -f "$part"; curl -fsSL --retry 3 -o "$part" "$1"; }
-  else
-    wget -q -c -O "$part" "$1" || { rm -f "$part"; wget -q -O "$part" "$1"; }
-  fi || fail "the download of $1 failed: $(tail -n 1 "$work/log")"
+  if [ -f "$part" ] && matches "$part" "$2"; then return 0; fi
+  get "$1" "$part" || get "$1" "$part" || case $? in
+    22|33|36|8|1) rm -f "$part"; get "$1" "$part" ;;
+    *) false ;;
+  esac || {
+    [ -s "$part" ] || rm -f "$part"
+    fail "the download of $1 failed: $(tail -n 1 "$work/log")"
+  }
 }
 
 # obtain NAME SHA256 LENGTH URL: the file is in the cache, whole and verified; from an earlier run, the URL, or the
 # LENGTH bytes of it that follow on the channel.
 obtain() {
   file={{ layout.CACHE }}/$2
-  if [ -f "$file" ] && matches "$file" "$2"; then return 0; fi
+  if [ -f "$file" ]; then
+    if matches "$file" "$2"; then return 0; fi
+    rm -f "$file" # or every later run would find it, and send nothing
+  fi
   if [ -n "$4" ]; then download "$4" "$2" || return 1
   elif [ "$3" -gt 0 ]; then receive "$2" "$3" || { fail "the bytes of $1 did not arrive whole${reason:+: $reason}"; return 1; }
   fi
@@ -198,7 +211,7 @@ release() {
   mkdir -p {{ layout.RELEASES }} && aside=$(mktemp -d {{ layout.RELEASES }}/.incoming.XXXXXX) || return 1
   unpack "$file" "$aside" "$2" && printf '%s\n' "$sha256" >"$aside/.digest" && chmod 755 "$aside" \
     && rm -rf "$folder" && mv "$aside" "$folder" && rm -f "$file" && return 0
-  rm -rf "$aside"; return 1
+  rm -rf "$aside" "$file"; return 1
 }
 
 # A release holds bin/ and plain files in it. Anything else (absolute or .. members, links, devices) is refused
@@ -206,13 +219,20 @@ release() {
 unpack() {
   bad=$(tar -tzf "$1" | grep -v -x -e 'bin/' -e '\(\./\)\{0,1\}bin/[A-Za-z0-9._-]*' | head -n 1)
   [ -z "$bad" ] || { fail "$3 holds $bad, which has no place in a release"; return 1; }
-  bad=$(tar -tvzf "$1" | grep -v '^[-d]' | head -n 1)
+  # busybox shows a hard link as a file with an arrow. No name has one: names were looked at.
+  bad=$(tar -tvzf "$1" | grep -e '^[^-d]' -e ' -> ' -e ' link to ' | head -n 1)
   [ -z "$bad" ] || { fail "$3 holds a link or device, which has no place in a release"; return 1; }
   tar -xzf "$1" -C "$2" -o || { fail "$3 could not be unpacked: $(tail -n 1 "$work/log")"; return 1; }
   for program in buildkitd buildctl; do
     [ -x "$2/bin/$program" ] || { fail "$3 holds no $program"; return 1; }
   done
-  "$2/bin/buildkitd" --version || fail "its buildkitd does not run on this machine"
+  # root's tar restores every bit: setuid, writable for all.
+  chmod 755 "$2/bin" "$2"/bin/* || return 1
+  # What it prints, not its status: sh runs a program of another machine as a script, whatever that comes to.
+  case $("$2/bin/buildkitd" --version) in
+    'buildkitd '*) ;;
+    *) fail "its buildkitd does not run on this machine" ;;
+  esac
 }
 
 # A symlink cannot be replaced in place; renaming a new one over it can, and leaves no moment without.
@@ -236,7 +256,9 @@ unit() {
 prepare() { systemd-tmpfiles --create {{ layout.TMPFILES }}; }
 
 work=$(mktemp -d /run/provision.XXXXXX 2>/dev/null || mktemp -d) || exit 1
-trap 'rm -rf "$work"' EXIT
+aside=
+trap 'rm -rf "$work" ${aside:+"$aside"}' EXIT
+trap 'exit 1' HUP INT TERM
 mkdir "$work/root" && chmod 755 "$work" "$work/root"
 # The channel is kept aside: no command of a step may eat from it.
 exec 8<&0 </dev/null

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from provision.errors import ProvisionError
-from provision.result import HostResult, Report, first_broken, at
+from provision.result import HostResult, Report, at, first_broken
 from provision.spec import Host
 
 VERSION: Final = 1

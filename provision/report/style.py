@@ -11,13 +11,17 @@ from typing import Final, TextIO
 from rich.text import Text
 
 from provision.errors import UsageError
-from provision.report import envelope, table
+from provision.report import envelope, junit, prometheus, table
 from provision.report.console import clean, console, interactive
 from provision.report.progress import Lines, Live, Progress, Silent
 from provision.result import Report
 
 TABLE: Final = "table"
-FILES: Final[Mapping[str, Callable[[Report], str]]] = {"json": envelope.render}
+FILES: Final[Mapping[str, Callable[[Report], str]]] = {
+    "json": envelope.render,
+    "prometheus": prometheus.render,
+    "junit": junit.render,
+}
 """Formats for programs: the whole of standard output."""
 
 

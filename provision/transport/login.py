@@ -40,6 +40,10 @@ class LoginError(Exception):
         self.notes = notes
 
 
+class SlowLoginError(Exception):
+    """The server did not say yes or no in time."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Offer:
     label: str
@@ -76,7 +80,7 @@ class Login(AuthStrategy):  # type: ignore[misc]
         self._agent: _Agent | None = None
 
     def authenticate(self, transport: Any) -> None:
-        """Raises LoginError; SSHException if the link breaks."""
+        """Raises LoginError, SlowLoginError; SSHException if the link breaks."""
         tried: list[str] = []
         accepted: list[str] = []
         try:
@@ -87,7 +91,9 @@ class Login(AuthStrategy):  # type: ignore[misc]
                 except BadAuthenticationType as error:
                     accepted = list(error.allowed_types)
                     break
-                except AuthenticationException:
+                except AuthenticationException as error:
+                    if "timeout" in str(error).lower():
+                        raise SlowLoginError from error
                     if transport.is_active():
                         continue
                     self._notes.append("the server hung up (too many keys? then set IdentitiesOnly)")

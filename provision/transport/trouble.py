@@ -8,7 +8,7 @@ from provision.errors import BecomeError, ConnectionLostError, DeadlineError
 
 
 def wrong_password(name: str) -> BecomeError:
-    """sudo asked a second time."""
+    """It was asked for a second time."""
     return BecomeError(
         f"{name}: sudo did not accept the password",
         cause="It is wrong. One attempt was made.",

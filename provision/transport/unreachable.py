@@ -13,7 +13,7 @@ from paramiko.ssh_exception import (
 
 from provision.errors import ProvisionError, UnreachableError
 from provision.transport import BusyError
-from provision.transport.login import LoginError
+from provision.transport.login import LoginError, SlowLoginError
 from provision.transport.ssh_config import Endpoint
 
 
@@ -21,8 +21,12 @@ def explain(name: str, endpoint: Endpoint, error: BaseException) -> ProvisionErr
     """The error a user sees, from what connecting or logging in raised."""
     if isinstance(error, ProvisionError):
         return error
-    if isinstance(error, LoginError):
-        return refused_login(name, endpoint, error)
+    if isinstance(error, LoginError | SlowLoginError):
+        return (
+            refused_login(name, endpoint, error)
+            if isinstance(error, LoginError)
+            else slow_login(name, endpoint)
+        )
     if isinstance(error, NoValidConnectionsError):
         error = next(iter(error.errors.values()))
     if isinstance(error, ConnectionResetError | BrokenPipeError | EOFError):
@@ -99,6 +103,15 @@ def refused_login(name: str, endpoint: Endpoint, error: LoginError) -> Unreachab
         f"{name}: the login of {endpoint.user} at {endpoint.host} port {endpoint.port} was refused",
         cause=f"{tried}{takes}{notes}",
         hint=f"Put a key there: ssh-copy-id -p {endpoint.port} {endpoint.user}@{endpoint.host}",
+    )
+
+
+def slow_login(name: str, endpoint: Endpoint) -> UnreachableError:
+    """Neither accepted nor turned down."""
+    return UnreachableError(
+        f"{name}: the login of {endpoint.user} at {endpoint.host} port {endpoint.port} takes too long",
+        cause="The host is overloaded, or its sshd asks a directory or a name server that does not answer.",
+        hint="Look at the host's load and sshd's log; connect_timeout in [ssh] gives it more time.",
     )
 
 

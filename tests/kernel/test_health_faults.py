@@ -67,7 +67,8 @@ class Bench:
 
 @pytest.fixture
 def bench(namespace: Namespace, tmp_path: Path) -> Iterator[Bench]:
-    with TableHost(namespace) as host:
+    host = TableHost(namespace)
+    with host:
         made = Bench(host=host, table=namespace, folder=tmp_path)
         for arch in (ARM64, S390X):
             made.bring(arch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from provision.plan.steps import (
@@ -12,6 +13,7 @@ from provision.plan.steps import (
     MakeLink,
     MountBinfmt,
     RunUnit,
+    SendInterpreter,
     UnpackRelease,
     WriteFile,
     WriteRule,
@@ -77,3 +79,15 @@ def mount() -> MountBinfmt:
 
 def enable() -> EnableBinfmt:
     return EnableBinfmt(id="binfmt-enable", action="enable", target="binfmt_misc")
+
+
+def send(file: Path, path: str, sha256: str) -> SendInterpreter:
+    return SendInterpreter(
+        id="interpreter",
+        action="send",
+        target=path,
+        file=file,
+        path=path,
+        sha256=sha256,
+        size=file.stat().st_size,
+    )

@@ -266,3 +266,11 @@ def test_one_rule_under_two_names_is_the_same() -> None:
     assert not one.same_rule(replace(one, flags="PF"))
     assert not one.same_rule(replace(one, mask=b"\xff" * 20))
     assert RULE.same_rule(replace(RULE, mask=b"\xff\xff"))
+
+
+def test_bytes_that_are_no_utf_8_pass_as_they_are() -> None:
+    """As Python reads them from files: the kernel knows bytes only, and counts them."""
+    python = b":python:M::\xa7\r\r::/opt/\xe9/python:".decode("utf-8", "surrogateescape")
+    entry = binfmt.parse_rule(python)
+    assert entry.magic == b"\xa7\r\r"
+    assert binfmt.format_rule(entry) == python.replace("\udca7\r\r", "\\xa7\\x0d\\x0d")

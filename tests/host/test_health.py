@@ -1,0 +1,284 @@
+"""Each fault of a provisioned host, made for real, yields exactly its finding and no other, and is undone.
+
+One host for all: every test leaves it as it found it, which the next one's first look proves.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from provision import binfmt
+from provision.architectures import of_platform
+from tests.lab.busybox import busybox
+from tests.lab.cli import Outcome, provision
+from tests.lab.nspawn import BINFMT, Host
+from tests.lab.release import EARLIER, publish
+
+WANTED: Final = ("linux/amd64", "linux/arm64", "linux/arm/v7", "linux/s390x")
+RULE: Final = "/etc/binfmt.d/qemu-s390x.conf"
+DEBIANS: Final = "/usr/lib/binfmt.d/qemu-s390x.conf"
+EMULATOR: Final = "/usr/bin/qemu-s390x-static"
+
+
+@dataclass(kw_only=True)
+class Bench:
+    """A provisioned host and the folder of its administrator."""
+
+    host: Host
+    folder: Path
+
+    def product(self, *words: str) -> Outcome:
+        return provision(*words, "--hosts", self.host.name, "--format", "json", cwd=self.folder)
+
+    def findings(self, *words: str) -> list[dict[str, Any]]:
+        seen = self.product("health", *words)
+        found: list[dict[str, Any]] = seen.host["findings"]
+        bad = [each for each in found if each["severity"] != "info"]
+        assert seen.code == (5 if bad else 0), seen
+        assert all(each["evidence"] and each["consequence"] and each["fix"] for each in found)
+        return found
+
+    def ids(self, *words: str) -> list[tuple[str, str | None]]:
+        return [(each["id"], each["platform"]) for each in self.findings(*words)]
+
+    def restart(self) -> None:
+        self.host.run("systemctl reset-failed buildkit; systemctl restart buildkit")
+
+    @contextmanager
+    def undone(self, script: str) -> Iterator[None]:
+        """Whatever is done inside is undone by the script, and then nothing is wrong."""
+        try:
+            yield
+        finally:
+            self.host.run(script)
+        assert self.findings() == []
+
+
+def prepare(folder: Path, host: Host) -> Bench:
+    """The administrator's folder: the wanted platforms, a mirror, the way to the host."""
+    release = publish(folder / "mirror")
+    (folder / "provision.toml").write_text(
+        f"""
+platforms = {json.dumps(WANTED)}
+[buildkit]
+mirror = "{release.mirror}"
+sha256 = {{ "{release.platform}" = "{release.sha256}" }}
+users = ["ci"]
+[ssh]
+config = "{host.folder / "ssh_config"}"
+"""
+    )
+    return Bench(host=host, folder=folder)
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    with Host("health") as host:
+        made = prepare(tmp_path_factory.mktemp("health"), host)
+        done = made.product("provision")
+        assert done.code == 0, done
+        yield made
+
+
+def test_a_healthy_host_has_no_finding(bench: Bench) -> None:
+    seen = bench.product("health")
+    assert (seen.code, seen.host["status"], seen.host["findings"]) == (0, "ok", []), seen
+    assert {row["platform"] for row in seen.host["platforms"] if row["listed"]} >= set(WANTED)
+    for name in ("arm64", "armhf", "x86_64", "s390x"):
+        told = bench.product("explain", name)
+        assert (told.code, told.host["broken"]) == (0, None), told
+        assert {link["status"] for link in told.host["chain"]} <= {"ok", "skipped"}
+
+
+def test_handler_without_f(bench: Bench) -> None:
+    rule = bench.host.run(f"grep ^: {RULE}").stdout.strip()
+    with bench.undone(f"echo -1 > {BINFMT}/qemu-s390x; printf '%s' '{rule}' > {BINFMT}/register"):
+        bench.host.run(f"echo -1 > {BINFMT}/qemu-s390x; printf '%s' '{rule[:-2]}P' > {BINFMT}/register")
+        assert bench.ids() == [("handler-without-f", "linux/s390x")]
+        told = bench.product("explain", "s390x")
+        assert (told.code, told.host["broken"]) == (5, "handler")
+        broken = next(link for link in told.host["chain"] if link["id"] == "handler")
+        assert broken["fix"] == f"./inv provision --hosts {bench.host.name}"
+
+
+def test_emulator_replaced_by_rename(bench: Bench) -> None:
+    undo = f"mv {EMULATOR}.kept {EMULATOR}"
+    with bench.undone(undo):
+        bench.host.run(f"ln {EMULATOR} {EMULATOR}.kept; cp {EMULATOR} new; echo x >> new; mv new {EMULATOR}")
+        assert bench.ids() == [("emulator-replaced", "linux/s390x")]
+
+
+def test_emulator_deleted(bench: Bench) -> None:
+    with bench.undone(f"mv {EMULATOR}.kept {EMULATOR}"):
+        bench.host.run(f"ln {EMULATOR} {EMULATOR}.kept; rm {EMULATOR}")
+        assert bench.ids() == [("emulator-deleted", "linux/s390x")]
+
+
+def test_handler_disabled(bench: Bench) -> None:
+    with bench.undone(f"echo 1 > {BINFMT}/qemu-s390x"):
+        bench.host.run(f"echo 0 > {BINFMT}/qemu-s390x")
+        assert bench.ids() == [("handler-disabled", "linux/s390x")]
+
+
+def test_handler_shadowed_by_a_later_one(bench: Bench) -> None:
+    rule = bench.host.run(f"grep ^: {RULE}").stdout.strip().replace(":qemu-s390x:", ":zz-later:")
+    with bench.undone(f"echo -1 > {BINFMT}/zz-later"):
+        bench.host.run(f"printf '%s' '{rule}' > {BINFMT}/register")
+        assert bench.ids() == [("handler-shadowed", "linux/s390x")]
+
+
+def test_no_file_brings_it_back(bench: Bench) -> None:
+    with bench.undone(f"mv /root/ours {RULE}; mv /root/debians {DEBIANS}"):
+        bench.host.run(f"mv {RULE} /root/ours; mv {DEBIANS} /root/debians")
+        assert bench.ids() == [("boot-missing", "linux/s390x")]
+
+
+def test_the_distributions_file_would_take_over(bench: Bench) -> None:
+    with bench.undone(f"mv /root/ours {RULE}"):
+        bench.host.run(f"mv {RULE} /root/ours")
+        assert bench.ids() == [("boot-differs", "linux/s390x")]
+
+
+def test_the_file_is_masked(bench: Bench) -> None:
+    with bench.undone(f"mv -f /root/ours {RULE}"):
+        bench.host.run(f"mv {RULE} /root/ours; ln -s /dev/null {RULE}")
+        assert bench.ids() == [("boot-masked", "linux/s390x")]
+
+
+def test_the_forecast_is_what_systemd_does(bench: Bench) -> None:
+    """A flush by systemd-binfmt is a boot in small: what the forecast says is what is there afterwards."""
+    with bench.undone(f"mv -f /root/ours {RULE}; /usr/lib/systemd/systemd-binfmt {RULE}"):
+        bench.host.run(f"mv {RULE} /root/ours; ln -s /dev/null {RULE}")
+        assert bench.ids() == [("boot-masked", "linux/s390x")]
+        bench.host.run("/usr/lib/systemd/systemd-binfmt")
+        found = dict(bench.ids())
+        assert found["handler-missing"] == "linux/s390x"
+
+
+def test_registered_after_the_daemons_start(bench: Bench) -> None:
+    """The list keeps arm out because arm64 stands for it; it builds all the same."""
+    rule = bench.host.run("grep ^: /etc/binfmt.d/qemu-arm.conf").stdout.strip()
+    with bench.undone("systemctl restart buildkit"):
+        bench.host.run(f"echo -1 > {BINFMT}/qemu-arm; systemctl restart buildkit")
+        bench.host.run(f"printf '%s' '{rule}' > {BINFMT}/register")
+        assert bench.ids() == [("worker-masked", "linux/arm/v7")]
+
+
+def test_noexec_tmpdir(bench: Bench) -> None:
+    tmp = "/var/lib/buildkit/tmp"
+    with bench.undone(f"umount {tmp}; systemctl restart buildkit"):
+        bench.host.run(f"mount -t tmpfs -o noexec tmpfs {tmp}; systemctl restart buildkit")
+        found = bench.findings()
+        assert [each["id"] for each in found] == ["worker-tmpdir"]
+
+
+def test_buildkitd_stopped_and_disabled(bench: Bench) -> None:
+    with bench.undone("systemctl start buildkit"):
+        bench.host.run("systemctl stop buildkit")
+        assert bench.ids() == [("service-stopped", None)]
+        assert bench.product("explain", "amd64").host["broken"] == "service"
+    with bench.undone("systemctl enable --quiet buildkit"):
+        bench.host.run("systemctl disable --quiet buildkit")
+        assert bench.ids() == [("service-disabled", None)]
+
+
+def test_buildkitd_killed(bench: Bench) -> None:
+    with bench.undone("systemctl restart buildkit"):
+        bench.host.run(
+            "systemctl kill --signal=KILL buildkit; until systemctl is-active buildkit; do sleep 1; done"
+        )
+        assert bench.ids() == [("service-restarts", None)]
+
+
+def test_old_version(bench: Bench) -> None:
+    release = publish(bench.folder / "mirror", version=EARLIER)
+    bench.host.put(release.path, "/root/old.tar.gz")
+    folder = bench.host.run("readlink /opt/buildkit/current").stdout.strip()
+    link = "ln -sfn {} /opt/buildkit/current; systemctl restart buildkit"
+    with bench.undone(link.format(folder)):
+        bench.host.run(
+            f"mkdir -p /opt/old && tar -xzf /root/old.tar.gz -C /opt/old; {link.format('/opt/old')}"
+        )
+        assert bench.ids() == [("worker-version", None)]
+
+
+def test_socket_mode(bench: Bench) -> None:
+    socket = "/run/buildkit/buildkitd.sock"
+    with bench.undone("true"):
+        bench.host.run(f"chmod 666 {socket}")
+        (found,) = bench.findings()
+        assert (found["id"], found["severity"]) == ("socket-access", "error")
+        bench.host.run(found["fix"])
+
+
+def test_an_open_listener(bench: Bench) -> None:
+    """By hand, beside the product: which would refuse to set it up."""
+    folder = "/etc/systemd/system/buildkit.service.d"
+    unit = "/etc/systemd/system/buildkit.service"
+    with bench.undone(f"rm -r {folder}; systemctl daemon-reload; systemctl restart buildkit"):
+        bench.host.run(
+            f"mkdir {folder}; start=$(sed -n 's/^ExecStart=//p' {unit});"
+            f"printf '[Service]\\nExecStart=\\nExecStart=%s --addr tcp://0.0.0.0:0\\n' \"$start\" > {folder}/open.conf;"
+            "systemctl daemon-reload; systemctl restart buildkit"
+        )
+        (found,) = bench.findings()
+        assert (found["id"], found["severity"]) == ("listener-open", "error")
+
+
+@pytest.mark.parametrize(("left", "severity"), [("2000000", "warning"), ("500000", "error")])
+def test_disk_nearly_full(bench: Bench, left: str, severity: str) -> None:
+    """`left` in KiB."""
+    with bench.undone("rm /var/lib/buildkit/full"):
+        free = bench.host.run("df -Pk /var/lib/buildkit | tail -n 1 | awk '{print $4}'").stdout
+        bench.host.run(f"fallocate -l {int(free) - int(left)}K /var/lib/buildkit/full")
+        assert [(each["id"], each["severity"]) for each in bench.findings()] == [("disk-low", severity)]
+
+
+def test_severity_sets_the_bar(bench: Bench) -> None:
+    with bench.undone("systemctl enable --quiet buildkit"):
+        bench.host.run("systemctl disable --quiet buildkit")
+        assert bench.product("health", "--severity", "warning").code == 5
+        seen = bench.product("health", "--severity", "error")
+        assert (seen.code, [each["id"] for each in seen.host["findings"]]) == (0, ["service-disabled"])
+
+
+CONTAINER: Final = f"""
+mount -t tmpfs tmpfs /mnt && mkdir -p /mnt/usr/bin && mv /root/qemu-aarch64 /mnt/usr/bin/ && mkdir -p /mnt/proc &&
+mount --rbind /proc /mnt/proc && cp /bin/busybox /mnt/usr/bin/ &&
+chroot /mnt /usr/bin/busybox sh -c 'cat > {BINFMT}/register' < /root/rule
+"""
+"""As `docker run --privileged tonistiigi/binfmt` does it: in its own mounts and root, which end with it."""
+
+
+def test_an_untouched_host_that_used_the_container_way(boot: Callable[[str], Host], tmp_path: Path) -> None:
+    """Works now, gone after the reboot; the command that the finding gives makes it permanent."""
+    bench = prepare(tmp_path, boot("used"))
+    host = bench.host
+    (tmp_path / "provision.toml").write_text(
+        (tmp_path / "provision.toml").read_text().replace(json.dumps(WANTED), json.dumps(["linux/arm64"]))
+    )
+    assert bench.ids() == [("not-provisioned", None)]
+    host.run("systemctl start proc-sys-fs-binfmt_misc.mount")
+    host.put(Path("/usr/bin/qemu-aarch64-static"), "/root/qemu-aarch64")
+    host.put(busybox("amd64"), "/bin/busybox")
+    rule = binfmt.format_rule(binfmt.handler(of_platform("linux/arm64"), "/usr/bin/qemu-aarch64", "PFC"))
+    host.run("cat > /root/rule", stdin=rule)
+    host.run("cat > /root/container && unshare --mount sh /root/container", stdin=CONTAINER)
+    assert bench.ids() == [("not-provisioned", None), ("handler-container", "linux/arm64")]
+    found = bench.findings()[1]
+    assert "works now" in found["evidence"]
+    assert "gone after the next boot" in found["consequence"]
+    words = found["fix"].split()
+    assert words[:2] == ["./inv", "provision"]
+    done = bench.product("provision", *words[words.index("--platforms") :])
+    assert done.code == 0, done
+    assert bench.findings() == []
+    host.reboot()
+    assert bench.findings() == []

@@ -1,0 +1,96 @@
+"""The chain of one platform on recorded hosts: which link is named, and with which command."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from provision import layout
+from provision.architectures import parse_platform
+from provision.explain import LINK_OF, LINKS, explain
+from provision.facts import Facts
+from provision.health import IDS
+from provision.result import Link, first_broken
+from tests.unit import recorded
+from tests.unit.recorded import SPEC, settled, with_probe
+
+
+def chain(facts: Facts, typed: str) -> dict[str, Link]:
+    platform = parse_platform(typed)
+    links, _findings = explain(replace(SPEC, platforms=(platform,)), facts, platform)
+    assert tuple(link.id for link in links) == LINKS
+    assert all(link.seen for link in links)
+    return {link.id: link for link in links}
+
+
+def broken(links: dict[str, Link]) -> Link:
+    found = first_broken(links.values())
+    assert found
+    return found
+
+
+@pytest.mark.parametrize(
+    "typed", ["arm64", "aarch64", "linux/arm64/v8", "ARM64", "armhf", "x86_64", "amd64", "linux/arm/v7"]
+)
+def test_what_people_type_works(typed: str) -> None:
+    links = chain(settled(), typed)
+    assert first_broken(links.values()) is None
+    assert links["listing"].status == "ok"
+
+
+def test_what_a_whole_chain_says() -> None:
+    links = chain(settled(), "aarch64")
+    assert "little-endian, machine 183" in links["header"].seen
+    assert (
+        "qemu-aarch64 (flags PF, /usr/bin/qemu-aarch64-static), asked as number 2 of 2"
+        in links["handler"].seen
+    )
+    assert "static, QEMU 7.2.22" in links["emulator"].seen
+    assert "set up by this tool" in links["emulator"].seen
+    assert links["boot"].seen == "/etc/binfmt.d/qemu-aarch64.conf brings it back"
+    native = chain(settled(), "x86_64")
+    assert {native[name].status for name in ("table", "handler", "emulator", "boot")} == {"skipped"}
+
+
+def test_a_bare_host() -> None:
+    links = chain(recorded.facts("bare"), "arm64")
+    assert broken(links).id == "table"
+    assert broken(links).fix == "./inv provision"
+    assert links["run"].status == "skipped"
+    assert links["service"].status == "broken"
+
+
+def test_a_platform_nobody_set_up() -> None:
+    assert broken(chain(settled(), "riscv64")).id == "handler"
+
+
+def test_what_breaks_now_comes_before_what_will() -> None:
+    facts = settled()
+    rules = tuple(
+        replace(each, target="/dev/null") if "aarch64" in each.path else each for each in facts.rules
+    )
+    masked = replace(facts, rules=rules)
+    assert (broken(chain(masked, "arm64")).id, broken(chain(masked, "arm64")).status) == ("boot", "warning")
+    stopped = replace(
+        masked, units={**facts.units, layout.SERVICE: {"LoadState": "loaded", "ActiveState": "failed"}}
+    )
+    assert (broken(chain(stopped, "arm64")).id, broken(chain(stopped, "arm64")).status) == (
+        "service",
+        "broken",
+    )
+
+
+def test_another_platforms_fault_is_not_this_ones() -> None:
+    facts = with_probe(settled(), "arm", status=11)
+    assert broken(chain(facts, "armhf")).id == "run"
+    assert first_broken(chain(facts, "arm64").values()) is None
+
+
+def test_every_finding_about_a_platform_breaks_a_link() -> None:
+    assert set(LINK_OF) <= set(IDS)
+    assert set(LINK_OF.values()) <= set(LINKS)
+    about = {
+        name for name in IDS if name.startswith(("handler-", "emulator-", "boot-", "binfmt-", "known-bad-"))
+    }
+    assert about <= set(LINK_OF)

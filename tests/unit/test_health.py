@@ -1,0 +1,374 @@
+"""Findings on recorded hosts: what no lab can make (a Pi's kernel, an old QEMU), and what is not to be said."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from provision import binfmt, health, layout
+from provision.architectures import ARCHITECTURES, of_platform
+from provision.errors import UsageError
+from provision.facts import Facts, Mount, Rule, WorkerAnswer
+from provision.health import boot, known_bad
+from provision.health.view import view
+from provision.result import Finding
+from provision.spec import Buildkit, Spec
+from tests.lab.checkout import ROOT
+from tests.unit import recorded
+from tests.unit.recorded import SPEC, settled, with_interpreter, with_probe
+
+Change = Callable[[Facts], Facts]
+DOCS: Final = ROOT / "docs/findings.md"
+
+
+def ids(facts: Facts, spec: Spec = SPEC) -> list[tuple[str, str | None]]:
+    return [(found.id, found.platform) for found in health.find(spec, facts)]
+
+
+def only(facts: Facts, spec: Spec = SPEC) -> Finding:
+    (found,) = health.find(spec, facts)
+    return found
+
+
+def unit(name: str, **changes: str) -> Change:
+    def change(facts: Facts) -> Facts:
+        return replace(facts, units={**facts.units, name: {**facts.units[name], **changes}})
+
+    return change
+
+
+def system(**changes: Any) -> Change:
+    return lambda facts: replace(facts, system=replace(facts.system, **changes))
+
+
+def worker(change: Callable[[dict[str, Any]], None]) -> Change:
+    """The worker's answer, changed."""
+
+    def changed(facts: Facts) -> Facts:
+        assert facts.workers
+        answer = json.loads(facts.workers.text)
+        change(answer[0])
+        return replace(facts, workers=WorkerAnswer(ok=True, text=json.dumps(answer)))
+
+    return changed
+
+
+def label(name: str, value: str) -> Change:
+    return worker(lambda row: row["labels"].update({f"org.mobyproject.buildkit.worker.{name}": value}))
+
+
+def version(text: str) -> Change:
+    return worker(lambda row: row["buildkitVersion"].update(version=text))
+
+
+def lists(*platforms: str) -> Change:
+    rows = [
+        dict(zip(("os", "architecture", "variant"), each.split("/"), strict=False)) for each in platforms
+    ]
+    return worker(lambda row: row.update(platforms=rows))
+
+
+def disk(**changes: int) -> Change:
+    def change(facts: Facts) -> Facts:
+        room = replace(facts.disks[layout.STATE], **changes)
+        return replace(facts, disks={**facts.disks, layout.STATE: room})
+
+    return change
+
+
+def file(path: str, **changes: Any) -> Change:
+    return lambda facts: replace(facts, files={**facts.files, path: replace(facts.files[path], **changes)})
+
+
+def daemon(**changes: str) -> Change:
+    def change(facts: Facts) -> Facts:
+        assert facts.daemon
+        return replace(facts, daemon=replace(facts.daemon, **changes))
+
+    return change
+
+
+def qemu(text: str, name: str = "aarch64") -> Change:
+    return lambda facts: with_probe(facts, name, version=f"qemu-{name} version {text} (Debian)")
+
+
+def both(*changes: Change) -> Change:
+    def change(facts: Facts) -> Facts:
+        for each in changes:
+            facts = each(facts)
+        return facts
+
+    return change
+
+
+ARM64, ARM = "linux/arm64", "linux/arm/v7"
+NOTHING: Final[list[tuple[str, str | None]]] = []
+CASES: Final[dict[str, tuple[Change, list[tuple[str, str | None]]]]] = {
+    "healthy": (lambda facts: facts, []),
+    "binfmt.d is not read": (
+        unit(layout.SYSTEMD_BINFMT, LoadState="masked", UnitFileState="masked"),
+        [("boot-no-loader", None)],
+    ),
+    "nothing mounts the table": (
+        unit(layout.BINFMT_MOUNT, UnitFileState="disabled"),
+        [("boot-no-mount", None)],
+    ),
+    "the automount does": (
+        both(
+            unit(layout.BINFMT_MOUNT, UnitFileState="static"),
+            unit(layout.BINFMT_AUTOMOUNT, ActiveState="active"),
+        ),
+        [],
+    ),
+    "mounted for the session": (
+        lambda facts: replace(facts, binfmt=replace(facts.binfmt, held=False)),
+        [("binfmt-not-held", None)],
+    ),
+    "no unit": (
+        both(
+            unit(layout.SERVICE, LoadState="not-found", ActiveState="inactive", UnitFileState=""),
+            lambda facts: replace(facts, workers=None, daemon=None),
+        ),
+        [("service-missing", None)],
+    ),
+    "a crash loop": (
+        unit(layout.SERVICE, ActiveState="activating", SubState="auto-restart", NRestarts="7"),
+        [("service-stopped", None)],
+    ),
+    "restarted": (unit(layout.SERVICE, NRestarts="1"), [("service-restarts", None)]),
+    "a unit changed by hand": (unit(layout.SERVICE, NeedDaemonReload="yes"), [("service-settings", None)]),
+    "settings from before": (daemon(generation="0" * 16), [("service-settings", None)]),
+    "no answer": (
+        lambda facts: replace(facts, workers=WorkerAnswer(ok=False, text="context deadline exceeded")),
+        [("worker-silent", None)],
+    ),
+    "an answer that is none": (
+        lambda facts: replace(facts, workers=WorkerAnswer(ok=True, text="[")),
+        [("worker-silent", None)],
+    ),
+    "no socket": (lambda facts: replace(facts, workers=None), [("worker-silent", None)]),
+    "native snapshotter": (label("snapshotter", "native"), [("worker-snapshotter", None)]),
+    "no sandbox": (label("oci.process-mode", "no-sandbox"), [("worker-process-mode", None)]),
+    "older": (version("v0.32.0"), [("worker-version", None)]),
+    "newer": (version("v0.33.0"), [("worker-version", None)]),
+    "insecure": (version("v0.20.0"), [("worker-insecure", None)]),
+    "leaky": (version("v0.12.4"), [("worker-insecure", None)]),
+    "a build of somebody's own": (version("v0.0.0+unknown"), []),
+    "arm is masked by arm64": (lists("linux/amd64", "linux/arm64"), [("worker-masked", ARM)]),
+    "nothing foreign is listed": (
+        lists("linux/amd64"),
+        [("worker-unlisted", ARM64), ("worker-unlisted", ARM)],
+    ),
+    "listed, and gone": (
+        lists("linux/amd64", "linux/arm64", "linux/arm/v7", "linux/s390x"),
+        [("worker-stale", "linux/s390x")],
+    ),
+    "few inodes": (disk(inodes=40_000, all_inodes=1_000_000), [("inodes-low", None)]),
+    "no inodes to count": (disk(inodes=0, all_inodes=0), []),
+    "a disk that is low for its limits": (disk(free=3_000_000), [("disk-low", None)]),
+    "a small memory": (system(memory=500_000, swap=100_000), [("memory-low", None)]),
+    "a small memory with swap": (system(memory=500_000, swap=1_000_000), []),
+    "a Pi's kernel": (system(cgroup_memory=False), [("cgroup-memory", None)]),
+    "a clock that stood still": (lambda facts: replace(facts, skew=-90_000.0), [("clock-off", None)]),
+    "a clock that is a minute off": (lambda facts: replace(facts, skew=60.0), []),
+    "QEMU 7.0 on a new kernel": (qemu("7.0.0"), [("known-bad-aslr", ARM64)]),
+    "QEMU 7.0 on an old kernel": (both(qemu("7.0.0"), system(kernel="5.15.0-91-generic")), []),
+    "QEMU 9.2.0": (qemu("9.2.0"), [("known-bad-ldconfig", ARM64)]),
+    "QEMU 9.2.1": (qemu("9.2.1"), []),
+    "QEMU 6.2": (qemu("6.2.0"), [("known-bad-go", ARM64)]),
+    "QEMU of no number": (qemu("git"), []),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_one_thing_wrong_is_one_finding(case: str) -> None:
+    change, expected = CASES[case]
+    assert ids(change(settled())) == expected
+
+
+@pytest.mark.parametrize("spec", [SPEC, Spec()])
+def test_recorded_hosts(spec: Spec) -> None:
+    """As they came from the real script: nothing is said of the healthy one, one thing of the bare one."""
+    assert ids(recorded.facts("provisioned"), spec) == []
+    assert ids(recorded.facts("bare"), spec) == [("not-provisioned", None)]
+
+
+def test_every_finding_has_all_its_parts() -> None:
+    for change, _expected in CASES.values():
+        for found in health.find(SPEC, change(settled())):
+            assert found.evidence
+            assert found.consequence
+            assert found.fix
+
+
+def test_the_wish_decides_what_is_looked_at() -> None:
+    wish = replace(SPEC, platforms=(*recorded.WANTED, "linux/riscv64"))
+    assert ids(settled(), wish) == [("handler-missing", "linux/riscv64")]
+    assert ids(settled(), Spec(platforms=("linux/amd64",))) == []
+    # v5 is never listed by BuildKit; v7's handler and list stand for it.
+    assert ids(settled(), Spec(platforms=("linux/arm/v5",))) == []
+
+
+def test_without_a_wish_a_file_of_ours_is_one() -> None:
+    facts = settled()
+    gone = replace(facts, entries=tuple(entry for entry in facts.entries if entry.name != "qemu-arm"))
+    gone = with_probe(gone, "arm", status=127, executable="")
+    assert ("handler-missing", ARM) in ids(gone, Spec())
+    forgotten = {path: each for path, each in gone.files.items() if path != layout.rule("arm")}
+    # Nobody wants it any more: only the daemon's list still has it.
+    assert ids(replace(gone, files=forgotten), Spec()) == [("worker-stale", ARM)]
+
+
+def test_what_was_asked_for_is_not_found() -> None:
+    wanted = replace(SPEC, buildkit=Buildkit(version="latest"))
+    assert ids(version("v0.33.0")(settled()), wanted) == []
+    assert ids(label("network", "host")(settled()), recorded.buildkit(network="bridge")) == [
+        ("worker-network", None)
+    ]
+    assert ids(label("network", "bridge")(settled()), recorded.buildkit(network="bridge")) == []
+    assert ids(system(memory=500_000)(settled()), recorded.buildkit(max_parallelism=1)) == []
+
+
+@pytest.mark.parametrize(
+    ("mode", "group", "severity"),
+    [(0o660, "buildkit", None), (0o666, "buildkit", "error"), (0o600, "root", "warning")],
+)
+def test_the_socket(mode: int, group: str, severity: str | None) -> None:
+    found = health.find(SPEC, file(layout.SOCKET, mode=mode, group=group)(settled()))
+    assert [each.severity for each in found] == ([severity] if severity else [])
+
+
+@pytest.mark.parametrize(
+    ("command", "toml", "severity"),
+    [
+        ("--addr unix:///run/buildkit/buildkitd.sock", "", None),
+        ("--addr tcp://0.0.0.0:1234", "", "error"),
+        ("--addr=tcp://10.0.0.5:1234", "", "error"),
+        ("--addr tcp://[::1]:1234", "", "warning"),
+        ("--addr tcp://127.0.0.1:1234", "", "info"),
+        ("--addr tcp://0.0.0.0:1234 --tlscacert /ca.pem", "", None),
+        ("--addr tcp://0.0.0.0:1234 --tlscert /cert.pem", "", "error"),
+        ("--addr tcp://0.0.0.0:1234", '[grpc.tls]\nca = "/ca.pem"', None),
+        ("", '[grpc]\naddress = ["tcp://0.0.0.0:1234"]', "error"),
+        ("--addr unix:///x", '[grpc]\naddress = ["tcp://0.0.0.0:1234"]', None),
+        ("'unbalanced --addr tcp://0.0.0.0:1", "= nonsense", "error"),
+    ],
+)
+def test_listeners(command: str, toml: str, severity: str | None) -> None:
+    spec = recorded.buildkit(listen=("tcp://127.0.0.1:1234",))
+    facts = both(daemon(command=f"/opt/buildkitd {command}"), file(layout.CONFIG, text=toml))(settled())
+    found = health.find(spec, facts)
+    assert [(each.id, each.severity) for each in found] == (
+        [("listener-open", severity)] if severity else []
+    )
+
+
+def test_tmpdir_is_the_daemons_own() -> None:
+    here = Mount(point="/scratch", type="tmpfs", options=frozenset({"rw", "noexec"}))
+    facts = replace(settled(), mounts=(*settled().mounts, here))
+    assert ids(facts) == []
+    moved = daemon(tmpdir="/scratch/tmp")(facts)
+    assert ids(both(lists("linux/amd64"))(moved)) == [("worker-tmpdir", None)]
+
+
+def test_the_wrong_emulator_at_boot() -> None:
+    facts = settled()
+    text = facts.files[layout.rule("aarch64")].text or ""
+    for other, evidence in (
+        (text.replace(":PF", ":P"), "no F flag"),
+        (text.replace("/usr/bin/qemu-aarch64-static", "/opt/qemu"), "not there"),
+    ):
+        ours = layout.rule("aarch64")
+        rules = tuple(replace(each, text=other) if each.path == ours else each for each in facts.rules)
+        found = only(replace(facts, rules=rules))
+        assert (found.id, found.platform) == ("boot-broken", ARM64)
+        assert evidence in found.evidence
+
+
+def rule(path: str, text: str = "", target: str = "") -> Rule:
+    return Rule(path=path, target=target, text=text)
+
+
+def line(name: str, interpreter: str = "/i") -> str:
+    return binfmt.format_rule(replace(binfmt.handler(of_platform(ARM64), interpreter, "F"), name=name))
+
+
+def test_the_order_of_binfmt_d() -> None:
+    """binfmt.d(5): by file name over all folders, the highest folder's file of a name, /dev/null masks."""
+    rules = (
+        rule("/usr/lib/binfmt.d/b.conf", line("b", "/usr/b")),
+        rule("/usr/lib/binfmt.d/masked.conf", line("masked")),
+        rule("/usr/lib/binfmt.d/z.conf", line("b", "/last/b")),
+        rule("/run/binfmt.d/c.conf", line("c")),
+        rule("/etc/binfmt.d/b.conf", f"# ours\n{line('b', '/etc/b')}\n{line('d')}\nnonsense\n"),
+        rule("/etc/binfmt.d/masked.conf", target="/dev/null"),
+        rule("/etc/binfmt.d/empty.conf"),
+    )
+    found = boot.registrations(replace(settled(), rules=rules))
+    assert [(each.entry.name, each.entry.interpreter) for each in found] == [("b", "/last/b"), ("d", "/i")]
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from([arch.qemu for arch in ARCHITECTURES]), unique=True))
+def test_the_forecast_of_todays_files_is_todays_table(names: list[str]) -> None:
+    """What this tool writes, a boot registers, in whatever order it was written."""
+    entries = [binfmt.handler(arch, f"/q/{arch.qemu}", "PF") for arch in ARCHITECTURES if arch.qemu in names]
+    rules = tuple(
+        rule(f"/etc/binfmt.d/{each.name}.conf", binfmt.format_rule(each)) for each in reversed(entries)
+    )
+    found = boot.registrations(replace(settled(), rules=rules))
+    assert sorted(each.entry.name for each in found) == sorted(each.name for each in entries)
+
+
+def test_who_owns_an_entry() -> None:
+    facts = settled()
+    arm64 = view(of_platform(ARM64), SPEC, facts)
+    assert arm64.winner
+    assert arm64.owner(arm64.winner) == "provision"
+    files = {path: each for path, each in facts.files.items() if path != layout.rule("aarch64")}
+    assert view(of_platform(ARM64), SPEC, replace(facts, files=files)).owner(arm64.winner) == "distribution"
+    alone = replace(facts, files=files, rules=())
+    assert view(of_platform(ARM64), SPEC, alone).owner(arm64.winner) == "unknown"
+    without = {path: each for path, each in facts.interpreters.items() if path != arm64.winner.interpreter}
+    held = replace(alone, interpreters=without)
+    assert view(of_platform(ARM64), SPEC, held).owner(arm64.winner) == "container"
+
+
+def test_an_upgrade_with_a_link_in_between() -> None:
+    """The handler names a link: that it names another file now is what counts."""
+    facts = with_interpreter(settled(), "/usr/bin/qemu-aarch64-static", identity="1:2")
+    assert ids(facts) == [("emulator-replaced", ARM64)]
+
+
+def test_worst_first_and_the_bar() -> None:
+    facts = both(
+        system(cgroup_memory=False), file(layout.SOCKET, mode=0o666), unit(layout.SERVICE, NRestarts="2")
+    )(settled())
+    found = health.find(SPEC, facts)
+    assert [each.severity for each in found] == ["error", "warning", "warning"]
+    assert [health.reaches(each, "error") for each in found] == [True, False, False]
+    assert all(health.reaches(each, "info") for each in found)
+    with pytest.raises(UsageError, match="no severity"):
+        health.severity("fatal")
+
+
+def test_docs_list_the_ids_of_the_code() -> None:
+    listed = re.findall(r"^\| `([a-z0-9-]+)` \|", DOCS.read_text(), re.MULTILINE)
+    assert sorted(listed) == sorted(health.IDS)
+
+
+def test_every_id_is_used_and_none_is_made_up() -> None:
+    code = "".join(
+        path.read_text() for path in (ROOT / "provision").rglob("*.py") if path.name != "catalogue.py"
+    )
+    quoted = set(re.findall(r'"([a-z0-9]+(?:-[a-z0-9]+)+)"', code))
+    assert set(health.IDS) <= quoted
+    made = set(re.findall(r'finding\(\s*"([^"]+)"', code)) | {row.id for row in known_bad.COMBINATIONS}
+    assert made == set(health.IDS)

@@ -1,0 +1,157 @@
+"""What other programs read: Prometheus text by Prometheus' own parser, JUnit XML by its structure."""
+
+from __future__ import annotations
+
+from typing import Final
+from xml.etree import ElementTree as ET
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
+
+from provision.errors import ConfigError, UnreachableError
+from provision.report import Report
+from provision.report.junit import render as junit
+from provision.report.prometheus import render as prometheus
+from provision.result import CheckLine, Finding, HostResult, Link, PlatformRow
+
+ROWS: Final = (
+    PlatformRow(platform="linux/amd64", mode="native", registered=None, listed=True),
+    PlatformRow(platform="linux/arm64", mode="none", registered=False, listed=False, builds=False),
+)
+MISSING: Final = Finding(
+    id="handler-missing",
+    severity="error",
+    platform="linux/arm64",
+    evidence='no "handler"\n\\ here',
+    consequence="exec format error",
+    fix="./inv provision",
+)
+FULL: Final = Finding(id="disk-low", severity="warning", evidence="1 GB", consequence="soon", fix="prune")
+KNOW: Final = Finding(
+    id="emulator-replaced",
+    severity="info",
+    platform="linux/amd64",
+    evidence="same",
+    consequence="room",
+    fix="x",
+)
+REPORT: Final = Report(
+    command="health",
+    hosts=(
+        HostResult(
+            host="pi1", status="unhealthy", platforms=ROWS, findings=(MISSING, FULL, KNOW), seconds=0.4
+        ),
+        HostResult(host="ci2", status="ok", platforms=ROWS[:1], seconds=0.25),
+        HostResult(host="gone", status="unreachable", error=UnreachableError("no answer", hint="ssh gone")),
+    ),
+)
+
+
+def samples(text: str) -> dict[tuple[str, str, str], float]:
+    """(metric, host, whatever tells it apart) -> value."""
+    found = {}
+    for family in text_string_to_metric_families(text):
+        assert family.type == "gauge"
+        assert family.documentation
+        for sample in family.samples:
+            assert sample.timestamp is None
+            labels = sample.labels
+            rest = labels.get("platform") or labels.get("severity") or labels.get("id") or ""
+            key = (sample.name.removeprefix("provision_"), labels.get("host", ""), rest)
+            assert key not in found or family.name == "provision_finding"
+            found[key] = sample.value
+    return found
+
+
+def test_prometheus_text() -> None:
+    text = prometheus(REPORT)
+    assert text.endswith("\n")
+    found = samples(text)
+    assert found["exit_code", "", ""] == 4
+    assert [found["up", host, ""] for host in ("pi1", "ci2", "gone")] == [1, 1, 0]
+    assert [found["healthy", host, ""] for host in ("pi1", "ci2", "gone")] == [0, 1, 0]
+    assert found["findings", "pi1", "error"] == found["findings", "pi1", "warning"] == 1
+    assert found["findings", "ci2", "error"] == 0
+    assert found["finding", "pi1", "linux/arm64"] == 1
+    assert found["platform_runs", "pi1", "linux/arm64"] == 0
+    assert found["platform_runs", "pi1", "linux/amd64"] == 1
+    assert found["platform_listed", "pi1", "linux/arm64"] == 0
+    # Not asked is no sample, which is not the same as no.
+    assert ("platform_builds", "pi1", "linux/amd64") not in found
+    assert ("platform_registered", "pi1", "linux/amd64") not in found
+    assert 'id="disk-low"' in text
+
+
+@given(st.text(st.characters()))
+def test_any_name_of_a_host_survives_in_prometheus(name: str) -> None:
+    host = HostResult(host=name, status="ok", platforms=ROWS)
+    assert [key[0] for key in samples(prometheus(Report(command="health", hosts=(host,))))].count("up") == 1
+
+
+def test_a_sample_is_there_once() -> None:
+    """A host that is named twice must not spoil the whole scrape."""
+    twice = Report(command="health", hosts=(REPORT.hosts[1], REPORT.hosts[1]))
+    assert prometheus(twice).count("provision_up{") == 1
+
+
+def suites(report: Report) -> dict[str, ET.Element]:
+    root = ET.fromstring(junit(report))  # noqa: S314 - our own
+    assert root.tag == "testsuites"
+    for suite in root:
+        kinds = [child.tag for case in suite for child in case if child.tag != "system-out"]
+        assert suite.get("tests") == str(len(suite))
+        for kind, number in (("failure", "failures"), ("error", "errors"), ("skipped", "skipped")):
+            assert suite.get(number) == str(kinds.count(kind))
+    return {suite.get("name", ""): suite for suite in root}
+
+
+def verdicts(suite: ET.Element) -> dict[str, str]:
+    return {
+        case.get("name", ""): next((child.tag for child in case if child.tag != "system-out"), "passed")
+        for case in suite
+    }
+
+
+def test_junit_of_health() -> None:
+    found = suites(REPORT)
+    assert verdicts(found["pi1"]) == {
+        "disk-low": "failure",
+        "linux/amd64": "passed",
+        "linux/arm64": "failure",
+    }
+    assert verdicts(found["ci2"]) == {"host": "passed", "linux/amd64": "passed"}
+    assert verdicts(found["gone"]) == {"reached and asked": "error"}
+    failure = found["pi1"].find("testcase[@name='linux/arm64']/failure")
+    assert failure is not None
+    assert failure.get("message", "").startswith("handler-missing: ")
+    assert "fix: ./inv provision" in (failure.text or "")
+
+
+def test_junit_of_explain_and_check() -> None:
+    chain = (Link(id="header", status="ok", seen="ELF"), Link(id="run", status="broken", seen="no", fix="x"))
+    host = HostResult(
+        host="h", status="unhealthy", chain=(*chain, Link(id="boot", status="skipped", seen="?"))
+    )
+    assert verdicts(suites(Report(command="explain", hosts=(host,)))["h"]) == {
+        "header": "passed",
+        "run": "failure",
+        "boot": "skipped",
+    }
+    line = CheckLine(id="kernel", status="error", seen="4.4", needed="4.8", fix="upgrade")
+    checked = HostResult(host="h", status="failed", checks=(line,))
+    assert verdicts(suites(Report(command="check", hosts=(checked,)))["h"])["kernel"] == "failure"
+
+
+def test_a_run_that_failed_as_a_whole() -> None:
+    report = Report(command="health", error=ConfigError("no such file", hint="name another"))
+    assert verdicts(suites(report)["health"]) == {"health": "error"}
+    assert samples(prometheus(report)) == {("exit_code", "", ""): 1}
+
+
+@pytest.mark.parametrize("text", ["a\x00b", "\ud800", "]]>", "<&>\"'", "\x1b[31m", "\ufffe"])
+def test_any_text_of_a_host_is_xml(text: str) -> None:
+    evil = Finding(id=text, severity="error", platform=text, evidence=text, consequence=text, fix=text)
+    host = HostResult(host=text, status="unhealthy", findings=(evil,))
+    assert len(suites(Report(command="health", hosts=(host,)))) == 1

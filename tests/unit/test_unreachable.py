@@ -1,0 +1,60 @@
+"""Every failure of a connection is told in three parts, and by the right name."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+
+import pytest
+from paramiko.ssh_exception import ChannelException, IncompatiblePeer, NoValidConnectionsError, SSHException
+
+from provision.errors import UnreachableError
+from provision.transport import BusyError, SshSettings, Target
+from provision.transport.login import LoginError, SlowLoginError
+from provision.transport.ssh_config import endpoint
+from provision.transport.unreachable import explain
+
+END = endpoint(Target(name="pi", host="pi.example", port=2222, user="me"), SshSettings(), {})
+
+CASES = [
+    (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), "has no address"),
+    (TimeoutError(), "no answer from"),
+    (ConnectionRefusedError(), "refused the connection"),
+    (NoValidConnectionsError({("::1", 22): ConnectionRefusedError()}), "refused the connection"),
+    (OSError(errno.EHOSTUNREACH, os.strerror(errno.EHOSTUNREACH)), "there is no way to"),
+    (OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH)), "there is no way to"),
+    (ConnectionResetError(), "closed the connection at once"),
+    (EOFError(), "closed the connection at once"),
+    (SSHException("Error reading SSH protocol banner"), "closed the connection at once"),
+    (SSHException("No existing session"), "says nothing"),
+    (SSHException('Indecipherable protocol version "HTTP/1.1 400"'), "is no SSH server"),
+    (SSHException("Key-exchange timed out waiting for key negotiation"), "says nothing"),
+    (SSHException("something new"), "SSH failed"),
+    (IncompatiblePeer("no acceptable kex algorithm"), "no common algorithm"),
+    (ChannelException(1, "Administratively prohibited"), "from its jump host"),
+    (LoginError(["k"], ["publickey"], []), "was refused"),
+    (SlowLoginError(), "takes too long"),
+    (ValueError("unforeseen"), "cannot be reached"),
+]
+
+
+@pytest.mark.parametrize(("error", "message"), CASES, ids=lambda case: repr(case)[:60])
+def test_a_failure_is_explained(error: Exception, message: str) -> None:
+    told = explain("pi", END, error)
+    assert isinstance(told, UnreachableError)
+    assert told.message.startswith("pi: ")
+    assert message in told.message
+    assert told.cause
+    assert isinstance(told, BusyError) == ("at once" in message)
+
+
+def test_what_is_explained_already_stays() -> None:
+    error = UnreachableError("as it is")
+    assert explain("pi", END, error) is error
+
+
+def test_a_login_tells_all_it_knows() -> None:
+    told = explain("pi", END, LoginError(["a", "b (agent)"], ["publickey", "password"], ["c is encrypted"]))
+    assert told.cause == "Tried: a, b (agent). It takes: publickey, password. c is encrypted."
+    assert told.hint == "Put a key there: ssh-copy-id -p 2222 me@pi.example"
