@@ -8,15 +8,11 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from invoke.collection import Collection
 from invoke.context import Context
 from invoke.exceptions import Exit
 from invoke.tasks import task
 
-try:
-    from provision import cli
-except ImportError:
-    cli = None  # type: ignore[assignment]
+from provision import cli
 
 ROOT: Final = Path(__file__).resolve().parent
 
@@ -71,6 +67,6 @@ def bench(c: Context, name: str = "") -> None:
         run("-m", f"bench.{each}")
 
 
-namespace: Final = cli.namespace() if cli is not None else Collection()
+namespace: Final = cli.namespace()
 for contributor_task in (test, lint, bench):
     namespace.add_task(contributor_task)

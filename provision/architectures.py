@@ -45,6 +45,7 @@ class Architecture:
     lenient_ident: bool = False  # the last bit of EI_DATA and EI_VERSION may differ, as in QEMU's script
 
     probe_code: bytes
+    loop_code: bytes  # 2^26 rounds of add, xor, count down and branch; leaves the stack pointer as it is
 
 
 def _words(order: Literal["little", "big"], *words: int) -> bytes:
@@ -62,6 +63,14 @@ _PPC64_PROBE: Final = (
     0x38000001,  # li    r0, 1            exit
     0x44000002,  # sc
 )
+_PPC64_LOOP: Final = (
+    0x3C800400,  # lis   r4, 0x400
+    0x7C8903A6,  # mtctr r4
+    0x7CA52214,  # add   r5, r5, r4
+    0x7CA52278,  # xor   r5, r5, r4
+    0x3884FFFF,  # addi  r4, r4, -1
+    0x4200FFF4,  # bdnz  add
+)
 _MIPS64_PROBE: Final = (
     0x24040000,  # li    a0, 0
     0x03A0282D,  # move  a1, sp
@@ -71,6 +80,15 @@ _MIPS64_PROBE: Final = (
     0xDFA40000,  # ld    a0, 0(sp)
     0x240213C2,  # li    v0, 5058         exit
     0x0000000C,  # syscall
+)
+
+_MIPS64_LOOP: Final = (
+    0x3C050400,  # lui   a1, 0x400
+    0x00C53021,  # addu  a2, a2, a1
+    0x00C53026,  # xor   a2, a2, a1
+    0x24A5FFFF,  # addiu a1, a1, -1
+    0x14A0FFFC,  # bnez  a1, addu
+    0x00000000,  # nop                   in the branch's delay slot
 )
 
 ARCHITECTURES: Final[tuple[Architecture, ...]] = (
@@ -98,6 +116,13 @@ ARCHITECTURES: Final[tuple[Architecture, ...]] = (
             "b83c000000"  # mov  eax, 60         exit
             "0f05"  # syscall
         ),
+        loop_code=bytes.fromhex(
+            "b900000004"  # mov  ecx, 1 << 26
+            "01c8"  # add  eax, ecx
+            "31c8"  # xor  eax, ecx
+            "ffc9"  # dec  ecx
+            "75f8"  # jnz  add
+        ),
     ),
     Architecture(
         name="arm64",
@@ -121,6 +146,14 @@ ARCHITECTURES: Final[tuple[Architecture, ...]] = (
             0xB94003E0,  # ldr  w0, [sp]
             0xD2800BA8,  # mov  x8, #93         exit
             0xD4000001,  # svc  #0
+        ),
+        loop_code=_words(
+            "little",
+            0x52A08001,  # movz w1, #0x400, lsl #16
+            0x0B010042,  # add  w2, w2, w1
+            0x4A010042,  # eor  w2, w2, w1
+            0x71000421,  # subs w1, w1, #1
+            0x54FFFFA1,  # b.ne add
         ),
     ),
     Architecture(
@@ -151,6 +184,14 @@ ARCHITECTURES: Final[tuple[Architecture, ...]] = (
             0xE3A07001,  # mov  r7, #1          exit
             0xEF000000,  # svc  #0
         ),
+        loop_code=_words(
+            "little",
+            0xE3A01301,  # mov  r1, #1 << 26
+            0xE0822001,  # add  r2, r2, r1
+            0xE0222001,  # eor  r2, r2, r1
+            0xE2511001,  # subs r1, r1, #1
+            0x1AFFFFFB,  # bne  add
+        ),
     ),
     Architecture(
         name="386",
@@ -174,6 +215,13 @@ ARCHITECTURES: Final[tuple[Architecture, ...]] = (
             "b801000000"  # mov  eax, 1          exit
             "cd80"  # int  0x80
         ),
+        loop_code=bytes.fromhex(
+            "b900000004"  # mov  ecx, 1 << 26
+            "01c8"  # add  eax, ecx
+            "31c8"  # xor  eax, ecx
+            "49"  # dec  ecx
+            "75f9"  # jnz  add
+        ),
     ),
     Architecture(
         name="riscv64",
@@ -196,6 +244,14 @@ ARCHITECTURES: Final[tuple[Architecture, ...]] = (
             0x05D00893,  # li    a7, 93         exit
             0x00000073,  # ecall
         ),
+        loop_code=_words(
+            "little",
+            0x040005B7,  # lui   a1, 0x4000
+            0x00B60633,  # add   a2, a2, a1
+            0x00B64633,  # xor   a2, a2, a1
+            0xFFF58593,  # addi  a1, a1, -1
+            0xFE059AE3,  # bnez  a1, add
+        ),
     ),
     Architecture(
         name="ppc64le",
@@ -210,6 +266,7 @@ ARCHITECTURES: Final[tuple[Architecture, ...]] = (
         machine=21,
         elf_flags=2,  # ELFv2: the entry point is code, not a function descriptor
         probe_code=_words("little", *_PPC64_PROBE),
+        loop_code=_words("little", *_PPC64_LOOP),
     ),
     Architecture(
         name="s390x",
@@ -229,6 +286,12 @@ ARCHITECTURES: Final[tuple[Architecture, ...]] = (
             "e320f0000004"  # lg    r2, 0(r15)
             "0a01"  # svc   1             exit
         ),
+        loop_code=bytes.fromhex(
+            "c02f04000000"  # llilf r2, 1 << 26
+            "b9080032"  # agr   r3, r2
+            "b9820032"  # xgr   r3, r2
+            "a727fffc"  # brctg r2, agr
+        ),
     ),
     Architecture(
         name="mips64le",
@@ -243,6 +306,7 @@ ARCHITECTURES: Final[tuple[Architecture, ...]] = (
         elf_flags=0x60000000,
         any_abi_version=True,
         probe_code=_words("little", *_MIPS64_PROBE),
+        loop_code=_words("little", *_MIPS64_LOOP),
     ),
     Architecture(
         name="mips64",
@@ -258,6 +322,7 @@ ARCHITECTURES: Final[tuple[Architecture, ...]] = (
         elf_flags=0x60000000,
         any_abi_version=True,
         probe_code=_words("big", *_MIPS64_PROBE),
+        loop_code=_words("big", *_MIPS64_LOOP),
     ),
     Architecture(
         name="loong64",
@@ -284,6 +349,14 @@ ARCHITECTURES: Final[tuple[Architecture, ...]] = (
             0x0381740B,  # ori     a7, zero, 93  exit
             0x002B0000,  # syscall 0
         ),
+        loop_code=_words(
+            "little",
+            0x14080005,  # lu12i.w a1, 0x4000
+            0x001094C6,  # add.d   a2, a2, a1
+            0x001594C6,  # xor     a2, a2, a1
+            0x02FFFCA5,  # addi.d  a1, a1, -1
+            0x47FFF4BF,  # bnez    a1, add
+        ),
     ),
     Architecture(
         name="ppc64",
@@ -298,6 +371,7 @@ ARCHITECTURES: Final[tuple[Architecture, ...]] = (
         machine=21,
         elf_flags=2,  # ELFv2 as musl's: needs no descriptor, and the kernel takes it in either byte order
         probe_code=_words("big", *_PPC64_PROBE),
+        loop_code=_words("big", *_PPC64_LOOP),
     ),
 )
 

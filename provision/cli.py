@@ -57,7 +57,8 @@ COMMON: Final[Mapping[str, Option]] = {
         help="the configuration file [./provision.toml, /etc/provision/provision.toml]", default=""
     ),
     "format": Option(
-        help="table, or what is then alone on standard output: json, prometheus, junit", default="table"
+        help="table, or what is then alone on standard output: json, prometheus, junit, html",
+        default="table",
     ),
     "jobs": Option(help="hosts at once [8]", default=""),
     "timeout": Option(help="seconds that a host may take to apply the plan [1800]", default=""),
@@ -104,10 +105,15 @@ HEALTH: Final[Mapping[str, Option]] = {
 SEVERITY: Final = Option(
     help="exit 5 for findings as bad as this, or worse: error, warning, info", default="warning"
 )
+DEEP: Final = Option(
+    help="also build for every platform through the daemon, and measure how slow emulation is", default=False
+)
 PLATFORM: Final = Option(
     help="as you call it: arm64, aarch64, linux/arm/v7, armhf, x86_64 …", default=REQUIRED
 )
-_EXAMINE: Final = frozenset({"severity", "platform", "deep"})
+INTERVAL: Final = Option(help="seconds between two looks [2]", default="")
+ONCE: Final = Option(help="look once instead of live; so it is where no terminal is", default=False)
+_EXAMINE: Final = frozenset({"severity", "platform", "deep", "interval", "once"})
 _OWN: Final = frozenset({"hosts", "config", "format", "ssh_config", "ask_sudo_password", *FLEET, *_EXAMINE})
 """Options that are no keys of the configuration file."""
 
@@ -293,11 +299,14 @@ def platforms_(call: Call) -> Report:
     return call.run(lambda transport, host: platforms(transport, call.config.spec_for(host)))
 
 
-@command({**HEALTH, "severity": SEVERITY})
+@command({**HEALTH, "severity": SEVERITY, "deep": DEEP})
 def health_(call: Call) -> Report:
     """Will the next build work, and after the next reboot too? Proven by execution, with the fix. Exit 5 if not."""
     bar = severity(call.options["severity"])
-    return call.run(lambda transport, host: examine.check(transport, call.config.spec_for(host), bar))
+    deep = bool(call.options["deep"])
+    return call.run(
+        lambda transport, host: examine.check(transport, call.config.spec_for(host), bar, thorough=deep)
+    )
 
 
 @command({**HEALTH, "platform": PLATFORM})
@@ -305,6 +314,16 @@ def explain_(call: Call) -> Report:
     """Why a platform does or does not work: from its ELF header to a running build step. Exit 5 if it does not."""
     wanted = parse_platform(call.options["platform"])
     return call.run(lambda transport, host: examine.explain(transport, call.config.spec_for(host), wanted))
+
+
+@command({"interval": INTERVAL, "once": ONCE})
+def top_(call: Call) -> Report:
+    """The build load of this machine, live: buildkitd and every build step and emulated process, by platform."""
+    from provision import watch  # noqa: PLC0415 - psutil is for this task only
+
+    if any(not host.local for host in call.hosts):
+        raise UsageError("top shows this machine only", hint="Log in there: ssh HOST provision top")
+    return watch.run(call.name, call.hosts[0].name, call.style, call.options)
 
 
 @command({})
@@ -316,7 +335,7 @@ def hosts_(call: Call) -> Report:
 def namespace() -> Collection:
     """The product's tasks."""
     collection = Collection()
-    for each in (check_, plan_, provision_, platforms_, health_, explain_, hosts_):
+    for each in (check_, plan_, provision_, platforms_, health_, explain_, top_, hosts_):
         collection.add_task(each)
     return collection
 

@@ -158,8 +158,17 @@ def probe(arch: Architecture) -> bytes:
     and signals use what is above 125). While nothing can be read it blocks, and `/proc/PID/exe` shows who
     runs it. One PT_LOAD over the whole file, no sections: 110 to 152 bytes.
     """
+    return _program(arch, arch.probe_code)
+
+
+def work(arch: Architecture) -> bytes:
+    """A program that counts 2^26 rounds, a fraction of a second, and then ends as the probe does."""
+    return _program(arch, arch.loop_code + arch.probe_code)
+
+
+def _program(arch: Architecture, code: bytes) -> bytes:
     size = _HEADER_SIZE[arch.bits] + _SEGMENT_SIZE[arch.bits]
-    total = size + len(arch.probe_code)
+    total = size + len(code)
     head = header(arch, entry=_PROBE_BASE + size, segments=1)
     order = _order(arch.big_endian)
     if arch.bits == 32:
@@ -168,7 +177,7 @@ def probe(arch: Architecture) -> bytes:
     else:
         fields = (_PT_LOAD, _READ_EXECUTE, 0, _PROBE_BASE, _PROBE_BASE, total, total, _PROBE_ALIGN)
         segment = struct.pack(order + "IIQQQQQQ", *fields)
-    return head + segment + arch.probe_code
+    return head + segment + code
 
 
 def octal(data: bytes) -> str:

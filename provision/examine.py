@@ -10,6 +10,7 @@ from provision import health
 from provision.converge import ask, guarded
 from provision.explain import explain as explained
 from provision.facts import Facts
+from provision.health import deep, worker
 from provision.platforms import rows
 from provision.result import Finding, HostResult, Severity, first_broken
 from provision.spec import Spec
@@ -27,18 +28,27 @@ def look(transport: Transport, spec: Spec) -> Facts:
     return replace(facts, skew=0.0 if transport.local else facts.system.clock - begun)
 
 
-def check(transport: Transport, spec: Spec, bar: Severity) -> HostResult:
-    """Everything that is not as it should be; `unhealthy` if any of it is as bad as `bar`."""
+def check(transport: Transport, spec: Spec, bar: Severity, *, thorough: bool = False) -> HostResult:
+    """Everything that is not as it should be; `unhealthy` if any of it is as bad as `bar`.
+
+    One request. `thorough` adds a second, which builds for every platform and measures.
+    """
 
     def work() -> HostResult:
         facts = look(transport, spec)
-        findings = addressed(health.find(spec, facts), transport)
+        found = health.find(spec, facts)
+        platforms = rows(spec, facts)
+        if thorough and worker.answer(facts) is not None:
+            said = deep.parse(transport.ask(deep.script(spec, facts), timeout=deep.TIMEOUT).records)
+            platforms = deep.rows(said, platforms, facts)
+            found = health.ranked((*found, *deep.findings(said)))
+        findings = addressed(found, transport)
         bad = any(health.reaches(each, bar) for each in findings)
         return HostResult(
             host=transport.name,
             status="unhealthy" if bad else "ok",
             findings=findings,
-            platforms=rows(spec, facts),
+            platforms=platforms,
         )
 
     return guarded(transport.name, work)

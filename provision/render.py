@@ -1,7 +1,7 @@
 """Fills the texts of `templates/`: shell scripts, TOML, units.
 
-Every value enters through the filter of the language it lands in: `q` for sh, `toml` for TOML. There is
-no HTML here, so Jinja2's own escaping is off.
+Every value enters through the filter of the language it lands in: `q` for sh, `toml` for TOML. What lands in
+HTML is escaped by Jinja2 itself.
 """
 
 from __future__ import annotations
@@ -57,6 +57,11 @@ def toml(value: object) -> str:
     raise TypeError(f"no TOML form for {type(value).__name__}")
 
 
+def _is_html(template: str | None) -> bool:
+    """Which templates escape by themselves; sh, TOML and units have their filters."""
+    return template is not None and template.endswith(".html")
+
+
 @cache
 def environment() -> Environment:
     """The one Jinja2 environment. A name the caller forgot is an error, never an empty word."""
@@ -67,7 +72,7 @@ def environment() -> Environment:
         keep_trailing_newline=True,
         trim_blocks=True,
         lstrip_blocks=True,
-        autoescape=False,  # noqa: S701 - sh, TOML and units; see the filters
+        autoescape=_is_html,  # noqa: S701
     )
     made.filters["q"] = quote
     made.filters["toml"] = toml

@@ -86,6 +86,8 @@ class PlatformRow:
     interpreter: str | None = None
     qemu: str | None = None
     """The version of the QEMU that the kernel holds."""
+    slower: float | None = None
+    """How many times longer a small workload takes than natively; None if that was not measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +121,21 @@ def first_broken(chain: Iterable[Link]) -> Link | None:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Process:
+    """One process of the build load."""
+
+    pid: int
+    platform: str | None
+    """Of its program; None for buildkitd itself."""
+    command: str
+    """The guest's, where it is emulated."""
+    cpu: float
+    """Percent of one CPU."""
+    memory: int
+    """Resident bytes, the emulator's own included."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class CheckLine:
     """One line of `check`: what was seen, what is needed, and the fix if they differ."""
 
@@ -141,6 +158,8 @@ class HostResult:
     checks: tuple[CheckLine, ...] = ()
     chain: tuple[Link, ...] = ()
     """Of `explain`."""
+    processes: tuple[Process, ...] = ()
+    """Of `top`."""
     notes: tuple[str, ...] = ()
     error: ProvisionError | None = None
     seconds: float = 0.0

@@ -6,6 +6,7 @@ their command lines alone.
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Iterator, Sequence
@@ -14,14 +15,16 @@ from typing import Final
 
 import psutil
 
-from provision import binfmt, layout
-from provision.architectures import of_platform, of_qemu, of_uname
+from provision import elf, layout
+from provision.architectures import ARCHITECTURES, of_qemu, of_uname
 from provision.binfmt import Entry, parse_entry
-from provision.errors import UsageError
+from provision.facts import HEAD
 from provision.result import Process
 
 # qemu-aarch64, qemu-aarch64-static; Debian's aarch64-binfmt-P; BuildKit's own buildkit-qemu-aarch64.
-_EMULATOR: Final = re.compile(r"(?:buildkit-)?qemu-(?P<plain>[a-z0-9_]+)(?:-static)?|(?P<p>[a-z0-9_]+)-binfmt-P")
+_EMULATOR: Final = re.compile(
+    r"(?:buildkit-)?qemu-(?P<plain>[a-z0-9_]+)(?:-static)?|(?P<p>[a-z0-9_]+)-binfmt-P"
+)
 _BUNDLED: Final = "/dev/.buildkit_qemu_emulator"
 """Where BuildKit mounts its own emulator into a build step (solver/llbsolver/ops/exec_binfmt.go)."""
 _STEP: Final = "/buildkit/"
@@ -38,8 +41,8 @@ def sample(seconds: float) -> tuple[Process, ...]:
     begun = time.monotonic()
     time.sleep(seconds)
     passed = max(time.monotonic() - begun, 1e-3)
-    found = [_measured(process, platform, command, before, passed) for process, (platform, command) in watched]
-    return tuple(sorted((each for each in found if each), key=lambda each: -each.cpu))
+    measured = [_measured(process, *known, before, passed) for process, known in watched]
+    return tuple(sorted((each for each in measured if each), key=lambda each: -each.cpu))
 
 
 def _measured(
@@ -51,7 +54,9 @@ def _measured(
         cpu = (_cpu(process) - before[process.pid]) / passed * 100
     except psutil.Error:
         return None
-    return Process(pid=process.pid, platform=platform, command=command, cpu=round(max(cpu, 0.0), 1), memory=memory)
+    return Process(
+        pid=process.pid, platform=platform, command=command, cpu=round(max(cpu, 0.0), 1), memory=memory
+    )
 
 
 def _cpu(process: psutil.Process) -> float:
@@ -72,7 +77,7 @@ def _look(process: psutil.Process, entries: Sequence[Entry]) -> tuple[str | None
         return None
     if Path(program).name == _DAEMON:
         return None, " ".join(argv)
-    if guest := emulated(program, argv, entries):
+    if guest := emulated(program, argv, entries, Path(f"/proc/{process.pid}/root")):
         return guest
     if argv and _in_build_step(process.pid):
         return native(), " ".join(argv)
@@ -95,33 +100,29 @@ def _in_build_step(pid: int) -> bool:
 
 def native() -> str | None:
     """The platform of this machine's own programs."""
-    row = of_uname(platform_machine())
+    row = of_uname(os.uname().machine)
     return row.platforms[0] if row else None
 
 
-def platform_machine() -> str:
-    """`uname -m`."""
-    import platform  # noqa: PLC0415 - the name is ours everywhere else
-
-    return platform.machine()
-
-
-def emulated(program: str, argv: Sequence[str], entries: Sequence[Entry]) -> tuple[str, str] | None:
+def emulated(
+    program: str, argv: Sequence[str], entries: Sequence[Entry], root: Path | None = None
+) -> tuple[str, str] | None:
     """Platform and guest command of an emulator's process; None if the program is no emulator.
 
     The kernel starts an emulator with the guest's path, with P its argv[0] too, then its arguments
-    (Documentation/admin-guide/binfmt-misc.rst).
+    (Documentation/admin-guide/binfmt-misc.rst). `root` is the folder that the process sees as /.
     """
-    entry = next((each for each in entries if each.interpreter in (program, argv[0] if argv else "")), None)
-    platform = _platform(entry, program)
-    if platform is None:
-        return None
+    names = (program, argv[0] if argv else "")
+    entry = next((each for each in entries if each.interpreter in names), None)
     guest = list(argv[1:])
-    if guest[:1] == ["-0"]:  # BuildKit's own passes argv[0] by an option
+    if guest[:1] == ["-0"]:  # BuildKit's own gets argv[0] by an option
         guest = guest[2:]
     elif len(guest) > 1 and _repeats(entry, guest):
         del guest[1]
-    return platform, " ".join(guest)
+    platform = _of_entry(entry) or _of_name(Path(program).name)
+    if platform is None and program == _BUNDLED:
+        platform = _of_file(root, guest[0] if guest else "") or "unknown"
+    return (platform, " ".join(guest)) if platform else None
 
 
 def _repeats(entry: Entry | None, guest: Sequence[str]) -> bool:
@@ -131,39 +132,43 @@ def _repeats(entry: Entry | None, guest: Sequence[str]) -> bool:
     return Path(guest[0]).name == Path(guest[1]).name
 
 
-def _platform(entry: Entry | None, program: str) -> str | None:
-    if program == _BUNDLED:
-        return "unknown"
-    name = Path(program).name
+def _of_entry(entry: Entry | None) -> str | None:
+    row = next((each for each in ARCHITECTURES if entry and entry.matches(elf.probe(each))), None)
+    return row.platforms[0] if row else None
+
+
+def _of_name(name: str) -> str | None:
     found = _EMULATOR.fullmatch(name)
-    qemu = (found["plain"] or found["p"]) if found else None
-    if qemu is None and entry is not None:
-        qemu = entry.name.removeprefix("qemu-")
-    if qemu is None:
+    if found is None:
         return None
+    qemu = found["plain"] or found["p"]
     row = of_qemu(qemu)
-    if row is None:
-        try:
-            row = of_platform(qemu)  # BuildKit names its own by Go's names
-        except UsageError:
-            return qemu
-    return row.platforms[0]
+    return row.platforms[0] if row else qemu
+
+
+def _of_file(root: Path | None, guest: str) -> str | None:
+    try:
+        header = elf.parse(((root or Path("/")) / guest.lstrip("/")).read_bytes()[:HEAD])
+    except OSError:
+        return None
+    row = header.architecture if header else None
+    return row.platforms[0] if row else None
 
 
 def handlers(table: Path) -> tuple[Entry, ...]:
-    """The handlers of this machine for ELF programs; none where the table is not mounted."""
-    return tuple(_entries(table))
+    """The handlers of this machine; none where the table is not mounted."""
+    return tuple(_entries(table)) if (table / "status").exists() else ()
 
 
 def _entries(table: Path) -> Iterator[Entry]:
-    if not (table / "status").exists():
-        return
     for file in table.iterdir():
-        if file.name in ("register", "status"):
-            continue
-        try:
-            entry = parse_entry(file.name, file.read_text(encoding="utf-8", errors="surrogateescape"))
-        except (OSError, ValueError):
-            continue
-        if binfmt.handles_elf(entry):
+        if file.name not in ("register", "status") and (entry := _entry(file)):
             yield entry
+
+
+def _entry(file: Path) -> Entry | None:
+    """None if it was removed meanwhile."""
+    try:
+        return parse_entry(file.name, file.read_text(encoding="utf-8", errors="surrogateescape"))
+    except (OSError, ValueError):
+        return None

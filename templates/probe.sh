@@ -164,6 +164,8 @@ binfmt_entries() {
   find "$binfmt" -maxdepth 1 -type f 2>/dev/null | while IFS= read -r path; do
     name=${path##*/}
     case $name in register|status) continue ;; esac
+    # A name with a line break comes in two.
+    [ "$path" = "$binfmt/$name" ] && [ -f "$path" ] || continue
     record entry "$name"
     text "$path"
   done
@@ -278,7 +280,7 @@ inspect() {
     *) version=$("/proc/$2/exe" --version </dev/null 2>/dev/null | { IFS= read -r line; printf '%s' "$line"; }) ;;
   esac
   # Another inode may be the same emulator installed anew.
-  ours= theirs=
+  ours='' theirs=''
   if [ -n "$current" ] && [ "$held" != "$current" ]; then
     ours=$(sha256sum <"/proc/$2/exe") theirs=$(sha256sum <"${executable% (deleted)}")
   fi

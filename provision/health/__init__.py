@@ -5,7 +5,7 @@ A new finding is a function in the room it belongs to, an id in the catalogue, a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from provision import layout
@@ -17,7 +17,7 @@ from provision.health.view import concerned, provisioned
 from provision.result import Finding, Severity
 from provision.spec import Spec
 
-__all__ = ["IDS", "SEVERITIES", "find", "reaches", "severity"]
+__all__ = ["IDS", "SEVERITIES", "find", "ranked", "reaches", "severity"]
 
 Area = Callable[[Spec, Facts], Sequence[Finding]]
 
@@ -41,8 +41,13 @@ AREAS: Final[tuple[Area, ...]] = (
 def find(spec: Spec, facts: Facts) -> tuple[Finding, ...]:
     """Everything that is not as it should be on a host, worst first; empty on a healthy one."""
     if not provisioned(facts):
-        return tuple(sorted((_never(facts), *_brought(spec, facts)), key=_rank))
-    return tuple(sorted((each for area in AREAS for each in area(spec, facts)), key=_rank))
+        return ranked((_never(facts), *_brought(spec, facts)))
+    return ranked(each for area in AREAS for each in area(spec, facts))
+
+
+def ranked(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Worst first, else in the order given."""
+    return tuple(sorted(findings, key=_rank))
 
 
 def _rank(found: Finding) -> int:

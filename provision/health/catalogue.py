@@ -48,6 +48,7 @@ IDS: Final = MappingProxyType(
         "worker-snapshotter": "every layer is copied in full",
         "worker-network": "build steps use another network than wanted",
         "worker-process-mode": "build steps see and can end the host's processes",
+        "worker-build": "a build for a platform failed (--deep)",
         "socket-access": "the socket has the wrong owner or mode",
         "listener-open": "buildkitd listens without asking who comes",
         # room

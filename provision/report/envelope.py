@@ -84,6 +84,10 @@ def _chain(host: HostResult) -> dict[str, Any]:
     return {"chain": [asdict(link) for link in host.chain], "broken": broken.id if broken else None}
 
 
+def _processes(host: HostResult) -> dict[str, Any]:
+    return {"processes": [asdict(process) for process in host.processes]}
+
+
 def _checks(host: HostResult) -> dict[str, Any]:
     return {"checks": [asdict(line) for line in host.checks]}
 
@@ -108,5 +112,6 @@ PARTS: Final[Mapping[str, tuple[Part, ...]]] = {
     "platforms": (_platforms,),
     "health": (_findings, _platforms),
     "explain": (_chain, _findings),
+    "top": (_processes,),
 }
 """What each command gives a host besides its status."""

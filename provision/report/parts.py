@@ -13,7 +13,7 @@ from rich.text import Text
 
 from provision.errors import ProvisionError
 from provision.report.console import clean, whole
-from provision.result import CheckLine, Finding, HostResult, Link, PlatformRow, StepResult, at
+from provision.result import CheckLine, Finding, HostResult, Link, PlatformRow, Process, StepResult, at
 from provision.spec import Host
 
 _MARKS: Final = {
@@ -101,6 +101,16 @@ def platforms(rows: Sequence[PlatformRow]) -> Table:
     return made
 
 
+def builds(rows: Sequence[PlatformRow]) -> Table:
+    """What `--deep` saw: whether each platform builds, and how slow it is."""
+    made = table("PLATFORM", "RUNS", "BUILDS", "SLOWER THAN NATIVE")
+    for row in rows:
+        if row.builds is not None:
+            slower = f"{row.slower:.1f} times" if row.slower is not None else "–"
+            made.add_row(Text(clean(row.platform)), row.mode, _truth(row.builds), slower)
+    return made
+
+
 def checks(lines: Iterable[CheckLine]) -> Iterator[RenderableType]:
     """What was seen and needed; the fix on a line of its own, to be copied."""
     for line in lines:
@@ -142,6 +152,39 @@ def tally(results: Iterable[Finding]) -> str:
         for severity, number in counts.items()
     ]
     return f"{', '.join(numbers)}: {found[0].id}{f' {found[0].platform}' if found[0].platform else ''}"
+
+
+def processes(found: Sequence[Process]) -> Iterator[RenderableType]:
+    """A line for each platform with all its processes, and one for each process."""
+    totals = table("PLATFORM", "PROCESSES", "CPU", "MEMORY")
+    groups: dict[str, list[Process]] = {}
+    for each in found:
+        groups.setdefault(each.platform or "buildkitd", []).append(each)
+    for name, group in groups.items():
+        totals.add_row(
+            Text(clean(name)),
+            str(len(group)),
+            f"{sum(p.cpu for p in group):.0f}%",
+            _mib(sum(p.memory for p in group)),
+        )
+    lines = table("PID", "PLATFORM", "CPU", "MEMORY", "COMMAND")
+    for each in found:
+        command = clean(each.command).replace("\n", " ")
+        lines.add_row(
+            str(each.pid),
+            Text(clean(each.platform or "–")),
+            f"{each.cpu:.0f}%",
+            _mib(each.memory),
+            Text(command),
+        )
+    if found:
+        yield from (totals, Text(""), lines)
+    else:
+        yield Text("nothing is built here now, and buildkitd does not run")
+
+
+def _mib(size: int) -> str:
+    return f"{size / (1 << 20):.0f} MiB"
 
 
 def chain(links: Iterable[Link]) -> Iterator[RenderableType]:

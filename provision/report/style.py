@@ -11,7 +11,7 @@ from typing import Final, TextIO
 from rich.text import Text
 
 from provision.errors import UsageError
-from provision.report import envelope, junit, prometheus, table
+from provision.report import envelope, html, junit, prometheus, table
 from provision.report.console import clean, console, interactive
 from provision.report.progress import Lines, Live, Progress, Silent
 from provision.result import Report
@@ -21,6 +21,7 @@ FILES: Final[Mapping[str, Callable[[Report], str]]] = {
     "json": envelope.render,
     "prometheus": prometheus.render,
     "junit": junit.render,
+    "html": html.render,
 }
 """Formats for programs: the whole of standard output."""
 

@@ -125,6 +125,8 @@ def _health(host: HostResult) -> Iterator[RenderableType]:
     if host.status == "ok":
         runs = parts.count(sum(row.mode != "none" for row in host.platforms), "platform")
         yield Text(f"healthy: {runs} run here", "green")
+    if any(row.builds is not None for row in host.platforms):
+        yield parts.builds(host.platforms)
 
 
 def _explain(host: HostResult) -> Iterator[RenderableType]:
@@ -147,6 +149,10 @@ def _explain(host: HostResult) -> Iterator[RenderableType]:
     yield whole(f"fix: {link.fix}")
 
 
+def _top(host: HostResult) -> Iterator[RenderableType]:
+    yield from parts.processes(host.processes)
+
+
 def _anything(host: HostResult) -> Iterator[RenderableType]:
     """A command without a view of its own: whatever there is."""
     yield from parts.steps(host.steps)
@@ -162,4 +168,5 @@ VIEWS: Final[Mapping[str, View]] = {
     "check": _check,
     "health": _health,
     "explain": _explain,
+    "top": _top,
 }

@@ -241,6 +241,25 @@ def test_disk_nearly_full(bench: Bench, left: str, severity: str) -> None:
         assert [(each["id"], each["severity"]) for each in bench.findings()] == [("disk-low", severity)]
 
 
+def test_deep_builds_for_every_platform_and_measures(bench: Bench) -> None:
+    seen = bench.product("health", "--deep")
+    assert seen.code == 0, seen
+    rows = {row["platform"]: row for row in seen.host["platforms"]}
+    assert {name for name, row in rows.items() if row["builds"]} == set(WANTED)
+    assert all(rows[name]["slower"] > 0.5 for name in WANTED[1:])
+    assert rows["linux/amd64"]["slower"] is None
+    rule = bench.host.run(f"grep ^: {RULE}").stdout.strip()
+    with bench.undone(f"printf '%s' '{rule}' > {BINFMT}/register"):
+        bench.host.run(f"echo -1 > {BINFMT}/qemu-s390x")
+        broken = bench.product("health", "--deep")
+        found = {each["id"]: each for each in broken.host["findings"]}
+        assert set(found) == {"handler-missing", "worker-build"}
+        assert "exec format error" in found["worker-build"]["evidence"], found
+        assert [row["builds"] for row in broken.host["platforms"] if row["platform"] == "linux/s390x"] == [
+            False
+        ]
+
+
 def test_severity_sets_the_bar(bench: Bench) -> None:
     with bench.undone("systemctl enable --quiet buildkit"):
         bench.host.run("systemctl disable --quiet buildkit")

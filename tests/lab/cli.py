@@ -31,16 +31,20 @@ class Outcome:
         return host
 
 
+def environment(home: Path) -> dict[str, str]:
+    """Of a person who has nothing but this folder."""
+    return {"HOME": str(home), "PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
+
+
 def provision(
     *arguments: str, cwd: Path, env: dict[str, str] | None = None, timeout: float = 900
 ) -> Outcome:
     """Run `provision ARGUMENTS`. Nothing of the tester's own settings or caches takes part."""
-    own = {"HOME": str(cwd), "PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
     done = subprocess.run(
         [str(COMMAND), *arguments],
         check=False,
         cwd=cwd,
-        env=own | (env or {}),
+        env=environment(cwd) | (env or {}),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -49,14 +50,15 @@ class Identity:
     authorized_key: str
 
 
-def image(cache: Cache | None = None) -> Path:
-    """The disk that every host starts from a copy of. Made as root."""
-    key = fingerprint(Path(__file__), *_sources(), *_certificates())
+def image(cache: Cache | None = None, *, extra: Sequence[str] = ()) -> Path:
+    """The disk that hosts start from a copy of, with packages beyond the bare ones. Made as root."""
+    packages = (*PACKAGES, *extra)
+    key = fingerprint(Path(__file__), " ".join(packages), *_sources(), *_certificates())
 
     def build(target: Path) -> None:
         tree = target.parent / "tree"
         # Sources of this machine, so that a mirror it uses is used; else mmdebstrap's own default.
-        command = ["mmdebstrap", "--quiet", "--variant=apt", f"--include={','.join(PACKAGES)}", SUITE]
+        command = ["mmdebstrap", "--quiet", "--variant=apt", f"--include={','.join(packages)}", SUITE]
         _run([*command, str(tree), *map(str, _sources())])
         _make_its_own(tree)
         _run(["mke2fs", "-q", "-t", "ext4", "-d", str(tree), str(target), DISK])
@@ -64,9 +66,9 @@ def image(cache: Cache | None = None) -> Path:
     return (cache or Cache.default()).get("rootfs", key, build)
 
 
-def copy(target: Path, *, cache: Cache | None = None) -> None:
+def copy(target: Path, *, cache: Cache | None = None, extra: Sequence[str] = ()) -> None:
     """A fresh disk at `target`."""
-    _run(["cp", "--sparse=always", "--reflink=auto", str(image(cache)), str(target)])
+    _run(["cp", "--sparse=always", "--reflink=auto", str(image(cache, extra=extra)), str(target)])
 
 
 def seed(target: Path, identity: Identity) -> str:

@@ -25,6 +25,7 @@ PASSWORD: Final = "correct horse"
 USERS: Final = {
     "ci": "ci ALL=(ALL) NOPASSWD: ALL",
     "pw": "pw ALL=(ALL) ALL",
+    "plain": "Defaults:plain !use_pty\nplain ALL=(ALL) ALL",
     "guest": "",
     "tty": "Defaults:tty requiretty\ntty ALL=(ALL) NOPASSWD: ALL",
 }

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from provision.errors import BecomeError
-from provision.transport import Secret
+from provision.transport import Secret, StoppedError
 from provision.transport.ssh import SSH
 from tests.lab.patience import until
 from tests.lab.sshd import PASSWORD, Sshd
@@ -47,6 +47,14 @@ def test_a_wrong_password_costs_one_attempt(box: Sshd) -> None:
     assert "did not accept the password" in error.message
     assert until(box.sudo_log.exists)
     assert "1 incorrect password attempt" in box.sudo_log.read_text(encoding="utf-8").replace("\n    ", " ")
+
+
+def test_a_stop_before_the_first_script_is_no_password(box: Sshd) -> None:
+    with SSH(box.target("pw"), box.settings, Secret(PASSWORD)) as host:
+        host.stop()
+        with pytest.raises(StoppedError):
+            host.ask("id -u", timeout=10)
+    assert not until(box.sudo_log.exists, 3) or "incorrect" not in box.sudo_log.read_text(encoding="utf-8")
 
 
 def test_the_password_is_nowhere_to_be_seen(box: Sshd, capfd: pytest.CaptureFixture[str]) -> None:

@@ -70,7 +70,7 @@ PROGRAM = """
 import sys
 from provision.transport.local import Local
 machine = Local(within={within!r})
-machine._sudo = "always"
+machine._sudo = {sudo!r}
 with machine:
     print("user", *machine.ask("id -u", timeout=10).records, flush=True)
     if {script!r}:
@@ -82,7 +82,13 @@ with machine:
 
 
 def program(box: Sshd, user: str, script: str = "") -> list[str]:
-    return [sys.executable, "-c", PROGRAM.format(within=within(box, user), script=script)]
+    return [
+        sys.executable,
+        "-c",
+        PROGRAM.format(
+            within=within(box, user) if user else (), sudo="always" if user else "never", script=script
+        ),
+    ]
 
 
 def test_on_a_terminal_sudo_asks_there_and_once(box: Sshd) -> None:
@@ -93,17 +99,21 @@ def test_on_a_terminal_sudo_asks_there_and_once(box: Sshd) -> None:
     assert text.count("password for pw:") == 1
 
 
-def test_ctrl_c_at_the_terminal_lets_the_step_end(box: Sshd, tmp_path: Path) -> None:
+@pytest.mark.parametrize("user", ["pw", "plain", ""])
+def test_ctrl_c_at_the_terminal_lets_the_step_end(box: Sshd, tmp_path: Path, user: str) -> None:
+    """By sudo on a terminal of its own (use_pty), by sudo on ours, and without sudo."""
     log = tmp_path / "log"
     script = (
-        f'for step in 1 2 3 4 5 6; do [ -z "$PROVISION_STOP" ] || exit 9; echo begin $step; sleep 1; '
-        f"echo end $step >>{log}; done"
+        'for step in 1 2 3 4 5 6; do [ -z "$PROVISION_STOP" ] || exit 9; echo begin $step; sleep 1; '
+        f"echo end $step; echo end $step >>{log}; done"
     )
-    with Terminal(program(box, "pw", script)) as screen:
-        screen.expect("password for pw:")
-        screen.press(f"{PASSWORD}\n")
+    with Terminal(program(box, user, script)) as screen:
+        if user:
+            screen.expect(f"password for {user}:")
+            screen.press(f"{PASSWORD}\n")
         screen.expect("begin 2")
         screen.press("\x03")
         text = screen.expect("interrupted")
+    assert "end 2" in text
     assert "begin 3" not in text
     assert log.read_text(encoding="ascii") == "end 1\nend 2\n"

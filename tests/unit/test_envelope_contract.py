@@ -65,6 +65,7 @@ ROW_JSON = {
     "flags": "PF",
     "interpreter": "/usr/bin/qemu-aarch64-static",
     "qemu": "7.2.22",
+    "slower": None,
 }
 STEP_JSON = {"id": "handler-aarch64", "action": "register", "target": "qemu-aarch64", "status": "pending"}
 

@@ -9,6 +9,7 @@ from typing import Final
 import pytest
 
 from provision import apply, probe
+from provision.health import deep
 from provision.plan.steps import AddMember, EnableBinfmt, MountBinfmt, Plan, SendInterpreter, Step
 from provision.spec import Spec
 from provision.transport import Secret
@@ -43,9 +44,10 @@ def scripts() -> Iterator[tuple[str, str]]:
     """Each template's name, and a text it renders to."""
     yield "probe.sh", probe.question(Spec()).script
     yield "apply.sh", apply.script(whole_plan())
+    yield "deep.sh", deep.script(Spec(), facts("provisioned"))
     for sudo in ("auto", "always", "never"):
         for password in (None, Secret("secret")):
-            made = opening(sudo, password)  # type: ignore[arg-type]
+            made = opening(sudo, password)
             yield "become.sh", made.command[2]
             yield "boot.sh", made.command[3]
     # The first line of what is sent is the nonce that boot.sh waits for.

@@ -9,8 +9,6 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-import pytest
-
 from tests.lab.mirror import Mirror
 from tests.lab.release import publish
 from tests.lab.vm import GATEWAY, Machine
@@ -66,9 +64,9 @@ def test_after_a_reboot_all_is_there_without_help(machine: Machine) -> None:
     assert_builds_for_all(machine)
 
 
-@pytest.mark.parametrize("rung", ["unit"])
-def test_the_tests_run_there(machine: Machine, rung: str) -> None:
-    done = inv(machine, f"test --rung {rung}")
+def test_the_tests_run_there(machine: Machine) -> None:
+    # Linters and packaging say the same everywhere, and mypy alone would take ten minutes under emulation.
+    done = inv(machine, "test --rung unit -k 'not lint and not wheel'")
     assert " passed" in done
     assert " failed" not in done
 

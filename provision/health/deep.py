@@ -1,0 +1,131 @@
+"""`--deep`: a build for every platform through the real daemon, and how much slower emulation is."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from provision import elf, layout
+from provision.architectures import PLATFORMS, Architecture, of_platform
+from provision.facts import Facts, number, records
+from provision.health.catalogue import finding
+from provision.health.view import all_views, concerned
+from provision.render import render
+from provision.result import Finding, PlatformRow
+from provision.spec import Spec
+
+TIMEOUT: Final = 600.0
+"""Seconds for all builds of a host."""
+_BUILD: Final = 120
+"""Seconds for one."""
+_PRINTED: Final = re.compile(r"#\d+ \d+\.\d+ (.*)")
+"""A line of a step's output in buildctl's plain progress."""
+_MANY: Final = re.compile(r"(?: x){3,}")
+_ARGUMENTS: Final = 4
+"""What the workload's program has, and so its exit status."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Build:
+    """One build. `seconds` is wall-clock time."""
+
+    status: int
+    seconds: float
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What the host said."""
+
+    work: Mapping[str, float]
+    """QEMU's name of the architecture -> seconds its workload took."""
+    builds: Mapping[str, Build]
+
+
+def script(spec: Spec, facts: Facts) -> str:
+    """What to run on a host with these facts."""
+    wanted = _wanted(spec, facts)
+    programs = [
+        {
+            "name": arch.qemu,
+            "probe": elf.octal(elf.probe(arch)),
+            "work": elf.octal(elf.work(arch)),
+            "platforms": [platform for platform in wanted if of_platform(platform) == arch],
+        }
+        for arch in dict.fromkeys([*_native(facts), *(of_platform(platform) for platform in wanted)])
+    ]
+    return render(
+        "deep.sh", programs=programs, socket=layout.SOCKET, nonce=secrets.token_hex(8), timeout=_BUILD
+    )
+
+
+def _wanted(spec: Spec, facts: Facts) -> tuple[str, ...]:
+    """The platforms to build for: those that are wanted, else all that run here."""
+    if spec.platforms is not None:
+        return spec.platforms
+    runs = {view.arch for view in all_views(spec, facts) if view.native} | {
+        view.arch for view in concerned(spec, facts) if view.ran
+    }
+    return tuple(platform for platform in PLATFORMS if of_platform(platform) in runs)
+
+
+def _native(facts: Facts) -> list[Architecture]:
+    """What this machine's own programs are, to compare with."""
+    own = elf.parse(facts.system.native)
+    return [own.architecture] if own and own.architecture else []
+
+
+def parse(lines: Iterable[str]) -> Answer:
+    """The answer; what a script that was cut short did not say is not in it."""
+    work: dict[str, float] = {}
+    builds: dict[str, Build] = {}
+    for record in records(lines):
+        if record.kind == "work" and record[1] == str(_ARGUMENTS):
+            work[record[0]] = number(record[2]) / 1e9
+        elif record.kind == "build":
+            builds[record[0]] = Build(
+                status=number(record[1]), seconds=number(record[2]) / 1e9, text=record.text
+            )
+    return Answer(work=work, builds=builds)
+
+
+def findings(answer: Answer) -> tuple[Finding, ...]:
+    """The builds that failed."""
+    return tuple(_failed(name, build) for name, build in answer.builds.items() if build.status != 0)
+
+
+def _failed(platform: str, build: Build) -> Finding:
+    said = f"no end after {_BUILD} s" if build.status == 124 else _said(build.text)  # timeout(1)
+    return finding(
+        "worker-build",
+        "error",
+        f"a build of three lines for it failed: {said or f'status {build.status}'}",
+        "builds for it fail",
+        f"./inv explain {platform}",
+        platform,
+    )
+
+
+def _said(text: str) -> str:
+    """What the step itself printed and how the build ended, without the program's many arguments."""
+    lines = text.splitlines()
+    printed = [found[1] for line in lines if (found := _PRINTED.match(line))]
+    ended = [line for line in lines if line.startswith("error:")]
+    return "; ".join(_MANY.sub(" …", line.strip()) for line in (*printed[-1:], *ended[-1:]))
+
+
+def rows(answer: Answer, known: Iterable[PlatformRow], facts: Facts) -> tuple[PlatformRow, ...]:
+    """The platforms with what was measured."""
+    native = next((answer.work.get(arch.qemu) for arch in _native(facts)), None)
+    return tuple(_row(row, answer, native) for row in known)
+
+
+def _row(row: PlatformRow, answer: Answer, native: float | None) -> PlatformRow:
+    build = answer.builds.get(row.platform)
+    took = answer.work.get(of_platform(row.platform).qemu) if row.platform in PLATFORMS else None
+    slower = round(took / native, 1) if took and native and row.mode == "emulated" else None
+    return replace(row, builds=build.status == 0 if build else row.builds, slower=slower)

@@ -1,0 +1,109 @@
+"""The report as one page that needs nothing else: hosts × platforms, each cell with its evidence and fix."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Final
+
+from provision.architectures import PLATFORMS
+from provision.errors import ProvisionError
+from provision.render import render as fill
+from provision.report.console import clean
+from provision.report.parts import count
+from provision.result import EXIT_CODES, Finding, HostResult, PlatformRow, Report
+
+WHOLE: Final = "host"
+"""The column of what concerns a host as a whole: service, boot, room."""
+MARKS: Final = {"ok": "✓", "none": "–", "info": "•", "warning": "!", "error": "✗"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One host's word on one platform, or on itself."""
+
+    id: str
+    column: str
+    state: str
+    """ok, none, warning or error."""
+    words: str
+    row: PlatformRow | None = None
+    findings: tuple[Finding, ...] = ()
+    error: ProvisionError | None = None
+
+    @property
+    def mark(self) -> str:
+        return MARKS[self.state]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One host."""
+
+    name: str
+    status: str
+    state: str
+    cells: tuple[Cell | None, ...]
+
+
+def render(report: Report, now: datetime | None = None) -> str:
+    """The page. `now` is shown on it."""
+    platforms = _platforms(report)
+    return fill(
+        "health.html",
+        title=f"Build machines: {report.command}",
+        now=now or datetime.now(timezone.utc),
+        summary=_summary(report),
+        error=report.error,
+        columns=(WHOLE, *platforms),
+        hosts=tuple(_line(number, host, platforms) for number, host in enumerate(report.hosts)),
+        marks=MARKS,
+    )
+
+
+def _platforms(report: Report) -> tuple[str, ...]:
+    """Those that any host says something about, in the table's order."""
+    seen = {row.platform for host in report.hosts for row in host.platforms}
+    seen |= {finding.platform for host in report.hosts for finding in host.findings if finding.platform}
+    return tuple(sorted(seen, key=lambda name: (PLATFORMS.index(name) if name in PLATFORMS else 99, name)))
+
+
+def _summary(report: Report) -> str:
+    counts = Counter(host.status for host in report.hosts)
+    words = ", ".join(f"{number} {status}" for status, number in counts.items())
+    return f"{count(len(report.hosts), 'host')}{': ' if words else ''}{words}."
+
+
+def _line(number: int, host: HostResult, platforms: tuple[str, ...]) -> Line:
+    rows = {row.platform: row for row in host.platforms}
+    cells = [_whole(f"d-{number}-host", host)]
+    cells += [_cell(f"d-{number}-{at}", name, rows.get(name), host) for at, name in enumerate(platforms)]
+    state = "ok" if EXIT_CODES[host.status] == 0 else "error"
+    return Line(name=clean(host.host), status=host.status, state=state, cells=tuple(cells))
+
+
+def _whole(name: str, host: HostResult) -> Cell | None:
+    findings = tuple(finding for finding in host.findings if finding.platform is None)
+    state = "error" if host.error else _worst(findings)
+    words = host.status if host.error else ", ".join(finding.id for finding in findings) or "fine"
+    return Cell(id=name, column=WHOLE, state=state, words=words, findings=findings, error=host.error)
+
+
+def _cell(name: str, platform: str, row: PlatformRow | None, host: HostResult) -> Cell | None:
+    findings = tuple(finding for finding in host.findings if finding.platform == platform)
+    if host.error and row is None:
+        return None
+    state = _worst(findings)
+    words = findings[0].id if findings else "not set up"
+    if row is not None and row.mode != "none":
+        words = findings[0].id if state != "ok" else row.mode
+    elif state == "ok":
+        state = "none"
+    return Cell(id=name, column=platform, state=state, words=words, row=row, findings=findings)
+
+
+def _worst(findings: tuple[Finding, ...]) -> str:
+    """What is only worth knowing spoils nothing."""
+    severities = {finding.severity for finding in findings}
+    return next((each for each in ("error", "warning") if each in severities), "ok")

@@ -1,0 +1,82 @@
+#!/bin/sh
+# Builds for each platform through the real daemon, and times a small workload of each: prints records.
+#   work <tab> name <tab> status <tab> nanoseconds          the workload of an architecture in an empty chroot
+#   build <tab> platform <tab> status <tab> nanoseconds     a build; the lines of its end follow, each with "|" before it
+# Runs in dash, bash and busybox sh, with coreutils or busybox. Leaves nothing behind but the daemon's history.
+LC_ALL=C; export LC_ALL
+PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+umask 022
+
+# Nanoseconds of the clock; without %N (busybox) those since boot, in steps of 10 ms.
+now() {
+  moment=$(date +%s%N)
+  case $moment in
+    *[!0-9]*) read -r moment _ </proc/uptime; moment=${moment%.*}${moment#*.}0000000 ;;
+  esac
+}
+
+workplace() {
+  for place in /tmp /var/tmp /run /dev/shm "${HOME:-/root}"; do
+    work=$(mktemp -d "$place/provision-deep.XXXXXX" 2>/dev/null) || continue
+    printf '#!/bin/sh\nexit 7\n' >"$work/try" && chmod 755 "$work/try"
+    "$work/try" </dev/null >/dev/null 2>&1
+    [ $? -ne 7 ] || return 0
+    rm -rf "$work"
+  done
+  work=
+  return 1
+}
+
+# work_of NAME: its status is the number of its arguments, 4, if it ran to its end.
+work_of() {
+  now; begun=$moment
+  chroot "$work/root" "/w-$1" x x x </dev/null >/dev/null 2>&1
+  status=$?
+  now
+  printf 'work\t%s\t%s\t%s\n' "$1" "$status" $((moment - begun))
+}
+
+# The program exits with the number of its arguments: 256, of which the kernel keeps 0. One argument is new each
+# time, so that no cache answers.
+context() {
+  words=
+  count=2
+  while [ $count -lt 256 ]; do words=$words', "x"'; count=$((count + 1)); done
+  mkdir "$work/$1"
+  printf 'FROM scratch\nCOPY program /program\nRUN ["/program"%s, "{{ nonce }}"]\n' "$words" >"$work/$1/Dockerfile"
+  cp "$work/root/p-$1" "$work/$1/program"
+}
+
+build() {
+  platform=$1 folder=$work/$2
+  now; begun=$moment
+  timeout {{ timeout }} "$client" --addr {{ ('unix://' ~ socket) | q }} build --progress plain \
+    --frontend dockerfile.v0 --local context="$folder" --local dockerfile="$folder" --no-cache \
+    --opt platform="$platform" </dev/null >"$work/log" 2>&1
+  status=$?
+  now
+  printf 'build\t%s\t%s\t%s\n' "$platform" "$status" $((moment - begun))
+  [ "$status" -eq 0 ] || tail -n 40 "$work/log" | sed 's/^/|/'
+}
+
+trap '[ -z "$work" ] || rm -rf "$work"' EXIT
+trap 'exit 1' HUP INT TERM
+work=
+workplace || exit 1
+mkdir "$work/root" && chmod 755 "$work" "$work/root"
+client=/opt/buildkit/current/bin/buildctl
+[ -x "$client" ] || client=$(command -v buildctl) || client=false
+
+{% for program in programs %}
+printf '{{ program.probe }}' >"$work/root/p-{{ program.name }}"
+printf '{{ program.work }}' >"$work/root/w-{{ program.name }}"
+chmod 755 "$work/root/p-{{ program.name }}" "$work/root/w-{{ program.name }}"
+context {{ program.name }}
+{% endfor %}
+{% for program in programs %}
+work_of {{ program.name }}
+{% for platform in program.platforms %}
+build {{ platform | q }} {{ program.name }}
+{% endfor %}
+{% endfor %}
+printf 'end\n'

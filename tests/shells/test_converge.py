@@ -1,0 +1,211 @@
+"""From question to proof in each shell: a bare host is provisioned, and the second run has nothing to do."""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+import shutil
+import socket
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from provision import converge, layout
+from provision.buildkit.asset import asset_for
+from provision.converge import Run
+from provision.errors import KernelError
+from provision.facts import Facts
+from provision.report.progress import Silent
+from provision.result import HostResult
+from provision.spec import Buildkit, Emulation, Spec
+from tests.shells.archives import VERSION, plain, sha256
+from tests.shells.machine import Machine
+
+FOREIGN = "linux/s390x"
+EMULATOR = "qemu-s390x-static"
+RELEASE = plain()
+IDS = [
+    *("packages", "handler-s390x", "rule-s390x", "binfmt-boot", "group", "release"),
+    *("buildkit-config", "buildkit-tmpfiles", "buildkit-unit", "release-link", "buildctl-link"),
+    *("service-enable", "service-start"),
+]
+
+pytestmark = [
+    pytest.mark.needs(EMULATOR, "qemu-user-static"),
+    pytest.mark.skipif(platform.machine() == "s390x", reason="it needs a foreign platform, and this one is not"),
+]
+
+
+def furnish(machine: Machine) -> Machine:
+    """What a distribution brings: systemd, apt, shadow; and BuildKit's answer, for when it runs."""
+    found = shutil.which(EMULATOR)
+    assert found
+    machine.write("/lab/emulator", Path(found).read_bytes(), 0o755)
+    machine.base.place("systemctl", Path(__file__).with_name("systemctl.sh").read_text())
+    machine.fake("systemd-tmpfiles")
+    machine.fake("apt-get", f"cp /lab/emulator /usr/bin/{EMULATOR}")
+    machine.base.borrow("cp")
+    machine.fake("groupadd", 'echo "$2:x:998:" >>/etc/group')
+    platforms = [{"os": "linux", "architecture": "amd64"}, {"os": "linux", "architecture": "s390x"}]
+    machine.write("/lab/workers", json.dumps([{"id": "x", "platforms": platforms}]))
+    return machine
+
+
+@pytest.fixture
+def host(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    """A Debian of sorts."""
+    listen(furnish(machine), monkeypatch)
+    return machine
+
+
+def listen(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A socket's path has at most 107 bytes (unix(7)).
+    monkeypatch.chdir(machine.at("/lab"))
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("socket")
+
+
+def order(tmp_path: Path, interpreters: str = "packages") -> tuple[Spec, Run]:
+    asset = asset_for(VERSION, platform.machine())
+    mirror = tmp_path / "mirror"
+    (mirror / VERSION).mkdir(parents=True, exist_ok=True)
+    (mirror / VERSION / asset.name).write_bytes(RELEASE)
+    spec = Spec(
+        platforms=(FOREIGN,),
+        emulation=Emulation(interpreters=interpreters),
+        buildkit=Buildkit(mirror=str(mirror), sha256={asset.key: sha256(RELEASE)}),
+    )
+    return spec, Run(cache=tmp_path / "cache", timeout=60, progress=Silent(), version=VERSION)
+
+
+def seen(result: HostResult) -> tuple[str, list[str], object]:
+    return result.status, [step.id for step in result.steps], result.error
+
+
+def test_from_bare_to_provisioned_and_nothing_the_second_time(host: Machine, tmp_path: Path) -> None:
+    spec, run = order(tmp_path)
+    planned = converge.preview(host.space, spec, run)
+    assert seen(planned) == ("pending", IDS, None)
+    assert host.listing("/opt") == []
+
+    first = converge.provision(host.space, spec, run, local=True)
+    assert seen(first) == ("changed", IDS, None)
+    assert {step.status for step in first.steps} == {"done"}
+    (row,) = [row for row in first.platforms if row.platform == FOREIGN]
+    assert (row.mode, row.registered, row.listed) == ("emulated", True, True)
+
+    for _ in range(2):
+        assert seen(converge.provision(host.space, spec, run, local=True)) == ("ok", [], None)
+    assert seen(converge.preview(host.space, spec, run)) == ("ok", [], None)
+
+
+def test_only_what_was_spoiled_is_mended(host: Machine, tmp_path: Path) -> None:
+    spec, run = order(tmp_path)
+    converge.provision(host.space, spec, run, local=True)
+    spoil = {
+        "rule-s390x": f"rm {layout.rule('s390x')}",
+        "handler-s390x": f"echo -1 >{layout.BINFMT}/qemu-s390x",
+        "buildkit-config": f"chmod 600 {layout.CONFIG}",
+        "buildctl-link": f"rm {layout.BUILDCTL}",
+        "group": "grep -v buildkit /etc/group >/etc/new; mv /etc/new /etc/group",
+        "release": "rm /opt/buildkit/v*/.digest",
+    }
+    for step, script in spoil.items():
+        host.space.run(script)
+        result = converge.provision(host.space, spec, run, local=True)
+        ids = [each.id for each in result.steps]
+        expected = [step, "service-restart"] if step == "handler-s390x" else [step]
+        assert (result.status, ids) == ("changed", expected), (step, result)
+
+
+def test_an_emulator_is_sent_with_the_release_behind_it(host: Machine, tmp_path: Path) -> None:
+    found = shutil.which(EMULATOR)
+    assert found
+    shutil.copy(found, tmp_path / "emulator-s390x")
+    spec, run = order(tmp_path, f"send:{tmp_path}/emulator-{{qemu}}")
+    first = converge.provision(host.space, spec, run, local=True)
+    assert seen(first) == ("changed", ["interpreter-s390x", *IDS[1:]], None)
+    assert ["apt-get"] not in [call[:1] for call in host.calls()]
+    assert seen(converge.provision(host.space, spec, run, local=True)) == ("ok", [], None)
+
+
+def test_a_failed_step_is_the_hosts_error_and_the_next_run_goes_on(host: Machine, tmp_path: Path) -> None:
+    host.fake("groupadd", "echo 'groupadd: cannot lock /etc/group' >&2; exit 10")
+    spec, run = order(tmp_path)
+    result = converge.provision(host.space, spec, run, local=True)
+    assert result.status == "failed"
+    assert result.error
+    assert result.error.message == "create group buildkit failed"
+    assert result.error.cause == "groupadd: cannot lock /etc/group"
+    states = [step.status for step in result.steps]
+    assert states == [*["done"] * 4, "failed", *["skipped"] * 8]
+    host.fake("groupadd", 'echo "$2:x:998:" >>/etc/group')
+    assert seen(converge.provision(host.space, spec, run, local=True)) == ("changed", IDS[4:], None)
+
+
+def test_an_old_kernel_is_refused_before_anything_changes(host: Machine, tmp_path: Path) -> None:
+    spec, run = order(tmp_path)
+    host.open(before=("setarch", "--uname-2.6"))
+    before = tree(host.root)
+    for result in (
+        converge.provision(host.space, spec, run, local=True),
+        converge.preview(host.space, spec, run),
+    ):
+        assert result.status == "failed"
+        assert isinstance(result.error, KernelError)
+        assert re.fullmatch(r"kernel 2\.6\.\S+ is too old", result.error.message)
+        assert result.steps == ()
+    (line,) = [line for line in converge.check(host.space, spec).checks if line.id == "kernel"]
+    assert (line.status, line.seen[:4]) == ("error", "2.6.")
+    assert tree(host.root) == before
+    assert host.space.run(f"ls {layout.BINFMT}").split() == ["register", "status"]
+    assert host.calls() == []
+
+
+def tree(root: Path) -> dict[str, tuple[int, int]]:
+    """Every file below, with mode and size. What is mounted over a folder is not seen from outside."""
+    return {str(path): (path.lstat().st_mode, path.lstat().st_size) for path in root.rglob("*")}
+
+
+VOLATILE = {"available", "clock", "native"}
+
+
+def comparable(facts: Facts) -> Facts:
+    """Without what differs from moment to moment, and from userland to userland."""
+    system = replace(facts.system, available=0, clock=0, native=b"")
+    return replace(
+        facts,
+        system=system,
+        tools=facts.tools & {"systemctl", "apt-get", "tar", "stat", "od", "groupadd"},
+        disks={name: replace(disk, free=0, inodes=0) for name, disk in facts.disks.items()},
+        interpreters={path: replace(each, identity="") for path, each in facts.interpreters.items()},
+        probes={
+            name: replace(
+                each,
+                expected=0,
+                status=each.status - each.expected if each.ran or each.shifted else each.status,
+                executable=each.executable.rpartition("/")[2],
+                held="",
+                current="",
+                milliseconds=None,
+            )
+            for name, each in facts.probes.items()
+        },
+    )
+
+
+def test_the_three_shells_see_the_same(
+    each_machine: tuple[Machine, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec, run = order(tmp_path)
+    found = []
+    for machine in each_machine:
+        listen(furnish(machine), monkeypatch)
+        machine.write("/usr/lib/binfmt.d/a b.conf", ":x:E::x::/usr/bin/env:\n|no end")
+        bare = converge.ask(machine.space, spec)
+        assert converge.provision(machine.space, spec, run, local=True).status == "changed"
+        found.append((comparable(bare), comparable(converge.ask(machine.space, spec))))
+    assert found[0] == found[1]
+    assert found[0] == found[2]

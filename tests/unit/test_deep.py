@@ -1,0 +1,63 @@
+"""`--deep`: what is asked, and what is made of the answer."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from provision.health import deep
+from provision.platforms import rows
+from provision.spec import Spec
+from tests.unit.recorded import SPEC, settled
+
+ANSWER: Final = """\
+work\tx86_64\t4\t100000000
+work\taarch64\t4\t450000000
+build\tlinux/amd64\t0\t300000000
+work\tarm\t139\t1000
+build\tlinux/arm64\t1\t300000000
+|#5 [2/2] RUN ["/program", "x", "x"]
+|#5 0.104 exec /program: exec format error
+|#5 ERROR: process "/program x x x x"
+|
+|error: failed to solve: process "/program x x x x x 1f" did not complete successfully: exit code: 1
+build\tlinux/arm/v7\t124\t120000000000
+end
+"""
+
+
+def test_what_is_made_of_the_answer() -> None:
+    answer = deep.parse(ANSWER.splitlines())
+    found = {row.platform: row for row in deep.rows(answer, rows(SPEC, settled()), settled())}
+    assert (found["linux/amd64"].builds, found["linux/amd64"].slower) == (True, None)
+    assert (found["linux/arm64"].builds, found["linux/arm64"].slower) == (False, 4.5)
+    # Its workload did not end as it should: that is no measurement.
+    assert (found["linux/arm/v7"].builds, found["linux/arm/v7"].slower) == (False, None)
+    # Not asked for, so not known.
+    assert found["linux/386"].builds is None
+    arm64, arm = deep.findings(answer)
+    assert arm64.evidence == (
+        "a build of three lines for it failed: exec /program: exec format error; "
+        'error: failed to solve: process "/program … 1f" did not complete successfully: exit code: 1'
+    )
+    assert (arm.platform, arm.evidence) == (
+        "linux/arm/v7",
+        "a build of three lines for it failed: no end after 120 s",
+    )
+
+
+def test_an_answer_that_was_cut_short() -> None:
+    answer = deep.parse(["work\tx86_64\t4\t1", "build\tlinux/amd64"])
+    assert deep.findings(answer) == ()
+    assert deep.parse([]).builds == {}
+
+
+def test_what_is_asked() -> None:
+    text = deep.script(SPEC, settled())
+    asked = [line for line in text.splitlines() if line.startswith("build linux/")]
+    assert asked == ["build linux/amd64 x86_64", "build linux/arm64 aarch64", "build linux/arm/v7 arm"]
+    # Without a wish: all that runs here, of the CPU's own and by handlers.
+    everything = deep.script(Spec(), settled())
+    asked = [line.split()[1] for line in everything.splitlines() if line.startswith("build linux/")]
+    assert asked == ["linux/amd64", "linux/arm64", "linux/arm/v7", "linux/arm/v6", "linux/386"]
+    # Native is always measured: there is nothing to compare with otherwise.
+    assert "work_of x86_64" in deep.script(Spec(platforms=("linux/arm64",)), settled())
