@@ -30,6 +30,9 @@ class Architecture:
     debian: str | None  # dpkg's name; None: not a Debian architecture
     asset: str | None  # BuildKit's release asset is …linux-ASSET.tar.gz; None: there is none
     uname: tuple[str, ...]  # what `uname -m` prints
+    personalities: tuple[
+        tuple[str, str], ...
+    ] = ()  # which of those a 64-bit kernel prints, and its own name
     aliases: tuple[str, ...] = ()  # more names people type
     variant_of: tuple[tuple[str, str], ...] = ()  # which of those names mean another variant than the usual
     default_variant: str = ""  # the variant meant when none is given
@@ -162,8 +165,9 @@ ARCHITECTURES: Final[tuple[Architecture, ...]] = (
         qemu="arm",
         debian="armhf",
         asset="arm-v7",
-        # armv8l: a 64-bit machine that shows a 32-bit personality.
         uname=("armv7l", "armv8l", "armv6l"),
+        # COMPAT_UTS_MACHINE (arch/arm64/include/asm/compat.h); a 32-bit kernel never prints it.
+        personalities=(("armv8l", "aarch64"),),
         aliases=("armv7", "armhf", "armv6", "armel", "arm32v7", "arm32v6"),
         # As containerd's platforms package reads them: armhf is v7, armel is v6.
         variant_of=(("armv6l", "v6"), ("armv6", "v6"), ("armel", "v6"), ("arm32v6", "v6")),
@@ -464,6 +468,15 @@ def of_uname(machine: str, big_endian: bool | None = None) -> Architecture | Non
     if big_endian is not None:
         rows = [row for row in rows if row.big_endian == big_endian]
     return rows[0] if len(rows) == 1 else None
+
+
+def kernel_machine(machine: str) -> str:
+    """The name that a kernel has for itself where `uname -m` shows a 32-bit personality of it; else the same.
+
+    Such a kernel (setarch, an armhf container) runs 64-bit programs all the same.
+    """
+    shown = dict(pair for row in ARCHITECTURES for pair in row.personalities)
+    return shown.get(machine, machine)
 
 
 def of_qemu(name: str) -> Architecture | None:

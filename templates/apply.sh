@@ -153,12 +153,16 @@ matches() { [ "$(sha256sum <"$1" | cut -d ' ' -f 1)" = "$2" ]; }
 # disk leaves for the next try. dd reads not a byte more than asked, in coreutils and in busybox; at the end of the
 # channel it just ends, so what counts is the size.
 receive() {
-  reason=
   mkdir -p {{ layout.CACHE }} && part={{ layout.CACHE }}/$1.part && : >>"$part" || return 1
   there=$(wc -c <"$part") whole=$(($2 / 65536)) rest=$(($2 % 65536))
   { [ "$whole" -eq 0 ] || dd bs=65536 count="$whole" iflag=fullblock; } 2>"$work/dd" >>"$part" <&8 \
     && { [ "$rest" -eq 0 ] || dd bs="$rest" count=1 iflag=fullblock; } 2>>"$work/dd" >>"$part" <&8
-  [ "$(wc -c <"$part")" -eq $((there + $2)) ] || { reason=$(grep -v -e records -e copied "$work/dd"); return 1; }
+  [ "$(wc -c <"$part")" -eq $((there + $2)) ] && : >"$work/arrived-$1"
+}
+
+# Waits until nothing more comes. A signal that is trapped (a stop) ends `wait`, but not the waiting.
+arrival() {
+  while [ -n "$receiver" ] && kill -0 "$receiver" 2>/dev/null; do wait "$receiver"; done
 }
 
 # get URL FILE: goes on where FILE ends. GNU wget's -q is silent about errors too; busybox has nothing else.
@@ -191,7 +195,12 @@ obtain() {
     rm -f "$file" # or every later run would find it, and send nothing
   fi
   if [ -n "$4" ]; then download "$4" "$2" || return 1
-  elif [ "$3" -gt 0 ]; then receive "$2" "$3" || { fail "the bytes of $1 did not arrive whole${reason:+: $reason}"; return 1; }
+  elif [ "$3" -gt 0 ]; then
+    arrival
+    [ -e "$work/arrived-$2" ] || {
+      reason=$(grep -v -e records -e copied "$work/dd" 2>/dev/null)
+      fail "the bytes of $1 did not arrive whole${reason:+: $reason}"; return 1
+    }
   fi
   matches "$file.part" "$2" || { rm -f "$file.part"; fail "$1 is not the file it should be: its sha256 differs"; return 1; }
   mv -f "$file.part" "$file"
@@ -256,12 +265,25 @@ unit() {
 prepare() { systemd-tmpfiles --create {{ layout.TMPFILES }}; }
 
 work=$(mktemp -d /run/provision.XXXXXX 2>/dev/null || mktemp -d) || exit 1
-aside=
-trap 'rm -rf "$work" ${aside:+"$aside"}' EXIT
+aside='' receiver=''
+# Not before all that is sent has come: what is left of it would be taken for the next request.
+trap 'arrival; rm -rf "$work" ${aside:+"$aside"}' EXIT
 trap 'exit 1' HUP INT TERM
 mkdir "$work/root" && chmod 755 "$work" "$work/root"
-# The channel is kept aside: no command of a step may eat from it.
+# The channel is kept aside: no command of a step may eat from it. What comes on it is taken at once, while the steps
+# go on: bytes that nobody takes would hold up the word to stop, or the end of the link, behind them.
 exec 8<&0 </dev/null
+{% for step in steps if step.id in lengths %}
+{% if loop.first %}
+{
+{% endif %}
+  receive {{ step.sha256 | q }} {{ lengths[step.id] }}{{ " &&" if not loop.last }}
+{% if loop.last %}
+} >/dev/null 2>&1 &
+receiver=$!
+{% endif %}
+{% endfor %}
+exec 8<&-
 
 {% for step in steps %}
 {% if step.kind == "packages" %}

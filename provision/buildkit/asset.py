@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
-from provision.architectures import ARCHITECTURES, Architecture, normalise, of_uname
+from provision.architectures import ARCHITECTURES, Architecture, kernel_machine, normalise, of_uname
 from provision.errors import ReleaseError
-
-# A 64-bit kernel with a 32-bit personality (setarch, an armhf container) still runs 64-bit programs, and the
-# release's are static. The name is the kernel's COMPAT_UTS_MACHINE (arch/arm64); no 32-bit kernel prints it,
-# whatever the processor. On x86, by contrast, i686 may be either.
-_PERSONALITIES: Final = {"armv8l": "aarch64"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +50,7 @@ def asset_for(version: str, machine: str, userland_bits: int = 64) -> Asset:
     the 32-bit one lacks the emulators of 64-bit guests (QEMU 10 dropped them).
     Raises ReleaseError where BuildKit publishes nothing that runs.
     """
-    kernel = _PERSONALITIES.get(machine, machine)
+    kernel = kernel_machine(machine)
     row = of_uname(kernel)
     if row is None or row.asset is None:
         raise _nothing_for(machine)
