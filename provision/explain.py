@@ -56,6 +56,10 @@ _NATIVE: Final = ("table", "handler", "emulator", "boot")
 """Links that a platform has no need of when the CPU runs it."""
 
 
+_DEPENDS: Final = ("handler", "emulator", "run", "listing")
+"""Links of which nothing can be said when one before them is broken."""
+
+
 def explain(spec: Spec, facts: Facts, platform: str) -> tuple[tuple[Link, ...], tuple[Finding, ...]]:
     """The chain of a canonical platform, and the findings that break it, in its order."""
     seen = view(of_platform(platform), spec, facts)
@@ -64,7 +68,8 @@ def explain(spec: Spec, facts: Facts, platform: str) -> tuple[tuple[Link, ...], 
     broken = False
     for name in LINKS:
         here = [each for each in found if LINK_OF[each.id] == name]
-        link = _link(name, here, seen, platform) if here or not broken else _unknown(name)
+        known = here or not broken or name not in _DEPENDS
+        link = _link(name, here, seen, platform) if known else _unknown(name)
         links.append(link)
         broken |= link.status == "broken" and name != "boot"
     return tuple(links), found
@@ -91,6 +96,8 @@ def _unknown(name: str) -> Link:
 
 
 def _state(name: str, seen: View) -> LinkStatus:
+    if name == "boot" and not seen.native and boot.coming(seen) is None:
+        return "skipped"
     return "skipped" if seen.native and name in _NATIVE else "ok"
 
 
@@ -165,7 +172,9 @@ def _run(seen: View, _platform: str) -> str:
 
 def _boot(seen: View, _platform: str) -> str:
     then = boot.coming(seen)
-    return f"{then.path} brings it back" if then else "not known: systemd does not run here"
+    if then:
+        return f"{then.path} brings it back"
+    return "no file brings it back" if seen.facts.system.systemd else "not known: systemd does not run here"
 
 
 def _service(_seen: View, _platform: str) -> str:

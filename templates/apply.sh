@@ -273,7 +273,7 @@ mkdir "$work/root" && chmod 755 "$work" "$work/root"
 # The channel is kept aside: no command of a step may eat from it. What comes on it is taken at once, while the steps
 # go on: bytes that nobody takes would hold up the word to stop, or the end of the link, behind them.
 exec 8<&0 </dev/null
-{% for step in steps if step.id in lengths %}
+{% for step in steps if lengths.get(step.id) %}
 {% if loop.first %}
 {
 {% endif %}

@@ -14,8 +14,9 @@ from typing import Any, Final
 
 import pytest
 
-from provision import binfmt
+from provision import binfmt, probe
 from provision.architectures import of_platform
+from provision.spec import Spec
 from tests.lab.busybox import busybox
 from tests.lab.cli import Outcome, provision
 from tests.lab.nspawn import BINFMT, Host
@@ -95,6 +96,15 @@ def test_a_healthy_host_has_no_finding(bench: Bench) -> None:
         told = bench.product("explain", name)
         assert (told.code, told.host["broken"]) == (0, None), told
         assert {link["status"] for link in told.host["chain"]} <= {"ok", "skipped"}
+
+
+def test_the_question_takes_well_under_a_second_of_the_hosts_time(bench: Bench) -> None:
+    """CPU time of everything the script starts, every architecture's program among it."""
+    bench.host.run("cat > /root/question", stdin=probe.question(Spec()).script)
+    timed = "bash -c 'TIMEFORMAT=\"%U %S\"; time sh /root/question > /root/answer'"
+    user, system = map(float, bench.host.run(timed).stderr.split())
+    assert user + system < 1.0
+    assert bench.host.run("tail -n 1 /root/answer").stdout == "end\n"
 
 
 def test_handler_without_f(bench: Bench) -> None:

@@ -19,7 +19,7 @@ from tests.lab.machine import USER, Image, image, seed
 from tests.lab.nspawn import free_port
 
 GATEWAY: Final = "10.0.2.2"
-BOOT_SECONDS: Final = 240
+BOOT_SECONDS: Final = 600
 STOP_SECONDS: Final = 20
 SSH_FAILED: Final = 255
 

@@ -22,7 +22,7 @@ from tests.unit.test_lint import BIN, accept
 MORE: Final = (
     MountBinfmt(id="mount", action="mount", target="binfmt_misc"),
     EnableBinfmt(id="binfmt-status", action="enable", target="binfmt_misc"),
-    AddMember(id="member", action="add", target="$(id)", group="buildkit", user="$(id)"),
+    AddMember(id="member", action="add", target="a user", group="buildkit", user="a user"),
     SendInterpreter(
         id="send",
         action="send",
