@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -15,10 +14,8 @@ from provision.result import StepResult, StepStatus
 
 def script(plan: Plan, parts: Sequence[Part] = ()) -> str:
     """The script that carries out the plan; the bytes of `parts` follow it on the channel."""
-    # A here-document ends at this line; nobody who writes a file's content can know it.
-    mark = f"END-{secrets.token_hex(8)}"
     lengths = {part.step: part.length for part in parts}
-    return render("apply.sh", steps=plan.steps, layout=layout, lengths=lengths, mark=mark)
+    return render("apply.sh", steps=plan.steps, layout=layout, lengths=lengths)
 
 
 Listener = Callable[[str, str, str], None]

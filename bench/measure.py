@@ -1,0 +1,99 @@
+"""What a program costs: time, processor, memory, and what it does on the line."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tests.lab.proxy import Line
+
+DELAY: Final = 0.025
+"""Seconds each way: 50 ms there and back, as from one end of a continent to the other."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """Of one run. Times in seconds, memory in bytes: of the largest process, if there are several."""
+
+    wall: float
+    processor: float
+    memory: int
+    turns: int
+    connections: int
+    sessions: int
+    up: int
+    down: int
+
+
+def run(
+    command: Sequence[str],
+    *,
+    folder: Path,
+    environment: Mapping[str, str],
+    lines: Sequence[Line],
+    sessions: Callable[[], int] = lambda: 0,
+    accept: Sequence[int] = (0,),
+) -> Cost:
+    """Runs a command. Raises RuntimeError with what it said if it does not end as it should."""
+    before = [(line.turns, line.connections, line.bytes["up"], line.bytes["down"]) for line in lines]
+    opened = sessions()
+    log = folder / "output"
+    with log.open("wb") as output:
+        begun = time.monotonic()
+        process = subprocess.Popen(
+            list(command),
+            cwd=folder,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
+        # wait4 and not Popen.wait: it tells what this one child and its own children used.
+        _, status, usage = os.wait4(process.pid, 0)
+        wall = time.monotonic() - begun
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode not in accept:
+        raise RuntimeError(f"{' '.join(command)} gave {process.returncode}:\n{log.read_text()[-3000:]}")
+    after = [(line.turns, line.connections, line.bytes["up"], line.bytes["down"]) for line in lines]
+    turns, connections, up, down = (
+        sum(now[field] - then[field] for now, then in zip(after, before, strict=True)) for field in range(4)
+    )
+    return Cost(
+        wall=wall,
+        processor=usage.ru_utime + usage.ru_stime,
+        memory=usage.ru_maxrss * 1024,
+        turns=turns,
+        connections=connections,
+        sessions=sessions() - opened,
+        up=up,
+        down=down,
+    )
+
+
+def best(costs: Sequence[Cost]) -> Cost:
+    """The quickest of several: what else the machine did can only have made the others slower."""
+    return min(costs, key=lambda cost: cost.wall)
+
+
+def table(title: str, rows: Mapping[str, Cost]) -> str:
+    """As Markdown, for docs/benchmarks.md."""
+    head = "| | wall s | turns | connections | sessions | KB up | KB down | CPU s | MB |"
+    lines = [f"\n**{title}**\n", head, "| --- |" + " ---: |" * 8]
+    for name, cost in rows.items():
+        cells = (
+            f"{cost.wall:.2f}",
+            cost.turns,
+            cost.connections,
+            cost.sessions or "–",
+            f"{cost.up / 1000:.0f}",
+            f"{cost.down / 1000:.0f}",
+            f"{cost.processor:.2f}",
+            f"{cost.memory / 1e6:.0f}",
+        )
+        lines.append(f"| {name} | {' | '.join(map(str, cells))} |")
+    return "\n".join(lines)
