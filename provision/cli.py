@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial, wraps
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from invoke.collection import Collection
 from invoke.context import Context
@@ -21,21 +21,30 @@ from invoke.exceptions import Exit
 from invoke.program import Program
 from invoke.tasks import Task
 
-from provision import __version__, crash, examine
+from provision import __version__
 from provision.architectures import parse_platform
+from provision.buildkit.version import canonical
 from provision.config import load
-from provision.converge import Run, check, platforms, preview, provision
 from provision.errors import EXIT_INTERRUPTED, ProvisionError, UsageError
 from provision.fleet import Fleet
 from provision.grammar import shown
-from provision.health import severity
 from provision.inventory import parse_selection
+from provision.later import Later
 from provision.ledger import Ledger
 from provision.reach import Reach, known_to_ssh, of_fabric
 from provision.report import Report, Style, output
 from provision.result import HostResult
-from provision.spec import Config, Host
+from provision.spec import LATEST, Config, Host
 from provision.transport import Transport
+
+# The first host is connected to before these are imported.
+if TYPE_CHECKING:
+    from provision import converge, crash, examine, health
+    from provision.buildkit import release
+else:
+    converge, crash, examine, health, release = (
+        Later(f"provision.{name}") for name in ("converge", "crash", "examine", "health", "buildkit.release")
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,27 +156,32 @@ class Call:
             connect=reach.connect,
             work=work,
             jobs=self.config.ssh.jobs,
-            progress=self.style.progress,
+            progress=lambda: self.style.progress,
+            meanwhile=self._meanwhile,
             canary=canary(self.options.get("canary", "")),
         )
         reach.prepare(self.hosts)
-        with self.style.progress:
-            results = fleet.run(self.hosts)
+        results = fleet.run(self.hosts)
         if any(not host.local for host in self.hosts):
             ledger = Ledger.of(self.name, self.config.path)
             ledger.write(self.selection, results, others=bool(self.options.get("only_failed")))
         return Report(command=self.name, hosts=results)
 
-    def settings(self) -> Run:
-        """What a run on several hosts has in common; asks once which version is the latest."""
-        from provision.buildkit.release import wanted_version  # noqa: PLC0415 - not for every task
+    def _meanwhile(self) -> None:
+        """Imports what is needed once a host has answered."""
+        Later.load(converge, *([examine] if self.name in ("health", "explain") else []))
+        self.style.prepare()
 
+    def version(self) -> str:
+        """The BuildKit version; asks once for all hosts which is the latest."""
+        wanted = self.config.spec.buildkit
+        return canonical(wanted.version) if wanted.version != LATEST else release.wanted_version(wanted)
+
+    def settings(self, version: str) -> converge.Run:
+        """What a run on several hosts has in common."""
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "provision"
-        return Run(
-            cache=cache,
-            timeout=self.config.ssh.timeout,
-            progress=self.style.progress,
-            version=wanted_version(self.config.spec.buildkit),
+        return converge.Run(
+            cache=cache, timeout=self.config.ssh.timeout, progress=self.style.progress, version=version
         )
 
 
@@ -272,37 +286,43 @@ def canary(text: str) -> int:
 @command({**SPEC, **AGAIN})
 def check_(call: Call) -> Report:
     """Can this machine become a build machine? Kernel, binfmt_misc, systemd, room, rights: seen, needed, fix."""
-    return call.run(lambda transport, host: check(transport, call.config.spec_for(host)), root=False)
+    return call.run(
+        lambda transport, host: converge.check(transport, call.config.spec_for(host)), root=False
+    )
 
 
 @command({**SPEC, **AGAIN})
 def plan_(call: Call) -> Report:
     """What `provision` would do, as a diff. Exit 2 if anything would change, 0 if not."""
-    run = call.settings()
+    version = call.version()
     return call.run(
-        lambda transport, host: preview(transport, call.config.spec_for(host), run, local=host.local)
+        lambda transport, host: converge.preview(
+            transport, call.config.spec_for(host), call.settings(version), local=host.local
+        )
     )
 
 
 @command({**SPEC, **FLEET})
 def provision_(call: Call) -> Report:
     """Make it a build machine: QEMU handlers, BuildKit as a service, and proof that every platform runs."""
-    run = call.settings()
+    version = call.version()
     return call.run(
-        lambda transport, host: provision(transport, call.config.spec_for(host), run, local=host.local)
+        lambda transport, host: converge.provision(
+            transport, call.config.spec_for(host), call.settings(version), local=host.local
+        )
     )
 
 
 @command({"platforms": SPEC["platforms"], **AGAIN})
 def platforms_(call: Call) -> Report:
     """The worker's platforms: how each runs (native or emulated, by what), registered, listed."""
-    return call.run(lambda transport, host: platforms(transport, call.config.spec_for(host)))
+    return call.run(lambda transport, host: converge.platforms(transport, call.config.spec_for(host)))
 
 
 @command({**HEALTH, "severity": SEVERITY, "deep": DEEP})
 def health_(call: Call) -> Report:
     """Will the next build work, and after the next reboot too? Proven by execution, with the fix. Exit 5 if not."""
-    bar = severity(call.options["severity"])
+    bar = health.severity(call.options["severity"])
     deep = bool(call.options["deep"])
     return call.run(
         lambda transport, host: examine.check(transport, call.config.spec_for(host), bar, thorough=deep)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import secrets
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from provision import probe, sent
 from provision.apply import Journal, script
@@ -15,15 +13,18 @@ from provision.buildkit import release as releases
 from provision.buildkit.release import Release
 from provision.buildkit.source import is_url
 from provision.checks import check_all
-from provision.errors import HostError, ProvisionError, UnreachableError
+from provision.errors import HostError, ProvisionError
 from provision.facts import Facts, parse
+from provision.guard import guarded, status_of
 from provision.parcel import parts, payload
 from provision.plan import Plan, plan
 from provision.platforms import rows, unmet
-from provision.report.progress import Progress
 from provision.result import HostResult, HostStatus, StepResult
 from provision.spec import Buildkit, Spec
 from provision.transport import StoppedError, Transport
+
+if TYPE_CHECKING:  # rich is imported while the host is waited for
+    from provision.report.progress import Progress
 
 ASK_TIMEOUT = 120.0
 """Seconds for the facts: they take well under one, on a loaded Pi a few."""
@@ -234,20 +235,4 @@ def _broken_off(
         error = StoppedError(
             f"interrupted: {done} of {len(steps)} steps are done", hint="run it again: it goes on from there"
         )
-    return HostResult(host=host, status=_status_of(error), steps=steps, notes=notes, error=error)
-
-
-def _status_of(error: ProvisionError) -> HostStatus:
-    if isinstance(error, StoppedError):
-        return "interrupted"
-    return "unreachable" if isinstance(error, UnreachableError) else "failed"
-
-
-def guarded(host: str, work: Callable[[], HostResult]) -> HostResult:
-    """What `work` returns, or the failure it met as a result: one bad host never spoils a run."""
-    begun = time.monotonic()
-    try:
-        result = work()
-    except ProvisionError as error:
-        result = HostResult(host=host, status=_status_of(error), error=error)
-    return replace(result, seconds=time.monotonic() - begun)
+    return HostResult(host=host, status=status_of(error), steps=steps, notes=notes, error=error)

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from provision import health
-from provision.converge import ask, guarded
+from provision.converge import ask
 from provision.explain import explain as explained
 from provision.facts import Facts
+from provision.guard import guarded
 from provision.health import deep, worker
 from provision.platforms import rows
 from provision.result import Finding, HostResult, Severity, first_broken

@@ -9,15 +9,20 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from queue import Empty, SimpleQueue
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
-from provision import crash
-from provision.converge import guarded
 from provision.errors import ConnectionLostError, HostError
-from provision.report.progress import Progress
+from provision.guard import guarded
+from provision.later import Later
 from provision.result import HostResult
 from provision.spec import Host
 from provision.transport import StoppedError, Transport
+
+if TYPE_CHECKING:
+    from provision import crash
+    from provision.report.progress import Progress
+else:
+    crash = Later("provision.crash")
 
 Connect = Callable[[Host], Transport]
 Work = Callable[[Transport, Host], HostResult]
@@ -54,31 +59,45 @@ class Fleet:
     connect: Connect
     work: Work
     jobs: int
-    progress: Progress
+    progress: Callable[[], Progress]
+    """Called once the first hosts are being connected to."""
+    meanwhile: Callable[[], object] = lambda: None
+    """What else can be done while they are waited for."""
     canary: int = 0
     _open: dict[Host, Transport] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _stops: int = 0
+    _several: bool = False
     _events: SimpleQueue[Event] = field(default_factory=SimpleQueue)
 
     def run(self, hosts: Sequence[Host]) -> tuple[HostResult, ...]:
         """Every host's result; one that was not reached any more has one that says so."""
-        several = len(hosts) > 1
-        if several:
-            self.progress.expect([host.name for host in hosts])
-        first, others = hosts[: self.canary], hosts[self.canary :]
+        canaries = self.canary or len(hosts)
+        first, others = hosts[:canaries], hosts[canaries:]
         with self._interruptible():
-            results = self._batch(first, announce=several)
-            bad = [result for result in results.values() if result.status not in _WELL]
-            if self._interrupted():
-                results |= {host: _unbegun(host) for host in others}
-            elif bad:
-                results |= {host: _held_back(host, bad) for host in others}
-            else:
-                results |= self._batch(others, announce=several)
+            self._begin(first)
+            with self._shown(hosts):
+                results = self._collect(first)
+                bad = [result for result in results.values() if result.status not in _WELL]
+                if self._interrupted():
+                    results |= {host: _unbegun(host) for host in others}
+                elif bad:
+                    results |= {host: _held_back(host, bad) for host in others}
+                else:
+                    self._begin(others)
+                    results |= self._collect(others)
         return tuple(results[host] for host in hosts)
 
-    def _batch(self, hosts: Sequence[Host], *, announce: bool) -> Results:
+    @contextmanager
+    def _shown(self, hosts: Sequence[Host]) -> Iterator[None]:
+        self.meanwhile()
+        self._several = len(hosts) > 1
+        if self._several:
+            self.progress().expect([host.name for host in hosts])
+        with self.progress():
+            yield
+
+    def _begin(self, hosts: Sequence[Host]) -> None:
         waiting: SimpleQueue[Host] = SimpleQueue()
         for host in hosts:
             waiting.put(host)
@@ -87,6 +106,8 @@ class Fleet:
             threading.Thread(
                 target=self._worker, args=(waiting,), daemon=True, name=f"fleet {number}"
             ).start()
+
+    def _collect(self, hosts: Sequence[Host]) -> Results:
         results: Results = {}
         while len(results) < len(hosts):
             event = self._events.get()
@@ -96,8 +117,8 @@ class Fleet:
                 continue
             host, result = event
             results[host] = result
-            if announce:
-                self.progress.finish(host.name, result.status)
+            if self._several:
+                self.progress().finish(host.name, result.status)
         return results
 
     def _worker(self, waiting: SimpleQueue[Host]) -> None:
@@ -154,7 +175,7 @@ class Fleet:
         return self._stops > 0
 
     def _stop(self) -> None:
-        self.progress.say("stopping: each host finishes the step it is in (Ctrl-C again ends at once)")
+        self.progress().say("stopping: each host finishes the step it is in (Ctrl-C again ends at once)")
         for transport in self._running():
             threading.Thread(target=transport.stop, daemon=True).start()
 

@@ -87,17 +87,22 @@ mounts() {
     esac
     record mount "$point" "$type" "$options"
   done </proc/self/mountinfo
-  for wanted in / /var/lib/buildkit /opt/buildkit /tmp; do
-    place=$wanted
+  set --
+  for place in / /var/lib/buildkit /opt/buildkit /tmp; do
     while [ ! -d "$place" ]; do place=${place%/*}; place=${place:-/}; done
-    blocks=$(df -Pk "$place" 2>/dev/null | tail -n 1)
-    inodes=$(df -Pi "$place" 2>/dev/null | tail -n 1)
-    # shellcheck disable=SC2086  # df's columns are the words
-    set -- $blocks; size=${2:-0} free=${4:-0}
-    # shellcheck disable=SC2086
-    set -- $inodes
-    record disk "$wanted" "$size" "$free" "${4:-0}" "${2:-0}"
+    set -- "$@" "$place"
   done
+  # df prints a line for each of its arguments, in their order.
+  for wanted in / /var/lib/buildkit /opt/buildkit /tmp; do
+    size='' free='' inodes='' unused=''
+    read -r _ size _ free _ <&6
+    read -r _ inodes _ unused _ <&7
+    record disk "$wanted" "${size:-0}" "${free:-0}" "${unused:-0}" "${inodes:-0}"
+  done 6<<END-OF-BLOCKS 7<<END-OF-INODES
+$(df -Pk "$@" 2>/dev/null | tail -n +2)
+END-OF-BLOCKS
+$(df -Pi "$@" 2>/dev/null | tail -n +2)
+END-OF-INODES
 }
 
 # A folder where programs may run: /tmp is often mounted noexec (CIS hardening), so it is tried, not read.
@@ -201,7 +206,10 @@ END-OF-PATHS
   stat -L -c "interpreter$tab%n$tab%d:%i$tab%s$tab%a" "$@"
   # One od for all; who reads this cuts it after min(size, 1024) bytes of each.
   record heads
-  for path do head -c 1024 "$path"; done | od -An -v -tx1 | tr -d ' ' | sed 's/^/|/'
+  # One head, too, where it can: a fork costs a Pi as long as all the rest of it.
+  if head -q -c 1 /dev/null 2>/dev/null; then head -q -c 1024 "$@"; else
+    for path do head -c 1024 "$path"; done
+  fi | od -An -v -tx1 | tr -d ' ' | sed 's/^/|/'
 }
 
 # Starts every probe program at once. Each blocks on the gate, so that the emulator the kernel really holds can be

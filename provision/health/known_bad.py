@@ -43,36 +43,41 @@ class Combination:
 
 
 COMBINATIONS: Final = (
+    # The kernel lays out memory more randomly, where QEMU 7.0 wants its own (Debian bug 1087822).
     Combination(
         id="known-bad-aslr",
         since=(7, 0),
         before=(7, 1),
-        kernel=(6, 5),
-        consequence="programs crash now and then (segmentation fault): memory lies where QEMU 7.0 wants its own",
-        source="tonistiigi/binfmt#215, docker/buildx#1170",
-        fix=f"{NEWER}; until then: sysctl vm.mmap_rnd_bits=28",
+        kernel=(6, 8),
+        guest="aarch64",
+        consequence="programs crash now and then (segmentation fault)",
+        source="tonistiigi/binfmt#215, home-assistant/builder#229",
+        fix=f"{NEWER}; until then, while building: sysctl kernel.randomize_va_space=0",
     ),
     Combination(
         id="known-bad-ldconfig",
         since=(9, 2, 0),
         before=(9, 2, 1),
+        guest="aarch64",
         consequence="ldconfig of Ubuntu 22.04 images crashes, and with it apt-get install",
-        source="tonistiigi/binfmt#240",
+        source="tonistiigi/binfmt#231, #245",
     ),
     Combination(
         id="known-bad-go",
         since=(6, 2),
         before=(6, 3),
-        consequence="programs written in Go hang or crash at times (Ubuntu 22.04's QEMU)",
-        source="tonistiigi/binfmt#231",
+        consequence="programs crash at times, those written in Go above all (Ubuntu 22.04's QEMU)",
+        source="moby/buildkit#2541, commaai/agnos-builder#468",
     ),
+    # Mended by QEMU's commit d135f781405f: -cpu max by default.
     Combination(
         id="known-bad-x86-64-v2",
         since=(0,),
         before=(7, 2),
         guest="x86_64",
         consequence="images that need x86-64-v2 (RHEL 9 and its kin) end with `CPU does not support x86-64-v2`",
-        source="containers/podman#15456",
+        source="podman-container-tools/podman#15456",
+        fix=f"{NEWER}; until then: ENV QEMU_CPU=max in the build",
     ),
 )
 

@@ -27,7 +27,20 @@ FOLDERS: Final = (
 TOOLS: Final = (
     *("cat", "chmod", "chown", "chroot", "cut", "date", "dd", "df", "env", "find", "getent", "grep", "gzip"),
     *("head", "id", "ln", "ls", "mkdir", "mkfifo", "mktemp", "mount", "mv", "nproc", "od", "readlink", "rm"),
-    *("rmdir", "sed", "setsid", "sha256sum", "sleep", "sort", "stat", "tail", "tar", "tr", "umount", "uname"),
+    *(
+        "rmdir",
+        "sed",
+        "setsid",
+        "sha256sum",
+        "sleep",
+        "sort",
+        "stat",
+        "tail",
+        "tar",
+        "tr",
+        "umount",
+        "uname",
+    ),
     *("unshare", "wc"),
 )
 """All that the scripts may use of coreutils, util-linux, grep, sed, tar and gzip: what is not here is not found."""

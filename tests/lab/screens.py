@@ -76,6 +76,7 @@ def terminal(words: str, folder: Path) -> str:
     """A picture of one command and what it printed."""
     environment = {"HOME": str(folder), "PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
     shown = capture([COMMAND, *words.split()], cwd=folder, env=environment)
+    assert "a defect of this tool" not in shown, shown
     # What was drawn and taken away again while hosts were asked is no part of the picture.
     settled = re.split(r"\x1b\[\?25h", shown)[-1]
     return svg(f"./inv {words}", re.sub(r"\x1b\[\d*[AJK]|\r", "", settled))

@@ -47,7 +47,6 @@ def plain(*more: tuple[tarfile.TarInfo, bytes], leave: str = "", **other: bytes)
     return pack([*(member(name, data) for name, data in content.items() if name != leave), *more])
 
 
-
 FOREIGN: Final = probe(of_platform("linux/s390x"))
 NOT_A_RELEASE: Final = {
     "absolute": (plain(member("/opt/pwned", b"x")), "opt/pwned"),

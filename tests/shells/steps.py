@@ -20,19 +20,19 @@ from provision.plan.steps import (
 )
 
 
-def file(path: str, content: str, *, id: str = "file", mode: str = "0644") -> WriteFile:
-    return WriteFile(id=id, action="create", target=path, path=path, content=content, mode=mode)
+def file(path: str, content: str, *, step: str = "file", mode: str = "0644") -> WriteFile:
+    return WriteFile(id=step, action="create", target=path, path=path, content=content, mode=mode)
 
 
-def link(path: str, to: str, *, id: str = "link") -> MakeLink:
-    return MakeLink(id=id, action="create", target=path, path=path, to=to)
+def link(path: str, to: str, *, step: str = "link") -> MakeLink:
+    return MakeLink(id=step, action="create", target=path, path=path, to=to)
 
 
 def rule(
-    path: str, line: str, *, header: str = "# header\n", follows: bool = False, id: str = "rule"
+    path: str, line: str, *, header: str = "# header\n", follows: bool = False, step: str = "rule"
 ) -> WriteRule:
     return WriteRule(
-        id=id,
+        id=step,
         action="create",
         target=path,
         qemu="aarch64",
@@ -43,22 +43,22 @@ def rule(
     )
 
 
-def packages(manager: str, *names: str, id: str = "packages") -> InstallPackages:
+def packages(manager: str, *names: str, step: str = "packages") -> InstallPackages:
     return InstallPackages(
-        id=id, action="install", target=" ".join(names), manager=manager, packages=names
+        id=step, action="install", target=" ".join(names), manager=manager, packages=names
     )
 
 
-def group(name: str, *, id: str = "group") -> CreateGroup:
-    return CreateGroup(id=id, action="create", target=f"group {name}", group=name)
+def group(name: str, *, step: str = "group") -> CreateGroup:
+    return CreateGroup(id=step, action="create", target=f"group {name}", group=name)
 
 
 def member(user: str, name: str) -> AddMember:
     return AddMember(id=f"member-{user}", action="add", target=f"{user} to {name}", group=name, user=user)
 
 
-def unit(verb: Literal["enable", "start", "restart"], name: str, *, id: str = "") -> RunUnit:
-    return RunUnit(id=id or f"{verb}-{name}", action=verb, target=name, verb=verb, unit=name)
+def unit(verb: Literal["enable", "start", "restart"], name: str, *, step: str = "") -> RunUnit:
+    return RunUnit(id=step or f"{verb}-{name}", action=verb, target=name, verb=verb, unit=name)
 
 
 def release(folder: str, sha256: str, *, url: str | None = None, archive: str = "a.tar.gz") -> UnpackRelease:

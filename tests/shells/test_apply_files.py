@@ -29,7 +29,7 @@ CONTENTS = (
 
 
 def test_a_file_gets_exactly_its_content(machine: Machine) -> None:
-    made = [steps.file(f"/etc/new/{n}", text, id=f"file-{n}") for n, text in enumerate(CONTENTS)]
+    made = [steps.file(f"/etc/new/{n}", text, step=f"file-{n}") for n, text in enumerate(CONTENTS)]
     applied = machine.apply(*made)
     assert applied.states == ["done"] * len(CONTENTS)
     for n, text in enumerate(CONTENTS):
@@ -43,7 +43,11 @@ def test_mode_and_owner_are_set_whatever_was_there(machine: Machine, mode: str) 
     machine.write(TOML, "old", 0o4777)
     assert machine.apply(steps.file(TOML, "new\n", mode=mode)).states == ["done"]
     status = machine.at(TOML).stat()
-    assert (f"{status.st_mode & 0o7777:04o}", status.st_uid, status.st_gid) == (mode, os.getuid(), os.getgid())
+    assert (f"{status.st_mode & 0o7777:04o}", status.st_uid, status.st_gid) == (
+        mode,
+        os.getuid(),
+        os.getgid(),
+    )
 
 
 def test_a_file_is_replaced_by_renaming(machine: Machine) -> None:
@@ -121,7 +125,10 @@ def test_a_link_that_cannot_be_made_leaves_what_was_there(machine: Machine) -> N
     machine.write(BUILDCTL, "theirs", 0o755)
     machine.fake("ln", "echo 'ln: No space left on device' >&2; exit 1")
     applied = machine.apply(steps.link(BUILDCTL, "/opt/x"))
-    assert (applied.only.status, applied.only.detail.split("\n")[0]) == ("failed", "ln: No space left on device")
+    assert (applied.only.status, applied.only.detail.split("\n")[0]) == (
+        "failed",
+        "ln: No space left on device",
+    )
     assert machine.at(BUILDCTL).read_text() == "theirs"
     assert machine.listing("/usr/local/bin") == ["buildctl"]
 

@@ -17,7 +17,9 @@ from provision.spec import Emulation, Spec
 from tests.lab.patience import until
 from tests.shells.machine import Machine
 
-SPEC = Spec(platforms=("linux/arm64", "linux/s390x"), emulation=Emulation(interpreters="/usr/bin/qemu-{qemu}-static"))
+SPEC = Spec(
+    platforms=("linux/arm64", "linux/s390x"), emulation=Emulation(interpreters="/usr/bin/qemu-{qemu}-static")
+)
 NONCE = bytes(range(1, 8))
 
 pytestmark = pytest.mark.needs("qemu-aarch64-static", "qemu-user-static")
@@ -92,7 +94,9 @@ def test_while_it_is_replaced_every_program_runs(machine: Machine) -> None:
     machine.write("/lab/root/p", elf.probe(arch), 0o755)
     loop = "while [ ! -e /lab/end ]; do chroot /lab/root /p x x </dev/null; echo $?; done >/lab/answers"
     machine.space.run(f"setsid sh -c '{loop}; : >/lab/ended' >/dev/null 2>&1 &")
-    assert until(lambda: machine.at("/lab/answers").exists() and machine.at("/lab/answers").stat().st_size > 9)
+    assert until(
+        lambda: machine.at("/lab/answers").exists() and machine.at("/lab/answers").stat().st_size > 9
+    )
     for _ in range(5):
         assert machine.apply(*steps("aarch64", "/usr/bin/qemu-aarch64-static")).states == ["done", "done"]
     machine.write("/lab/end", "")
@@ -185,7 +189,7 @@ def test_the_entries_of_others_stay(machine: Machine) -> None:
 
 
 def test_an_emulator_with_any_name(machine: Machine) -> None:
-    path = "/opt/it's $(: >pwned) \"here\"/q e*mu"
+    path = '/opt/it\'s $(: >pwned) "here"/q e*mu'
     install(machine, "aarch64", path)
     assert machine.apply(*steps("aarch64", path)).states == ["done", "done"]
     assert interpreter(machine, "qemu-aarch64") == path

@@ -52,7 +52,10 @@ def test_every_package_manager_is_here() -> None:
 def test_packages_are_installed_without_a_question(machine: Machine) -> None:
     for manager, words in INSTALL.items():
         # Standard input is empty: whoever asks all the same gets no answer from the channel.
-        machine.fake(manager, 'read answer && exit 9; [ "${0##*/}" != apt-get ] || [ "$DEBIAN_FRONTEND" = noninteractive ]')
+        machine.fake(
+            manager,
+            'read answer && exit 9; [ "${0##*/}" != apt-get ] || [ "$DEBIAN_FRONTEND" = noninteractive ]',
+        )
         applied = machine.apply(steps.packages(manager, *install(manager)))
         assert applied.states == ["done"], manager
         assert machine.calls()[-1] == words
@@ -62,7 +65,9 @@ def test_packages_are_installed_without_a_question(machine: Machine) -> None:
 def test_old_lists_are_fetched_only_when_the_install_needs_them(machine: Machine) -> None:
     for manager, words in REFRESH.items():
         update = words[1] if manager == "pacman" else "update"
-        machine.fake(manager, f'case " $* " in *" {update} "*) : >/lab/new ;; *) [ -e /lab/new ] || exit 1 ;; esac')
+        machine.fake(
+            manager, f'case " $* " in *" {update} "*) : >/lab/new ;; *) [ -e /lab/new ] || exit 1 ;; esac'
+        )
         assert machine.apply(steps.packages(manager, *install(manager))).states == ["done"], manager
         first, second, third = machine.calls()[-3:]
         assert (first, second) == (INSTALL[manager], words)
@@ -73,7 +78,7 @@ def test_old_lists_are_fetched_only_when_the_install_needs_them(machine: Machine
 
 def test_an_index_that_cannot_be_loaded_is_not_what_counts(machine: Machine) -> None:
     """apt-get update exits with 100 for any index of any source."""
-    machine.fake("apt-get", 'case $* in *update*) : >/lab/new; exit 100 ;; *) [ -e /lab/new ] ;; esac')
+    machine.fake("apt-get", "case $* in *update*) : >/lab/new; exit 100 ;; *) [ -e /lab/new ] ;; esac")
     assert machine.apply(steps.packages("apt-get", "qemu-user-static")).states == ["done"]
 
 
@@ -111,7 +116,9 @@ def test_the_unit_is_read_before_it_is_started_and_its_folder_made(machine: Mach
 
 def test_a_service_that_does_not_start_is_explained_by_its_journal(machine: Machine) -> None:
     machine.fake("systemd-tmpfiles")
-    machine.fake("systemctl", '[ "$1" != restart ] || { echo "Job for buildkit.service failed." >&2; exit 1; }')
+    machine.fake(
+        "systemctl", '[ "$1" != restart ] || { echo "Job for buildkit.service failed." >&2; exit 1; }'
+    )
     machine.fake("journalctl", "echo 'buildkitd: could not lock'; echo 'buildkitd: giving up'")
     applied = machine.apply(steps.unit("restart", "buildkit.service"))
     assert applied.only.detail.split("\n") == [
@@ -168,12 +175,12 @@ def test_any_value_is_one_word_and_nothing_else(machine: Machine) -> None:
     for n, value in enumerate(HOSTILE):
         folder = f"/opt/{n}/{value}"
         plan += [
-            steps.packages("dnf", value, "other", id=f"packages-{n}"),
-            steps.group(value, id=f"group-{n}"),
-            steps.unit("enable", value, id=f"unit-{n}"),
-            steps.file(f"{folder}/file", value, id=f"it's file {n}"),
-            steps.link(f"{folder}/link", value, id=f"$(link) {n}"),
-            steps.rule(f"{folder}/rule", value, header=value, id=f'`rule` "{n}"'),
+            steps.packages("dnf", value, "other", step=f"packages-{n}"),
+            steps.group(value, step=f"group-{n}"),
+            steps.unit("enable", value, step=f"unit-{n}"),
+            steps.file(f"{folder}/file", value, step=f"it's file {n}"),
+            steps.link(f"{folder}/link", value, step=f"$(link) {n}"),
+            steps.rule(f"{folder}/rule", value, header=value, step=f'`rule` "{n}"'),
         ]
     applied = machine.apply(*plan)
     assert applied.states == ["done"] * len(plan), applied
@@ -185,10 +192,10 @@ def test_any_value_is_one_word_and_nothing_else(machine: Machine) -> None:
             ["systemctl", "daemon-reload"],
             ["systemctl", "enable", value],
         ]
-        folder = machine.at(f"/opt/{n}") / value
-        assert (folder / "file").read_text() == value
-        assert (folder / "rule").read_text() == f"{value}{value}\n"
-        assert str((folder / "link").readlink()) == value
+        made = machine.at(f"/opt/{n}") / value
+        assert (made / "file").read_text() == value
+        assert (made / "rule").read_text() == f"{value}{value}\n"
+        assert str((made / "link").readlink()) == value
     assert not machine.at("/lab/pwned").exists()
 
 
@@ -237,7 +244,9 @@ def test_the_module_is_loaded_where_its_folder_is_missing(machine: Machine) -> N
 
 
 def test_handlers_that_are_switched_off_are_switched_on(machine: Machine) -> None:
-    space = machine.open("mount -t binfmt_misc x /proc/sys/fs/binfmt_misc; echo 0 >/proc/sys/fs/binfmt_misc/status")
+    space = machine.open(
+        "mount -t binfmt_misc x /proc/sys/fs/binfmt_misc; echo 0 >/proc/sys/fs/binfmt_misc/status"
+    )
     assert space.run("cat /proc/sys/fs/binfmt_misc/status") == "disabled"
     assert machine.apply(steps.enable()).states == ["done"]
     assert space.run("cat /proc/sys/fs/binfmt_misc/status") == "enabled"

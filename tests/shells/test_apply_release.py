@@ -30,7 +30,9 @@ def with_former(machine: Machine) -> Machine:
     return machine
 
 
-def install(machine: Machine, tmp_path: Path, data: bytes, *, digest: str = "", sent: bytes | None = None) -> Applied:
+def install(
+    machine: Machine, tmp_path: Path, data: bytes, *, digest: str = "", sent: bytes | None = None
+) -> Applied:
     """Send and unpack an archive, from where the host has it. `sent`, if it is not what was promised."""
     step = steps.release(folder(data), digest or sha256(data), archive="buildkit.tar.gz")
     file = archives.save(tmp_path, data if sent is None else sent)

@@ -53,7 +53,7 @@ def leftovers(machine: Machine) -> list[str]:
 
 
 def test_each_step_is_reported_as_it_begins_and_ends(machine: Machine) -> None:
-    applied = machine.apply(steps.file("/etc/a", "a", id="a"), steps.file("/etc/b", "b", id="b"))
+    applied = machine.apply(steps.file("/etc/a", "a", step="a"), steps.file("/etc/b", "b", step="b"))
     assert applied.answer.records == (
         *("step\ta\tbegin\t", "step\ta\tdone\t"),
         *("step\tb\tbegin\t", "step\tb\tdone\t"),
@@ -70,10 +70,10 @@ def test_an_empty_plan_is_a_script_too(machine: Machine) -> None:
 def test_after_a_fatal_failure_nothing_more_is_done(machine: Machine) -> None:
     machine.fake("groupadd", "echo 'no room' >&2; exit 4")
     applied = machine.apply(
-        steps.file("/etc/a", "a", id="a"),
+        steps.file("/etc/a", "a", step="a"),
         steps.group("buildkit"),
-        steps.file("/etc/b", "b", id="b"),
-        steps.file("/etc/c", "c", id="c"),
+        steps.file("/etc/b", "b", step="b"),
+        steps.file("/etc/c", "c", step="c"),
     )
     assert applied.states == ["done", "failed", "skipped", "skipped"]
     assert applied.steps["group"].detail == "no room\nno room"
@@ -86,7 +86,7 @@ def test_after_a_fatal_failure_nothing_more_is_done(machine: Machine) -> None:
 def test_a_failed_handler_does_not_stop_the_others(machine: Machine) -> None:
     plan: tuple[Step, ...] = (
         hopeless("arm"),
-        steps.rule(layout.rule("arm"), ":a:", follows=True, id="rule-arm"),
+        steps.rule(layout.rule("arm"), ":a:", follows=True, step="rule-arm"),
         hopeless("s390x", optional=True),
         steps.file("/etc/a", "a"),
     )
@@ -118,7 +118,7 @@ def test_what_a_failed_step_said_cannot_pass_for_a_record(machine: Machine) -> N
 def test_stopped_the_step_is_finished_and_no_other_begun(machine: Machine, way: str) -> None:
     """Ctrl-C, and a link that breaks: the far end goes by the same rule."""
     machine.fake("groupadd", f"{SLOW}; echo ended >/lab/ended")
-    plan = (steps.group("buildkit"), steps.file("/etc/a", "a"), steps.file("/etc/b", "b", id="b"))
+    plan = (steps.group("buildkit"), steps.file("/etc/a", "a"), steps.file("/etc/b", "b", step="b"))
     space = machine.space
 
     def end() -> None:
@@ -132,7 +132,7 @@ def test_stopped_the_step_is_finished_and_no_other_begun(machine: Machine, way: 
     if way == "stop":
         applied = machine.apply(*plan)
         assert applied.states == ["done", "skipped", "skipped"]
-        assert {applied.steps[id].detail for id in ("file", "b")} == {"interrupted"}
+        assert {applied.steps[name].detail for name in ("file", "b")} == {"interrupted"}
     else:
         with pytest.raises(ConnectionLostError):
             machine.apply(*plan)
@@ -142,13 +142,15 @@ def test_stopped_the_step_is_finished_and_no_other_begun(machine: Machine, way: 
     assert not machine.at("/etc/a").exists()
 
 
-def test_stopped_while_bytes_are_sent_they_are_kept_for_the_next_run(machine: Machine, tmp_path: Path) -> None:
+def test_stopped_while_bytes_are_sent_they_are_kept_for_the_next_run(
+    machine: Machine, tmp_path: Path
+) -> None:
     data = plain(more=os.urandom(6_000_000))
     unpack = steps.release(layout.release(archives.VERSION, sha256(data)), sha256(data))
     file = archives.save(tmp_path, data)
     part = f"{sha256(data)}.part"
     arrived = machine.at(f"{layout.CACHE}/{part}")
-    after = tuple(steps.file("/etc/a", "a", id=f"after-{n}") for n in range(40))
+    after = tuple(steps.file("/etc/a", "a", step=f"after-{n}") for n in range(40))
 
     def send(there: int, *, stop: bool) -> list[str]:
         space, journal = machine.open(), Journal(steps=(unpack, *after))

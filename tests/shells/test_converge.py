@@ -34,7 +34,9 @@ IDS = [
 
 pytestmark = [
     pytest.mark.needs(EMULATOR, "qemu-user-static"),
-    pytest.mark.skipif(platform.machine() == "s390x", reason="it needs a foreign platform, and this one is not"),
+    pytest.mark.skipif(
+        platform.machine() == "s390x", reason="it needs a foreign platform, and this one is not"
+    ),
 ]
 
 

@@ -58,14 +58,18 @@ def test_no_release_file(machine: Machine) -> None:
 
 def test_a_release_file_cannot_change_the_answer(machine: Machine) -> None:
     """It is shell text by its definition (os-release(5)), and root's own."""
-    machine.write("/etc/os-release", "ID=odd\nPRETTY_NAME='a\tb'\nwork=/ binfmt=/ tab=x newline=y\nrecord() { :; }\n")
+    machine.write(
+        "/etc/os-release", "ID=odd\nPRETTY_NAME='a\tb'\nwork=/ binfmt=/ tab=x newline=y\nrecord() { :; }\n"
+    )
     facts = machine.facts()
     assert facts.binfmt.usable
     assert facts.probes
 
 
 @WITHOUT_APPLETS
-@pytest.mark.parametrize("missing", ["getent", "nproc", "od", "unshare", "df", "sha256sum", "find", "stat", "readlink"])
+@pytest.mark.parametrize(
+    "missing", ["getent", "nproc", "od", "unshare", "df", "sha256sum", "find", "stat", "readlink"]
+)
 def test_a_missing_program_costs_its_own_facts_alone(machine: Machine, missing: str) -> None:
     machine.write("/etc/group", "root:x:0:\nbuildkit:x:998:ops,ci\n")
     machine.base.remove(missing)

@@ -69,7 +69,7 @@ def test_a_whole_plan_runs_its_steps_in_order_and_only_handlers_may_fail() -> No
     plan = planned(facts("bare"))
     made = words(plan)
     runs = [made[at : at + 3] for at, word in enumerate(made) if word == "run"]
-    assert [(id, fatal) for _, id, fatal in runs] == [
+    assert [(name, fatal) for _, name, fatal in runs] == [
         (step.id, "yes" if step.fatal else "no") for step in plan.steps
     ]
 
@@ -95,7 +95,9 @@ def test_words_of_a_step_that_went_well_take_the_place_of_its_detail() -> None:
 
 
 def test_a_step_that_found_nothing_to_do_was_skipped() -> None:
-    found = results("step\tgroup\tbegin\t", "step\tgroup\tdone\tskipped: there is no emulator", steps=(GROUP,))
+    found = results(
+        "step\tgroup\tbegin\t", "step\tgroup\tdone\tskipped: there is no emulator", steps=(GROUP,)
+    )
     assert found == {"group": ("skipped", "there is no emulator")}
 
 

@@ -61,7 +61,8 @@ def here(host: Host) -> Transport:
 
 
 def fleet(work: Work, *, jobs: int = 8, canary: int = 0, progress: Progress | None = None) -> Fleet:
-    return Fleet(connect=here, work=work, jobs=jobs, canary=canary, progress=progress or Silent())
+    shown = progress or Silent()
+    return Fleet(connect=here, work=work, jobs=jobs, canary=canary, progress=lambda: shown)
 
 
 def ended(transport: Transport, script: str, timeout: float = 30) -> HostResult:
