@@ -39,11 +39,12 @@ from provision.transport import Transport
 
 # The first host is connected to before these are imported.
 if TYPE_CHECKING:
-    from provision import converge, crash, examine, health
+    from provision import converge, crash, examine, health, render
     from provision.buildkit import release
 else:
-    converge, crash, examine, health, release = (
-        Later(f"provision.{name}") for name in ("converge", "crash", "examine", "health", "buildkit.release")
+    converge, crash, examine, health, release, render = (
+        Later(f"provision.{name}")
+        for name in ("converge", "crash", "examine", "health", "buildkit.release", "render")
     )
 
 
@@ -170,6 +171,7 @@ class Call:
     def _meanwhile(self) -> None:
         """Imports what is needed once a host has answered."""
         Later.load(converge, *([examine] if self.name in ("health", "explain") else []))
+        render.prepare("probe.sh", "buildkitd.toml", "buildkit.service", "buildkit.tmpfiles.conf")
         self.style.prepare()
 
     def version(self) -> str:

@@ -79,6 +79,12 @@ def environment() -> Environment:
     return made
 
 
+def prepare(*templates: str) -> None:
+    """Reads templates, which takes longer than to fill them, and can be done while a host is waited for."""
+    for name in templates:
+        environment().get_template(name)
+
+
 def render(template: str, **values: object) -> str:
     """The text of `templates/<template>` with `values` filled in."""
     return environment().get_template(template).render(**values)

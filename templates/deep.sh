@@ -1,6 +1,6 @@
 #!/bin/sh
 # Builds for each platform through the real daemon, and times a small workload of each: prints records.
-#   work <tab> name <tab> status <tab> nanoseconds          the workload of an architecture in an empty chroot
+#   work <tab> name <tab> status <tab> nanoseconds          CPU time of an architecture's workload in an empty chroot
 #   build <tab> platform <tab> status <tab> nanoseconds     a build; the lines of its end follow, each with "|" before it
 # Runs in dash, bash and busybox sh, with coreutils or busybox. Leaves nothing behind but the daemon's history.
 LC_ALL=C; export LC_ALL
@@ -27,13 +27,27 @@ workplace() {
   return 1
 }
 
-# work_of NAME: its status is the number of its arguments, 4, if it ran to its end.
+# CPU time of all that this shell has started, in microseconds: unlike the clock's it is the same on a busy machine. The
+# second line of `times` is theirs, as 0m1.230000s with as many digits as the shell likes. In a subshell it would be 0.
+spent() {
+  times >"$work/times"
+  { read -r _; read -r moment _; } <"$work/times"
+  minutes=${moment%%m*} seconds=${moment#*m}
+  fraction=${seconds#*.}; fraction=${fraction%s}000000; fraction=${fraction%"${fraction#??????}"}
+  # A zero in front would make it octal.
+  moment=$(((minutes * 60 + ${seconds%%.*}) * 1000000 + 1$fraction - 1000000))
+}
+
+# work_of NAME: its status is the number of its arguments, 4, if it ran to its end. Thrice, for ticks are 10 ms.
 work_of() {
-  now; begun=$moment
-  chroot "$work/root" "/w-$1" x x x </dev/null >/dev/null 2>&1
-  status=$?
-  now
-  printf 'work\t%s\t%s\t%s\n' "$1" "$status" $((moment - begun))
+  spent; begun=$moment
+  for _ in 1 2 3; do
+    chroot "$work/root" "/w-$1" x x x </dev/null >/dev/null 2>&1
+    status=$?
+    [ "$status" -eq 4 ] || break
+  done
+  spent
+  printf 'work\t%s\t%s\t%s\n' "$1" "$status" $(((moment - begun) * 1000))
 }
 
 # The program exits with the number of its arguments: 256, of which the kernel keeps 0. One argument is new each
@@ -73,8 +87,13 @@ printf '{{ program.work }}' >"$work/root/w-{{ program.name }}"
 chmod 755 "$work/root/p-{{ program.name }}" "$work/root/w-{{ program.name }}"
 context {{ program.name }}
 {% endfor %}
+# Twice, with all the others in between: what disturbed one of them for a moment is not in the other.
+{% for _ in range(2) %}
 {% for program in programs %}
 work_of {{ program.name }}
+{% endfor %}
+{% endfor %}
+{% for program in programs %}
 {% for platform in program.platforms %}
 build {{ platform | q }} {{ program.name }}
 {% endfor %}

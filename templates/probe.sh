@@ -311,16 +311,22 @@ natives() {
 }
 
 files() {
+  set --
   for path in {{ files | map('q') | join(' ') }}; do
     if [ -h "$path" ]; then
       record link "$path" "$(readlink "$path")"
     elif [ -e "$path" ]; then
-      # shellcheck disable=SC2046  # three words are wanted
-      set -- $(stat -c '%a %U %G %F' "$path")
-      record file "$path" "$1" "$2" "$3" "$4"
-      [ "$4" != regular ] || text "$path"
+      set -- "$@" "$path"
     fi
   done
+  [ $# -gt 0 ] || return
+  # %F is "regular file", "regular empty file", "directory", "socket" ...
+  while IFS=$tab read -r mode owner group type path; do
+    record file "$path" "$mode" "$owner" "$group" "${type%% *}"
+    case $type in regular*) text "$path" ;; esac
+  done <<END-OF-FILES
+$(stat -c "%a$tab%U$tab%G$tab%F$tab%n" "$@")
+END-OF-FILES
 }
 
 service() {

@@ -12,6 +12,8 @@ from tests.unit.recorded import SPEC, settled
 ANSWER: Final = """\
 work\tx86_64\t4\t100000000
 work\taarch64\t4\t450000000
+work\tx86_64\t4\t310000000
+work\taarch64\t4\t460000000
 build\tlinux/amd64\t0\t300000000
 work\tarm\t139\t1000
 build\tlinux/arm64\t1\t300000000
