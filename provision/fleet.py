@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, replace
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from provision.errors import ConnectionLostError, HostError
+from provision.errors import ConnectionLostError, HostError, ProvisionError
 from provision.guard import guarded
 from provision.later import Later
-from provision.result import HostResult
+from provision.result import EXIT_CODES, HostResult
 from provision.spec import Host
 from provision.transport import StoppedError, Transport
 
@@ -37,6 +37,7 @@ class NotStartedError(HostError):
     """Nothing was done on this host, as a canary did not come out well."""
 
     code: ClassVar[str] = "not-started"
+    exit_code: ClassVar[int] = EXIT_CODES["skipped"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,11 +143,22 @@ class Fleet:
         if self._interrupted():  # between the two: `_stop` has not seen this one
             transport.stop()
         try:
-            with transport:
-                return self.work(transport, host)
+            self._reach(transport)
+            return self.work(transport, host)
         finally:
             with self._lock:
                 del self._open[host]
+            # Paramiko's thread looks up every 0.1 s whether it is to end; neither the next host nor the report
+            # need wait for that.
+            threading.Thread(target=transport.close, daemon=True).start()
+
+    def _reach(self, transport: Transport) -> None:
+        try:
+            transport.open()
+        except ProvisionError as error:
+            if self._interrupted():  # a sudo that asks on the terminal hears Ctrl-C as well, and fails
+                raise StoppedError("interrupted before anything was begun") from error
+            raise
 
     # Ctrl-C
 

@@ -264,7 +264,16 @@ unit() {
 # The socket's folder must have its group before the daemon creates the socket (moby/buildkit#4618).
 prepare() { systemd-tmpfiles --create {{ layout.TMPFILES }}; }
 
-work=$(mktemp -d /run/provision.XXXXXX 2>/dev/null || mktemp -d) || exit 1
+# A folder where programs may run: /run is mounted noexec on Debian, /tmp by hardening guides. So it is tried, not read.
+work=
+for place in /tmp /var/tmp /run /dev/shm /root; do
+  work=$(mktemp -d "$place/provision.XXXXXX" 2>/dev/null) || continue
+  printf '#!/bin/sh\nexit 7\n' >"$work/try" && chmod 755 "$work/try"
+  "$work/try" </dev/null >/dev/null 2>&1
+  [ $? -ne 7 ] || break
+  rm -rf "$work"; work=
+done
+[ -n "$work" ] || exit 1
 aside='' receiver=''
 # Not before all that is sent has come: what is left of it would be taken for the next request.
 trap 'arrival; rm -rf "$work" ${aside:+"$aside"}' EXIT

@@ -228,9 +228,15 @@ probes() {
 {% for probe in probes %}
   launch {{ probe.name }} {{ probe.argc }}
 {% endfor %}
+  # Side by side: each emulator is started once more for its version, and most hosts have several cores.
+  seers=
   for pair in $pids; do
-    blocked "${pair#*=}" "p-${pair%=*}" && inspect "${pair%=*}" "${pair#*=}"
+    { blocked "${pair#*=}" "p-${pair%=*}" && inspect "${pair%=*}" "${pair#*=}"; } >"$work/seen-${pair%=*}" 9>&- &
+    seers="$seers $!"
   done
+  # shellcheck disable=SC2086  # the numbers are words
+  wait $seers
+  cat "$work"/seen-*
   # By now each has done all but its exit. The first field is CPU time in ns (Documentation/scheduler/sched-stats.rst).
   for pair in $pids; do
     spent=; read -r spent _ 2>/dev/null <"/proc/${pair#*=}/schedstat"

@@ -224,7 +224,9 @@ def summary(results: Iterable[HostResult], words: dict[str, str]) -> Table:
     made.expand = True
     for host in results:
         done = sum(step.status in ("done", "pending") for step in host.steps)
-        why = host.error.message if host.error else count(done, "change") if done else tally(host.findings)
+        why = count(done, "change") if done else tally(host.findings)
+        if host.error:  # the host stands at the beginning of the line
+            why = host.error.message.removeprefix(f"{host.host}: ")
         status = Text(words.get(host.status, host.status), _STATUS[host.status])
         made.add_row(
             Text(clean(host.host)), status, duration(host.seconds), Text(clean(why.partition("\n")[0]))

@@ -200,3 +200,12 @@ def test_the_trial_magic_is_not_the_architectures(host: TableHost) -> None:
     assert step.kind == "handler"
     assert elf.probe(next(a for a in FOREIGN if a.name == "riscv64"))[9:16] == bytes(7)
     assert {result.status for result in host.emulate(spec)} == {"done"}
+
+
+def test_a_run_folder_that_forbids_programs_does_not_matter(host: TableHost, namespace: Namespace) -> None:
+    """Debian mounts /run noexec; hardening guides do the same to /tmp."""
+    for folder in ("/run", "/tmp"):
+        assert namespace.run("mount", "-t", "tmpfs", "-o", "noexec", "tmpfs", folder).returncode == 0
+    spec = Spec(platforms=("linux/arm64",))
+    assert {result.status for result in host.emulate(spec)} == {"done"}
+    assert row(host.facts(spec), next(arch for arch in FOREIGN if arch.name == "arm64")).mode == "emulated"

@@ -97,6 +97,15 @@ def test_the_bytes_come_in_pieces_with_a_script_behind_them(machine: Machine, tm
         assert machine.listing(layout.CACHE) == []
 
 
+def test_no_program_can_eat_the_bytes(machine: Machine, tmp_path: Path) -> None:
+    big = plain(more=os.urandom(2_000_000))
+    machine.fake("groupadd", "cat >/lab/eaten")
+    unpack = steps.release(folder(big), sha256(big))
+    made = parts((unpack,), {}, lambda: archives.save(tmp_path, big))
+    assert machine.apply(steps.group("buildkit"), unpack, parts=made).states == ["done", "done"]
+    assert machine.at("/lab/eaten").read_bytes() == b""
+
+
 @pytest.mark.parametrize("there", [1, 65_536, 100_000, len(GOOD)], ids=["one", "block", "much", "all"])
 def test_what_an_earlier_run_left_is_gone_on_from(machine: Machine, tmp_path: Path, there: int) -> None:
     big = plain(more=os.urandom(200_000))

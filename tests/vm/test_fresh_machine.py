@@ -16,7 +16,7 @@ from tests.vm.conftest import CHECKOUT
 
 PLATFORMS: Final = ("linux/amd64", "linux/arm64", "linux/arm/v7")
 # apt and pip under emulation, on a machine that has other work.
-SLOW: Final = 1200
+SLOW: Final = 2400
 
 
 def inv(machine: Machine, arguments: str, *, check: bool = True) -> str:
@@ -65,8 +65,8 @@ def test_after_a_reboot_all_is_there_without_help(machine: Machine) -> None:
 
 
 def test_the_tests_run_there(machine: Machine) -> None:
-    # Linters and packaging say the same everywhere, and mypy alone would take ten minutes under emulation.
-    done = inv(machine, "test --rung unit -k 'not lint and not wheel'")
+    # Every rung is asked; of each the tests that a processor under emulation gets through in a few minutes.
+    done = inv(machine, "test -k 'test_plan or test_checks or test_platforms or test_probe_hosts'")
     assert " passed" in done
     assert " failed" not in done
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
+import json
 import subprocess
-import time
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,9 @@ from tests.lab.proxy import Line
 
 DELAY: Final = 0.025
 """Seconds each way: 50 ms there and back, as from one end of a continent to the other."""
+
+
+LAUNCHER: Final = Path(__file__).with_name("launch.py")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,31 +45,28 @@ def run(
     """Runs a command. Raises RuntimeError with what it said if it does not end as it should."""
     before = [(line.turns, line.connections, line.bytes["up"], line.bytes["down"]) for line in lines]
     opened = sessions()
-    log = folder / "output"
+    log, report = folder / "output", folder / "usage.json"
     with log.open("wb") as output:
-        begun = time.monotonic()
-        process = subprocess.Popen(
-            list(command),
+        done = subprocess.run(
+            [sys.executable, "-I", "-S", str(LAUNCHER), str(report), *command],
             cwd=folder,
             env=dict(environment),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
+            check=False,
         )
-        # wait4 and not Popen.wait: it tells what this one child and its own children used.
-        _, status, usage = os.wait4(process.pid, 0)
-        wall = time.monotonic() - begun
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode not in accept:
-        raise RuntimeError(f"{' '.join(command)} gave {process.returncode}:\n{log.read_text()[-3000:]}")
+    if done.returncode not in accept:
+        raise RuntimeError(f"{' '.join(command)} gave {done.returncode}:\n{log.read_text()[-3000:]}")
+    usage = json.loads(report.read_text())
     after = [(line.turns, line.connections, line.bytes["up"], line.bytes["down"]) for line in lines]
     turns, connections, up, down = (
         sum(now[field] - then[field] for now, then in zip(after, before, strict=True)) for field in range(4)
     )
     return Cost(
-        wall=wall,
-        processor=usage.ru_utime + usage.ru_stime,
-        memory=usage.ru_maxrss * 1024,
+        wall=usage["wall"],
+        processor=usage["cpu"],
+        memory=usage["kib"] * 1024,
         turns=turns,
         connections=connections,
         sessions=sessions() - opened,

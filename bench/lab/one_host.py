@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from bench import measure, rivals
-from bench.measure import Cost
+from bench.lab import measure, rivals
+from bench.lab.measure import Cost
 from tests.lab.cache import default_folder
 from tests.lab.cli import COMMAND, environment
 from tests.lab.nspawn import Host
@@ -28,7 +28,7 @@ config = "ssh_config"
 """
 
 
-def measured(runs: int = 5) -> tuple[int, dict[str, Cost]]:
+def measured(runs: int = 3) -> tuple[int, dict[str, Cost]]:
     """How many items the state has, and what each tool's no-op costs."""
     with tempfile.TemporaryDirectory(prefix="bench-") as made, Host("box", packages=PACKAGES) as host:
         folder = Path(made)
@@ -40,20 +40,17 @@ def measured(runs: int = 5) -> tuple[int, dict[str, Cost]]:
             state = rivals.state_of(host)
             programs = rivals.install(default_folder() / "bench")
             theirs = rivals.environment(programs, folder)
-            ways: dict[str, tuple[list[str], dict[str, str], int]] = {
-                "provision": (provision, ours, runs),
-                "pyinfra 3.10": (rivals.pyinfra(state, host, proxy.port, folder), theirs, 3),
-                "ansible-core 2.19, pipelining": (
-                    rivals.ansible(state, host, proxy.port, folder, pipelining=True),
-                    theirs,
-                    2,
-                ),
+            playbook = rivals.ansible(state, host, proxy.port, folder, pipelining=True)
+            ways: dict[str, tuple[list[str], dict[str, str]]] = {
+                "provision": (provision, ours),
+                "pyinfra 3.10": (rivals.pyinfra(state, host, proxy.port, folder), theirs),
+                "ansible-core 2.19, pipelining": (playbook, theirs),
             }
             count = sessions_of(host)
             costs = {"provision, the first time": first}
-            for name, (command, variables, times) in ways.items():
+            for name, (command, variables) in ways.items():
                 found = []
-                for _ in range(times):
+                for _ in range(runs):
                     # Ansible keeps a connection open for the next run; each run here stands for a day's first.
                     shutil.rmtree(folder / ".ansible/cp", ignore_errors=True)
                     found.append(
