@@ -132,9 +132,9 @@ UNREAD = {
 
 @pytest.mark.parametrize("data", UNREAD.values(), ids=UNREAD)
 def test_a_script_need_not_read_its_payload(here: Local, tmp_path: Path, data: bytes) -> None:
-    assert here.ask("exit 3", timeout=20, payload=payload(tmp_path, data)).status == 3
-    assert here.ask("dd bs=1 count=4 2>/dev/null", timeout=20, payload=payload(tmp_path, data)).status == 0
-    assert here.ask("echo well", timeout=5).records == ("well",)
+    assert here.ask("exit 3", timeout=120, payload=payload(tmp_path, data)).status == 3
+    assert here.ask("dd bs=1 count=4 2>/dev/null", timeout=120, payload=payload(tmp_path, data)).status == 0
+    assert here.ask("echo well", timeout=120).records == ("well",)
 
 
 def test_a_file_that_became_shorter_is_an_error(here: Local, tmp_path: Path) -> None:
