@@ -95,18 +95,20 @@ def host_fetches(buildkit: Buildkit, release: Release, facts: Facts, *, local: b
 
     Raises HostError where the user asked for what cannot be.
     """
-    able = is_url(release.location) and bool(facts.tools & {"curl", "wget"})
-    if buildkit.fetch == "host" and not able:
+    obstacle = ""
+    if not is_url(release.location):
+        obstacle = "the mirror is a folder on this machine"
+    elif "@" in release.location.split("/")[2]:
+        obstacle = "the mirror's URL holds a login, which would stand in a command line there"
+    elif not facts.tools & {"curl", "wget"}:
+        obstacle = "it has neither curl nor wget"
+    if buildkit.fetch == "host" and obstacle:
         raise HostError(
             "this host cannot download the release itself",
-            cause="it has neither curl nor wget"
-            if is_url(release.location)
-            else "the mirror is a folder on this machine",
+            cause=obstacle,
             hint='set [buildkit] fetch = "auto"',
         )
-    # A URL with a login stays here: on the host it would stand in a command line.
-    login = is_url(release.location) and "@" in release.location.split("/")[2]
-    return buildkit.fetch == "host" or (buildkit.fetch == "auto" and able and not local and not login)
+    return buildkit.fetch == "host" or (buildkit.fetch == "auto" and not obstacle and not local)
 
 
 def check(transport: Transport, spec: Spec) -> HostResult:
