@@ -60,6 +60,8 @@ def test_provision(machine: Machine, tmp_path: Path) -> None:
 
 def test_after_a_reboot_all_is_there_without_help(machine: Machine) -> None:
     machine.reboot()
+    # ssh answers while the boot goes on; this returns when it is over, with an exit code that says how.
+    machine.run("systemctl is-system-running --wait", check=False, timeout=SLOW)
     assert machine.run("systemctl is-active buildkit").stdout.strip() == "active"
     assert_builds_for_all(machine)
 
