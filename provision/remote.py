@@ -1,6 +1,6 @@
 """Remote hosts: what a person must say before any is contacted, and the transports.
 
-Imports Fabric, so import it lazily.
+Fabric is imported once the first host has been called (provision/transport/link.py).
 """
 
 from __future__ import annotations

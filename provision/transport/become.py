@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from provision.errors import BecomeError, HostError, ProvisionError
-from provision.render import render
+from provision.later import Later
 from provision.transport import Secret, Sudo
+
+if TYPE_CHECKING:
+    from provision import render
+else:
+    render = Later("provision.render")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +44,7 @@ def opening(sudo: Sudo, password: Secret | None) -> Opening:
         )
     nonce = secrets.token_hex(12)
     prompt = f"[{nonce}]" if password is not None and sudo != "never" else ""
-    session = render("session.sh", nonce=nonce)
+    session = render.render("session.sh", nonce=nonce)
     return Opening(
         nonce=nonce,
         prompt=prompt,
@@ -47,8 +52,8 @@ def opening(sudo: Sudo, password: Secret | None) -> Opening:
         command=(
             "sh",
             "-c",
-            render("become.sh", sudo=sudo, prompt=prompt),
-            render("boot.sh", nonce=nonce, size=len(session.encode())),
+            render.render("become.sh", sudo=sudo, prompt=prompt),
+            render.render("boot.sh", nonce=nonce, size=len(session.encode())),
         ),
         greeting=f"{nonce}\n{session}".encode(),
     )

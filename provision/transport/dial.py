@@ -1,7 +1,9 @@
 """The way to a server's first bytes: TCP, or a ProxyCommand.
 
-It is gone here, and not by Paramiko, for two reasons: what a server says first tells an overloaded sshd, something
-else than SSH and a silent port apart, which Paramiko's exceptions do not; and the kernel is told when to give up.
+It is gone here, and not by Paramiko, for three reasons: what a server says first tells an overloaded sshd, something
+else than SSH and a silent port apart, which Paramiko's exceptions do not; the kernel is told when to give up; and our
+version is sent at once, which both sides may do (RFC 4253 §4.2), so that the server's first offer comes along with its
+version. Paramiko waits a turn of the line there.
 """
 
 from __future__ import annotations
@@ -16,10 +18,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, Any, Final
 
+from provision import __version__
 from provision.errors import UnreachableError
 from provision.transport.ssh_config import Endpoint
-from provision.transport.unreachable import closed, not_ssh, proxy_failed, silent
+from provision.transport.unreachable import closed, network, not_ssh, proxy_failed, silent
 
+VERSION: Final = f"SSH-2.0-provision_{__version__}"
+"""Who we are, as sshd's log has it."""
+_GREETING: Final = f"{VERSION}\r\n".encode()
 _LOST_AFTER: Final = 60
 """Seconds until the kernel gives up on a peer that acknowledges nothing; keepalives make it notice."""
 
@@ -31,6 +37,10 @@ class Dialed:
     sock: socket.socket
     process: subprocess.Popen[bytes] | None = None
     errors: IO[bytes] | None = None
+
+    def spoken(self) -> Any:
+        """The socket for Paramiko, to which it is to say its version first."""
+        return _Spoken(self.sock)
 
     def close(self) -> None:
         """Ends a ProxyCommand too. Nothing is left to wait for."""
@@ -56,12 +66,39 @@ class Dialed:
         return lines[-1] if lines else ""
 
 
+class _Spoken:
+    """A socket on which our version has been said already, so that what says it again is not heard."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._left = _GREETING
+
+    def send(self, data: bytes) -> int:
+        if not self._left:
+            return self._sock.send(data)
+        again = data[: len(self._left)]
+        assert self._left.startswith(again)  # noqa: S101 - Paramiko was given the same version
+        self._left = self._left[len(again) :]
+        return len(again)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+
 def dial(name: str, end: Endpoint) -> Dialed:
-    """A stream to what has just begun to speak SSH. Raises OSError, BusyError, UnreachableError."""
-    dialed = _command(end.proxy_command) if end.proxy_command else Dialed(sock=_connect(end))
+    """A stream to what has just begun to speak SSH. Raises BusyError, UnreachableError."""
     try:
-        said = first_bytes(dialed.sock, end.connect_timeout)
+        dialed = _command(end.proxy_command) if end.proxy_command else Dialed(sock=_connect(end))
+    except OSError as error:
+        raise network(name, end, error) from error
+    try:
+        # Who turns us away may be gone already; what it said is read all the same.
+        with suppress(BrokenPipeError, ConnectionResetError):
+            dialed.sock.sendall(_GREETING)
+        said = _first_bytes(dialed.sock, end.connect_timeout)
         problem = None if _is_ssh(said or b"") else _odd(name, end, dialed, said)
+    except OSError as error:
+        problem = network(name, end, error)
     except BaseException:
         dialed.close()
         raise
@@ -126,7 +163,7 @@ def _addresses(end: Endpoint) -> list[Any]:
     return answer
 
 
-def first_bytes(sock: socket.socket, seconds: float) -> bytes | None:
+def _first_bytes(sock: socket.socket, seconds: float) -> bytes | None:
     """What a server says first, left where it is; None if it is nothing for that long, b"" if it hangs up.
 
     RFC 4253 §4.2 allows other lines before the version, so it is given time to get there.
@@ -139,6 +176,8 @@ def first_bytes(sock: socket.socket, seconds: float) -> bytes | None:
             seen = sock.recv(1024, socket.MSG_PEEK)
         except TimeoutError:
             return said
+        except ConnectionError:  # it hung up without having read our version
+            return said or b""
         if _is_ssh(seen) or not seen or _turns_away(seen):
             return seen
         if seen == said:
