@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from provision import probe, sent
+from provision.answer import parse
 from provision.apply import Journal, script
 from provision.buildkit import release as releases
 from provision.buildkit.release import Release
 from provision.buildkit.source import is_url
 from provision.checks import check_all
 from provision.errors import HostError, ProvisionError
-from provision.facts import Facts, parse
+from provision.facts import Facts
 from provision.guard import guarded, status_of
 from provision.parcel import parts, payload
 from provision.plan import Plan, plan

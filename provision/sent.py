@@ -10,8 +10,9 @@ from pathlib import Path
 from types import MappingProxyType
 
 from provision import elf, layout
+from provision.answer import HEAD
 from provision.architectures import ARCHITECTURES
-from provision.facts import HEAD, Interpreter
+from provision.facts import Interpreter
 from provision.spec import SEND, Spec
 
 

@@ -16,9 +16,9 @@ from typing import Final
 import psutil
 
 from provision import elf, layout
+from provision.answer import HEAD
 from provision.architectures import ARCHITECTURES, of_qemu, of_uname
 from provision.binfmt import Entry, parse_entry
-from provision.facts import HEAD
 from provision.result import Process
 
 # qemu-aarch64, qemu-aarch64-static; Debian's aarch64-binfmt-P; BuildKit's own buildkit-qemu-aarch64.

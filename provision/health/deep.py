@@ -10,9 +10,10 @@ from typing import Final
 
 from provision import elf, layout
 from provision.architectures import PLATFORMS, Architecture, of_platform
-from provision.facts import Facts, number, records
+from provision.facts import Facts
 from provision.health.catalogue import finding
 from provision.health.view import all_views, concerned
+from provision.records import number, records
 from provision.render import render
 from provision.result import Finding, PlatformRow
 from provision.spec import Spec
