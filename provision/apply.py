@@ -53,7 +53,7 @@ class Journal:
         state, words = self._states.get(step.id, ("skipped", "the run ended before it"))
         status: StepStatus = "done" if state == "done" else "skipped" if state == "skipped" else "failed"
         if state == "begin":
-            words = "it did not finish"
+            words = "its end was not seen"
         elif state == "done" and words.startswith("skipped: "):
             status, words = "skipped", words.removeprefix("skipped: ")
         detail = "\n".join([words, *self._logs.get(step.id, [])]) if words else step.detail

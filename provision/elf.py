@@ -151,6 +151,15 @@ def magic_and_mask(arch: Architecture) -> tuple[bytes, bytes]:
     return header(arch)[:size], bytes(mask)
 
 
+def pattern(arch: Architecture) -> str:
+    """A pattern of sh for the first 20 bytes of any program of this architecture, in hexadecimal.
+
+    Class, byte order and machine count, as for the kernel (include/linux/elf.h, elf_check_arch).
+    """
+    start = header(arch)[: _IDENT_SIZE + 4].hex()
+    return start[:12] + "?" * 24 + start[-4:]
+
+
 def probe(arch: Architecture) -> bytes:
     """The smallest program that proves execution: it reads one byte of standard input, then exits with argc.
 

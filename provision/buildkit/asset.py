@@ -29,6 +29,11 @@ class Asset:
         return f"{self._base}.tar.gz"
 
     @property
+    def architecture(self) -> Architecture:
+        """What its programs are made for."""
+        return next(row for row in ARCHITECTURES if row.asset == self.suffix)
+
+    @property
     def provenance(self) -> str:
         """The file name of its provenance statement, published since v0.11.0."""
         return f"{self._base}.provenance.json"

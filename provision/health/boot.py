@@ -138,7 +138,9 @@ def _unfit(view: View, then: Coming) -> str:
 
 
 def _mount(facts: Facts) -> Finding | None:
-    automount = facts.units.get(layout.BINFMT_AUTOMOUNT, {}).get("ActiveState") == "active"
+    unit = facts.units.get(layout.BINFMT_AUTOMOUNT, {})
+    # One that was masked since the last boot still works, for now.
+    automount = unit.get("ActiveState") == "active" and unit.get("UnitFileState") != "masked"
     enabled = facts.units.get(layout.BINFMT_MOUNT, {}).get("UnitFileState") in ("enabled", "generated")
     if automount or enabled:
         return None

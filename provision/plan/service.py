@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Final
 
-from provision import layout
+from provision import elf, layout
 from provision.buildkit import config
 from provision.buildkit.release import Release
 from provision.buildkit.source import shown
@@ -126,6 +126,7 @@ def _release(release: Release, folder: str, url: str | None, facts: Facts) -> tu
             folder=folder,
             archive=release.asset.name,
             sha256=release.digest.value,
+            header=elf.pattern(release.asset.architecture),
             url=url,
         ),
     )

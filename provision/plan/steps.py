@@ -146,6 +146,8 @@ class UnpackRelease(Step):
     folder: str
     archive: str
     sha256: str
+    header: str
+    """How its programs begin (`elf.pattern`): a handler may well run those of another machine."""
     url: str | None
     """Where the host downloads the archive itself; None: its bytes come with the script, or are cached there."""
 

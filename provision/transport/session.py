@@ -146,7 +146,7 @@ class Session:
             self._write(data, run, stoppable=True)
             if run.end:
                 return True
-            if self._stopping.is_set():
+            if self._stopping.is_set() or self._incoming.over:
                 return False
             sent += len(data)
             if payload.progress:

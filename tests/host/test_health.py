@@ -228,18 +228,77 @@ def test_socket_mode(bench: Bench) -> None:
         bench.host.run(found["fix"])
 
 
-def test_an_open_listener(bench: Bench) -> None:
-    """By hand, beside the product: which would refuse to set it up."""
+@pytest.mark.parametrize(
+    ("flag", "name", "severity"),
+    [
+        ("--addr tcp://0.0.0.0:0", "listener-open", "error"),
+        ("--oci-worker-snapshotter native", "worker-snapshotter", "warning"),
+        ("--oci-worker-no-process-sandbox", "worker-process-mode", "warning"),
+    ],
+)
+def test_a_flag_given_to_the_daemon_by_hand(bench: Bench, flag: str, name: str, severity: str) -> None:
+    """The product itself gives none of these."""
     folder = "/etc/systemd/system/buildkit.service.d"
     unit = "/etc/systemd/system/buildkit.service"
     with bench.undone(f"rm -r {folder}; systemctl daemon-reload; systemctl restart buildkit"):
         bench.host.run(
             f"mkdir {folder}; start=$(sed -n 's/^ExecStart=//p' {unit});"
-            f"printf '[Service]\\nExecStart=\\nExecStart=%s --addr tcp://0.0.0.0:0\\n' \"$start\" > {folder}/open.conf;"
+            f"printf '[Service]\\nExecStart=\\nExecStart=%s {flag}\\n' \"$start\" > {folder}/by-hand.conf;"
             "systemctl daemon-reload; systemctl restart buildkit"
         )
         (found,) = bench.findings()
-        assert (found["id"], found["severity"]) == ("listener-open", "error")
+        assert (found["id"], found["severity"]) == (name, severity)
+
+
+@pytest.mark.parametrize(
+    ("unit", "name"),
+    [
+        ("systemd-binfmt.service", "boot-no-loader"),
+        ("proc-sys-fs-binfmt_misc.automount", "boot-no-mount"),
+    ],
+)
+def test_a_unit_of_the_boot_is_masked(bench: Bench, unit: str, name: str) -> None:
+    """What it has done since the last boot is still there."""
+    with bench.undone(f"systemctl unmask --quiet {unit}"):
+        bench.host.run(f"systemctl mask --quiet {unit}")
+        assert bench.ids() == [(name, None)]
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "name"),
+    [
+        ("/proc/meminfo", "s/^(MemTotal|SwapTotal): .*/\\1: 300000 kB/", "memory-low"),
+        ("/proc/cgroups", "s/^(memory\\t.*)1$/\\10/", "cgroup-memory"),
+    ],
+)
+def test_a_small_board(bench: Bench, file: str, change: str, name: str) -> None:
+    """The machine has what it has; the host is shown the kernel's own file with one number changed."""
+    with bench.undone(f"umount {file}"):
+        bench.host.run(f"sed -E '{change}' {file} > /root/changed; mount --bind /root/changed {file}")
+        assert bench.ids() == [(name, None)]
+
+
+def test_inodes_run_out(bench: Bench) -> None:
+    """On a filesystem that has few of them, and much room."""
+    state = "/var/lib/buildkit"
+    with bench.undone(f"systemctl stop buildkit; umount {state}; systemctl start buildkit"):
+        bench.host.run(
+            f"systemctl stop buildkit; mount -t tmpfs -o nr_inodes=20000,size=64g tmpfs {state};"
+            f"mkdir -m 700 {state}/tmp; systemctl start buildkit"
+        )
+        assert bench.ids() == [("inodes-low", None)]
+
+
+@pytest.mark.parametrize(("words", "severity"), [("- 1 hour", "warning"), ("+ 2 days", "error")])
+def test_the_clock_is_off(bench: Bench, words: str, severity: str) -> None:
+    """All hosts here share one clock: this one's `date` shows another."""
+    with bench.undone("umount /usr/bin/date"):
+        bench.host.run(
+            """cp /usr/bin/date /root/date; cat > /root/wrong-date; chmod 755 /root/wrong-date;
+            mount --bind /root/wrong-date /usr/bin/date""",
+            stdin=f"""#!/bin/sh\nexec /root/date -d 'now {words}' "$@"\n""",
+        )
+        assert [(each["id"], each["severity"]) for each in bench.findings()] == [("clock-off", severity)]
 
 
 @pytest.mark.parametrize(("left", "severity"), [("2000000", "warning"), ("500000", "error")])

@@ -79,9 +79,9 @@ NOT_A_RELEASE: Final = {
         plain(special("bin/buildkitd", tarfile.DIRTYPE), leave="bin/buildkitd"),
         "holds bin/buildkitd/",
     ),
-    "other-machine": (plain(buildkitd=FOREIGN), "does not run on this machine"),
+    "other-machine": (plain(buildkitd=FOREIGN), "is not made for this machine"),
     "does-not-start": (plain(buildkitd=b"#!/bin/sh\nexit 1\n"), "does not run on this machine"),
-    "no-program": (plain(buildkitd=b": just words\n"), "does not run on this machine"),
+    "no-program": (plain(buildkitd=b": just words\n"), "is not made for this machine"),
 }
 """Name -> an archive that must not become a release, and words of the reason."""
 STRIPPED: Final = "absolute-inside"

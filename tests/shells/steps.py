@@ -19,6 +19,9 @@ from provision.plan.steps import (
     WriteRule,
 )
 
+SCRIPT = "2321*"
+"""How a shell script begins: the programs of the releases that tests pack."""
+
 
 def file(path: str, content: str, *, step: str = "file", mode: str = "0644") -> WriteFile:
     return WriteFile(id=step, action="create", target=path, path=path, content=content, mode=mode)
@@ -61,7 +64,9 @@ def unit(verb: Literal["enable", "start", "restart"], name: str, *, step: str = 
     return RunUnit(id=step or f"{verb}-{name}", action=verb, target=name, verb=verb, unit=name)
 
 
-def release(folder: str, sha256: str, *, url: str | None = None, archive: str = "a.tar.gz") -> UnpackRelease:
+def release(
+    folder: str, sha256: str, *, url: str | None = None, archive: str = "a.tar.gz", header: str = SCRIPT
+) -> UnpackRelease:
     return UnpackRelease(
         id="release",
         action="install",
@@ -69,6 +74,7 @@ def release(folder: str, sha256: str, *, url: str | None = None, archive: str = 
         folder=folder,
         archive=archive,
         sha256=sha256,
+        header=header,
         url=url,
     )
 

@@ -140,7 +140,7 @@ def test_a_handler_that_fails_under_its_real_magic_is_put_back(machine: Machine)
     variant = replace(good.variants[0], standby=other.variants[0].standby)
     applied = machine.apply(replace(good, variants=(variant,)), rule)
     assert applied.states == ["failed", "skipped"]
-    assert applied.steps[good.id].detail.split("\n")[0].endswith("the former handler is in place")
+    assert applied.steps[good.id].detail.split("\n")[0].endswith("what was there before stays")
     assert names(machine) == ["qemu-aarch64"]
     assert machine.facts(SPEC).probes["aarch64"].ran
 

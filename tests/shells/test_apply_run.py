@@ -189,6 +189,6 @@ def test_when_time_is_up_nothing_half_done_stays(machine: Machine, tmp_path: Pat
         machine.space.ask(
             script(Plan(steps=(step,)), wanted), timeout=1, payload=sending, on_record=journal.record
         )
-    assert [(each.status, each.detail) for each in journal.results()] == [("failed", "it did not finish")]
+    assert [(each.status, each.detail) for each in journal.results()] == [("failed", "its end was not seen")]
     assert until(lambda: not leftovers(machine)), leftovers(machine)
     assert machine.listing(layout.RELEASES) == []

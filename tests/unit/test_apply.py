@@ -56,13 +56,20 @@ def test_nul_is_in_no_word() -> None:
 
 def test_the_script_says_how_many_bytes_follow() -> None:
     release = UnpackRelease(
-        id="release", action="install", target="x", folder="/opt/x", archive="a", sha256="ff", url=None
+        id="release",
+        action="install",
+        target="x",
+        folder="/opt/x",
+        archive="a",
+        sha256="ff",
+        header="7f??",
+        url=None,
     )
     part = Part(step="release", file=Path("x"), offset=3, length=97)
-    assert words(Plan(steps=(release,)), part)[:9] == [
-        *("run", "release", "yes", "release", "/opt/x", "a", "ff", "97", ""),
+    assert words(Plan(steps=(release,)), part)[:10] == [
+        *("run", "release", "yes", "release", "/opt/x", "a", "ff", "7f??", "97", ""),
     ]
-    assert words(Plan(steps=(replace(release, url="http://m/a"),)))[7:9] == ["0", "http://m/a"]
+    assert words(Plan(steps=(replace(release, url="http://m/a"),)))[8:10] == ["0", "http://m/a"]
 
 
 def test_a_whole_plan_runs_its_steps_in_order_and_only_handlers_may_fail() -> None:
@@ -104,7 +111,7 @@ def test_a_step_that_found_nothing_to_do_was_skipped() -> None:
 def test_when_the_records_end_early() -> None:
     assert results("step\tgroup\tdone\t", "step\tfile\tbegin\t") == {
         "group": ("done", "planned"),
-        "file": ("failed", "it did not finish"),
+        "file": ("failed", "its end was not seen"),
         "link": ("skipped", "the run ended before it"),
     }
 

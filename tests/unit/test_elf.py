@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import subprocess
 import sys
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -157,3 +158,16 @@ def test_octal_is_printed_back_by_shells(shell: list[str]) -> None:
     for data in programs:
         run = subprocess.run([*shell, "-c", f"printf '{elf.octal(data)}'"], capture_output=True, check=True)
         assert run.stdout == data
+
+
+@ALL
+def test_a_pattern_fits_the_programs_of_its_own_architecture_alone(arch: Architecture) -> None:
+    for other in ARCHITECTURES:
+        for program in elf.native_headers([other]):
+            fits = fnmatch(program[:20].hex(), elf.pattern(arch))
+            same = (other.bits, other.big_endian, other.machine) == (
+                arch.bits,
+                arch.big_endian,
+                arch.machine,
+            )
+            assert fits == same

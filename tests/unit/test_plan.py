@@ -347,6 +347,7 @@ def test_another_digest_is_another_folder_and_the_old_one_stays() -> None:
     assert isinstance(unpack, UnpackRelease)
     assert isinstance(link, MakeLink)
     assert unpack.folder == link.to == "/opt/buildkit/v0.32.2-abababababab"
+    assert unpack.header == f"7f454c460201{'?' * 24}3e00"
 
 
 def test_a_changed_setting_restarts_and_shows_its_diff() -> None:
