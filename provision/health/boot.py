@@ -15,6 +15,7 @@ from provision.health import emulation
 from provision.health.catalogue import finding
 from provision.health.emulation import AGAIN, describe
 from provision.health.view import View, concerned
+from provision.plan.emulation import mounted_at_boot
 from provision.plan.interpreters import unfit
 from provision.result import Finding
 from provision.spec import Spec
@@ -138,11 +139,7 @@ def _unfit(view: View, then: Coming) -> str:
 
 
 def _mount(facts: Facts) -> Finding | None:
-    unit = facts.units.get(layout.BINFMT_AUTOMOUNT, {})
-    # One that was masked since the last boot still works, for now.
-    automount = unit.get("ActiveState") == "active" and unit.get("UnitFileState") != "masked"
-    enabled = facts.units.get(layout.BINFMT_MOUNT, {}).get("UnitFileState") in ("enabled", "generated")
-    if automount or enabled:
+    if mounted_at_boot(facts):
         return None
     return finding(
         "boot-no-mount",

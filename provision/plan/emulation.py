@@ -130,6 +130,15 @@ def _send_steps(choices: Iterable[Choice]) -> tuple[Step, ...]:
     )
 
 
+def mounted_at_boot(facts: Facts) -> bool:
+    """Whether systemd will mount binfmt_misc by itself, or when somebody looks into it."""
+    automount = facts.units.get(layout.BINFMT_AUTOMOUNT, {})
+    # One that was masked since the last boot still works, for now.
+    by_looking = automount.get("ActiveState") == "active" and automount.get("UnitFileState") != "masked"
+    mount = facts.units.get(layout.BINFMT_MOUNT, {})
+    return by_looking or mount.get("UnitFileState") in ("enabled", "generated")
+
+
 def _mount_steps(facts: Facts) -> tuple[Step, ...]:
     state = facts.binfmt
     steps: list[Step] = []
@@ -150,9 +159,7 @@ def _mount_steps(facts: Facts) -> tuple[Step, ...]:
         steps.append(MountBinfmt(id="binfmt-mount", action="mount", target=layout.BINFMT))
     elif not state.enabled:
         steps.append(EnableBinfmt(id="binfmt-enable", action="enable", target=layout.BINFMT))
-    automount = facts.units.get(layout.BINFMT_AUTOMOUNT, {}).get("ActiveState") == "active"
-    enabled = facts.units.get(layout.BINFMT_MOUNT, {}).get("UnitFileState") == "enabled"
-    if facts.system.systemd and not automount and not enabled:
+    if facts.system.systemd and not mounted_at_boot(facts):
         # Nothing would mount it at the next boot (a container, or a masked automount).
         steps.append(
             RunUnit(

@@ -251,16 +251,16 @@ def test_a_flag_given_to_the_daemon_by_hand(bench: Bench, flag: str, name: str, 
 
 
 @pytest.mark.parametrize(
-    ("unit", "name"),
+    ("change", "back", "unit", "name"),
     [
-        ("systemd-binfmt.service", "boot-no-loader"),
-        ("proc-sys-fs-binfmt_misc.automount", "boot-no-mount"),
+        ("mask", "unmask", "systemd-binfmt.service", "boot-no-loader"),
+        ("disable", "enable", "proc-sys-fs-binfmt_misc.mount", "boot-no-mount"),
     ],
 )
-def test_a_unit_of_the_boot_is_masked(bench: Bench, unit: str, name: str) -> None:
-    """What it has done since the last boot is still there."""
-    with bench.undone(f"systemctl unmask --quiet {unit}"):
-        bench.host.run(f"systemctl mask --quiet {unit}")
+def test_a_unit_is_gone_from_the_boot(bench: Bench, change: str, back: str, unit: str, name: str) -> None:
+    """What it has done since the last one is still there."""
+    with bench.undone(f"systemctl {back} --quiet {unit}"):
+        bench.host.run(f"systemctl {change} --quiet {unit}")
         assert bench.ids() == [(name, None)]
 
 

@@ -127,6 +127,13 @@ CASES: Final[dict[str, tuple[Change, list[tuple[str, str | None]]]]] = {
         ),
         [],
     ),
+    "the automount does, for the last time": (
+        both(
+            unit(layout.BINFMT_MOUNT, UnitFileState="static"),
+            unit(layout.BINFMT_AUTOMOUNT, ActiveState="active", UnitFileState="masked"),
+        ),
+        [("boot-no-mount", None)],
+    ),
     "mounted for the session": (
         lambda facts: replace(facts, binfmt=replace(facts.binfmt, held=False)),
         [("binfmt-not-held", None)],

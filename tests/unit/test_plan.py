@@ -114,9 +114,11 @@ def test_a_module_that_is_not_loaded_is_loaded_now_and_at_boot() -> None:
     assert ids(planned(seen))[1:4] == ["module", "binfmt-mount", "binfmt-boot"]
 
 
-def test_an_active_automount_needs_no_mount_at_boot() -> None:
-    units = {**BARE.units, "proc-sys-fs-binfmt_misc.automount": {"ActiveState": "active"}}
-    assert "binfmt-boot" not in ids(planned(replace(BARE, units=units)))
+@pytest.mark.parametrize(("state", "needed"), [("static", False), ("masked", True)])
+def test_an_active_automount_needs_no_mount_at_boot_unless_it_is_the_last(state: str, needed: bool) -> None:
+    unit = {"ActiveState": "active", "UnitFileState": state}
+    units = {**BARE.units, "proc-sys-fs-binfmt_misc.automount": unit}
+    assert ("binfmt-boot" in ids(planned(replace(BARE, units=units)))) == needed
 
 
 def test_a_disabled_table_is_enabled() -> None:
