@@ -13,6 +13,7 @@ from invoke.exceptions import Exit
 from invoke.tasks import task
 
 from provision import cli
+from provision.program import Program
 
 ROOT: Final = Path(__file__).resolve().parent
 
@@ -70,3 +71,8 @@ def bench(c: Context, name: str = "") -> None:
 namespace: Final = cli.namespace()
 for contributor_task in (test, lint, bench):
     namespace.add_task(contributor_task)
+
+
+def main() -> None:
+    """`./inv`."""
+    Program(name="inv", binary="./inv", namespace=namespace).run()

@@ -6,9 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from invoke.collection import Collection
-from invoke.program import Program
 
-from provision import __version__
 from provision.architectures import parse_platform
 from provision.command import TASKS, Call, command
 from provision.errors import UsageError
@@ -24,6 +22,7 @@ from provision.options import (
     SEVERITY,
     SPEC,
 )
+from provision.program import Program
 from provision.report import Report
 
 # The first host is connected to before these are imported.
@@ -107,12 +106,8 @@ def namespace() -> Collection:
     return Collection(*TASKS.tasks.values())
 
 
-class _Program(Program):
-    """Invoke's program without its flags that would mislead: --dry is not our `plan`."""
-
-
 def main() -> None:
     """The installed command `provision`."""
     if sys.platform != "linux" and "--hosts" not in " ".join(sys.argv):
         raise SystemExit("provision: this machine does not run Linux; name others by --hosts")
-    _Program(name="provision", binary="provision", version=__version__, namespace=namespace()).run()
+    Program(name="provision", binary="provision", namespace=namespace()).run()

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Final
 from invoke.collection import Collection
 from invoke.context import Context
 from invoke.exceptions import Exit
-from invoke.program import Program
 from invoke.tasks import Task
 
 from provision.buildkit.version import canonical
@@ -121,9 +120,6 @@ def command(options: Mapping[str, Option]) -> Callable[[Body], Any]:
 
         @wraps(body)
         def run(c: Context, **given: Any) -> None:
-            if {"--help", "-h"} & {given[key] for key in places}:
-                # Invoke takes the word after a task with an argument for that argument, whatever it is.
-                Program(name="provision", namespace=TASKS).run(["provision", "--help", name])
             # Exit even with code 0 would end Invoke: `inv check provision` and `fab -H a,b provision` go on.
             if code := execute(name, body, given, c):
                 raise Exit(code=code)

@@ -139,7 +139,7 @@ def _unknown(
         some = ", ".join(mark + each for each in known[:12])
         hint = f"Known {kind}: {some}{', …' if len(known) > 12 else ''}."
     else:
-        hint = f"The configuration has no [{kind}]."
+        hint = f"Give its address, or describe it under [{kind}] in provision.toml; there are none yet."
     return UsageError(what, cause=cause, hint=hint)
 
 

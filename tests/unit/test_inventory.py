@@ -98,7 +98,7 @@ def test_a_mistake_is_answered_with_the_nearest_name(text: str, message: str, hi
 def test_a_bare_word_that_means_nothing_is_refused() -> None:
     error = refused("pi1,pi22", known=False)
     assert (error.message, error.hint) == ("there is no host pi22", "Did you mean pi2?")
-    assert refused("zzz", Inventory(), known=False).hint == "The configuration has no [hosts]."
+    assert refused("zzz", Inventory(), known=False).hint.startswith("Give its address")
 
 
 @pytest.mark.parametrize("text", ["pi1", "ci@box", "box:22", "box.example", "10.0.0.9", "::1", "@runners"])
