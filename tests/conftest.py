@@ -6,7 +6,6 @@ skipped with the reason and the command that would enable it. In CI (`CI=true`) 
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +24,6 @@ class Ladder:
     """What is known about the rungs in this run."""
 
     chosen: tuple[str, ...]
-    strict: bool
     obstacles: dict[str, str] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
 
@@ -34,12 +32,6 @@ class Ladder:
         if rung not in self.obstacles:
             self.obstacles[rung] = "; ".join(str(each) for each in requirements.missing(rung))
         return self.obstacles[rung]
-
-    def refuse(self, why: str) -> None:
-        """End the test: a failure in CI, a skip elsewhere."""
-        if self.strict:
-            pytest.fail(why, pytrace=False)
-        pytest.skip(why)
 
 
 LADDER: Final = pytest.StashKey[Ladder]()
@@ -64,7 +56,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     chosen = parse_rungs(config.getoption("--rung"))
-    config.stash[LADDER] = Ladder(chosen=chosen, strict=os.environ.get("CI") == "true")
+    config.stash[LADDER] = Ladder(chosen=chosen)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -85,12 +77,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     ladder = item.config.stash[LADDER]
     rung = rung_of(item.path)
     if obstacle := ladder.obstacle(rung):
-        ladder.refuse(f"rung {rung} cannot run here: {obstacle}")
+        requirements.refuse(f"rung {rung} cannot run here: {obstacle}")
     for marker in item.iter_markers("needs"):
         program, package = marker.args
         if shutil.which(program) is None:
             ladder.missing[program] = f"apt-get install -y {package}"
-            ladder.refuse(f"{program} is not installed; enable with: {ladder.missing[program]}")
+            requirements.refuse(f"{program} is not installed; enable with: {ladder.missing[program]}")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

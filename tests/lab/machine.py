@@ -73,7 +73,7 @@ class Image:
 
 def image(cache: Cache | None = None) -> Image:
     """The image for this machine's apt sources and certificates. Takes about a minute the first time."""
-    sources, certificates = rootfs._sources(), rootfs._certificates()
+    sources, certificates = rootfs.sources(), rootfs.certificates()
     key = fingerprint(Path(__file__), *sources, *certificates)
     return Image(folder=(cache or Cache.default()).get("machine", key, _build))
 
@@ -88,9 +88,9 @@ def _build(target: Path) -> None:
         f"--include={','.join(PACKAGES)}",
         rootfs.SUITE,
         root,
-        *rootfs._sources(),
+        *rootfs.sources(),
     )
-    rootfs._trust(root)
+    rootfs.trust(root)
     _set_up(root)
     shutil.copy(root / "vmlinuz", target / "vmlinuz")
     shutil.copy(root / "initrd.img", target / "initrd.img")

@@ -13,7 +13,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
+
+import pytest
 
 # Programs for administrators (sshd, runc) are installed where a normal user's PATH does not look.
 SEARCH: Final = f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"
@@ -31,6 +33,13 @@ class Missing:
 
 
 Check = Callable[[], Missing | None]
+
+
+def refuse(why: str) -> NoReturn:
+    """Ends a test that cannot run here: a failure in CI (`CI=true`), a skip elsewhere."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(why, pytrace=False)
+    pytest.skip(why)
 
 
 def missing(*names: str) -> tuple[Missing, ...]:
@@ -122,5 +131,5 @@ RUNGS: Final[Mapping[str, tuple[str, ...]]] = {
         "skopeo",
         "ssh",
     ),
-    "vm": ("root", "qemu-system", "mmdebstrap", "mke2fs", "ssh"),
+    "vm": ("root", "qemu-system", "mmdebstrap", "mke2fs", "go", "runc", "ssh"),
 }

@@ -53,13 +53,13 @@ class Identity:
 def image(cache: Cache | None = None, *, extra: Sequence[str] = ()) -> Path:
     """The disk that hosts start from a copy of, with packages beyond the bare ones. Made as root."""
     packages = (*PACKAGES, *extra)
-    key = fingerprint(Path(__file__), " ".join(packages), *_sources(), *_certificates())
+    key = fingerprint(Path(__file__), " ".join(packages), *sources(), *certificates())
 
     def build(target: Path) -> None:
         tree = target.parent / "tree"
         # Sources of this machine, so that a mirror it uses is used; else mmdebstrap's own default.
         command = ["mmdebstrap", "--quiet", "--variant=apt", f"--include={','.join(packages)}", SUITE]
-        _run([*command, str(tree), *map(str, _sources())])
+        _run([*command, str(tree), *map(str, sources())])
         _make_its_own(tree)
         _run(["mke2fs", "-q", "-t", "ext4", "-d", str(tree), str(target), DISK])
 
@@ -92,7 +92,7 @@ def make_key(path: Path, comment: str) -> None:
 
 def _make_its_own(root: Path) -> None:
     """What a fresh machine of ours is beyond its packages."""
-    _trust(root)
+    trust(root)
     _add_users(root)
     for key in (root / "etc/ssh").glob("ssh_host_*"):
         key.unlink()
@@ -100,7 +100,7 @@ def _make_its_own(root: Path) -> None:
         (root / "etc/systemd/system" / unit).symlink_to("/dev/null")
 
 
-def _sources() -> list[Path]:
+def sources() -> list[Path]:
     """This machine's apt sources, if they are for the suite."""
     found = (*SOURCES.glob("*.sources"), *SOURCES.glob("*.list"), SOURCES.parent / "sources.list")
     debian = f"/debian {SUITE}", f"Suites: {SUITE}"
@@ -109,13 +109,13 @@ def _sources() -> list[Path]:
     )
 
 
-def _certificates() -> list[Path]:
+def certificates() -> list[Path]:
     return sorted(CERTIFICATES.glob("*.crt"))
 
 
-def _trust(root: Path) -> None:
+def trust(root: Path) -> None:
     """A guest trusts what this machine trusts: a proxy between them and the network may need it."""
-    for certificate in _certificates():
+    for certificate in certificates():
         shutil.copy(certificate, root / CERTIFICATES.relative_to("/"))
     _run(["chroot", str(root), "update-ca-certificates"])
 

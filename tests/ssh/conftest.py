@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.lab.requirements import refuse
 from tests.lab.sshd import Sshd
 
 Serve = Callable[..., Sshd]
@@ -21,7 +22,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
 
         def start(*, users: bool = False, path: Path | None = None, **options: str) -> Sshd:
             if users and os.geteuid() != 0:
-                pytest.skip("throw-away users need root: run the tests with sudo")
+                refuse("throw-away users need root; enable with: sudo ./inv test")
             folder = tmp_path / f"sshd{len(list(tmp_path.glob('sshd*')))}"
             folder.mkdir()
             return stack.enter_context(Sshd(folder=folder, options=options, users=users, path=path))
