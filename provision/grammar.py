@@ -48,8 +48,11 @@ def kind(value: object) -> str:
 
 
 def shown(value: object) -> str:
-    """A value as an error may print it: short, and without anything a terminal would obey."""
-    text = repr(value)
+    """A value as an error may print it: short, without anything a terminal would obey, or a URL's login.
+
+    What is refused is often no proper URL, so all up to the last @ is taken to be the login.
+    """
+    text = repr(re.sub(r"://.*@", "://***@", value, flags=re.DOTALL) if isinstance(value, str) else value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

@@ -439,6 +439,21 @@ def test_hostile_mirrors_are_refused(value: str) -> None:
     assert problem(None, mirror=value).isprintable()
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        "https://ci:s3cret@mirror.example/x?y",
+        "ftp://ci:s3cret@h",
+        "https://ci:s3/s3cret@h",
+        "https://ci:s3cret@h\n",
+    ],
+)
+def test_a_login_in_a_refused_mirror_is_not_shown(value: str) -> None:
+    said = problem(None, mirror=value)
+    assert "://***@" in said
+    assert "s3" not in said
+
+
 @pytest.mark.parametrize("value", ["a\nb", "'", '"', "$HOME", "`id`", "\\", "\x07", "x" * 300])
 def test_hostile_label_values_are_refused(write: Write, value: str) -> None:
     problem(write(f"[buildkit.labels]\nrack = {toml(value)}"))
