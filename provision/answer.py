@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from provision import elf
-from provision.binfmt import parse_entry
+from provision.binfmt import Entry, parse_entry
 from provision.errors import HostError
 from provision.facts import (
     Binfmt,
@@ -59,7 +59,7 @@ def parse(lines: Iterable[str], expected: Mapping[str, int]) -> Facts:
             for r in of.get("disk", ())
         },
         binfmt=_binfmt(of),
-        entries=tuple(parse_entry(r[0], r.text) for r in of.get("entry", ()) if r.text),
+        entries=_entries(of),
         rules=tuple(Rule(path=r[0], target=r[1], text=r.text) for r in of.get("rule", ())),
         interpreters=_interpreters(of),
         probes=_probes(of, expected),
@@ -132,16 +132,31 @@ def _binfmt(of: Found) -> Binfmt:
     )
 
 
+def _entries(of: Found) -> tuple[Entry, ...]:
+    """None where something else is mounted there, whose files are no entries."""
+    if _one(of, "binfmt")[2] != "binfmt_misc":
+        return ()
+    return tuple(parse_entry(record[0], record.text) for record in of.get("entry", ()) if record.text)
+
+
 def _interpreters(of: Found) -> Mapping[str, Interpreter]:
     heads = bytes.fromhex(_one(of, "heads").text.replace("\n", ""))
+    seen, real = of.get("interpreter", ()), of.get("real", ())
+    # One of them may have vanished in between: then it is not known which is whose.
+    places = {a[0]: b[0] for a, b in zip(seen, real, strict=True)} if len(seen) == len(real) else {}
     found = {}
     at = 0
-    for record in of.get("interpreter", ()):
+    for record in seen:
         size = number(record[2])
         head = heads[at : at + min(size, HEAD)]
         at += len(head)
         found[record[0]] = Interpreter(
-            path=record[0], identity=record[1], size=size, mode=number(record[3], 8), header=elf.parse(head)
+            path=record[0],
+            identity=record[1],
+            size=size,
+            mode=number(record[3], 8),
+            header=elf.parse(head),
+            real=places.get(record[0], ""),
         )
     return found
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -159,15 +160,37 @@ def provision(transport: Transport, spec: Spec, run: Run, *, local: bool = False
         facts, notes = outlook.facts, outlook.plan.notes
         if outlook.plan.empty:
             return _judged(transport.name, spec, facts, (), notes)
+        done: tuple[StepResult, ...] = ()
         journal = _journal(transport.name, outlook.plan, run.progress)
         try:
             carry_out(transport, outlook, run, journal)
+            if spec.buildkit.fetch == "auto" and (why := not_downloaded(journal.results())):
+                # That it has curl says nothing of its network. What is done by now is not in the new plan.
+                outlook = look(transport, from_here(spec), run, local=local)
+                notes = (*notes, f"the host could not download the release ({why}): it got it from here")
+                done = tuple(step for step in journal.results() if step.status == "done")
+                journal = _journal(transport.name, outlook.plan, run.progress)
+                carry_out(transport, outlook, run, journal)
             facts = ask(transport, spec)
         except ProvisionError as error:
-            return _broken_off(transport.name, journal.results(), notes, error)
-        return _judged(transport.name, spec, facts, journal.results(), notes)
+            return _broken_off(transport.name, (*done, *journal.results()), notes, error)
+        return _judged(transport.name, spec, facts, (*done, *journal.results()), notes)
 
     return guarded(transport.name, work)
+
+
+def from_here(spec: Spec) -> Spec:
+    """The same, with a release that is downloaded on this machine and sent."""
+    return replace(spec, buildkit=replace(spec.buildkit, fetch="controller"))
+
+
+def not_downloaded(steps: Sequence[StepResult]) -> str:
+    """What the host's own download ended with; empty if it did not fail."""
+    sign = "the download of "
+    words = (step.detail.partition("\n")[0] for step in steps if step.status == "failed")
+    return next(
+        (each.removeprefix(sign).partition(" failed: ")[2] for each in words if each.startswith(sign)), ""
+    )
 
 
 def _journal(host: str, made: Plan, progress: Progress) -> Journal:

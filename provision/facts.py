@@ -121,6 +121,8 @@ class Interpreter:
     size: int
     mode: int
     header: elf.Header | None
+    real: str = ""
+    """Where the path leads to when it is a symlink, or goes through one; empty if the host did not say."""
 
     @property
     def executable(self) -> bool:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from provision import binfmt, elf
 from provision.architectures import PLATFORMS, Architecture, of_platform
 from provision.binfmt import Entry
-from provision.buildkit.workers import covers, parse_workers
+from provision.buildkit.workers import covers, parse_workers, undetected
 from provision.errors import UsageError
 from provision.facts import Facts, Probe
-from provision.plan.interpreters import runs_natively
+from provision.plan.interpreters import running, runs_natively
 from provision.result import Mode, PlatformRow
 from provision.spec import Spec
 
@@ -38,6 +38,13 @@ def _row(platform: str, facts: Facts, worker: tuple[str, ...] | None) -> Platfor
         return PlatformRow(platform=platform, mode="none", registered=None, listed=True, builds=None)
     probe = facts.probes.get(arch.qemu)
     native = runs_natively(arch, facts)
+    if (
+        worker is not None
+        and not covers(worker, platform)
+        and platform not in undetected(worker, [platform])
+    ):
+        probe = None  # a variant that was not found here: that programs of the usual one run says nothing
+        native = False
     entry = None if native else binfmt.winner(facts.entries, elf.probe(arch))
     return PlatformRow(
         platform=platform,
@@ -74,17 +81,17 @@ def unmet(spec: Spec, facts: Facts) -> tuple[str, ...]:
         said = facts.workers.text.strip() if facts.workers else "its socket is not there"
         return (f"buildkitd does not answer: {said}",)
     problems = []
-    for platform in spec.platforms or _runnable(facts):
+    runs = running(spec, facts)
+    late = undetected(worker, runs)
+    for platform in spec.platforms or runs:
         arch = of_platform(platform)
-        if not (probe := facts.probes.get(arch.qemu)) or not probe.ran:
-            problems.append(f"{platform}: {why_not(arch, probe, facts)}")
-        elif not covers(worker, platform):
+        if platform not in runs:
+            problems.append(f"{platform}: {why_not(arch, facts.probes.get(arch.qemu), facts)}")
+        elif platform in late:
             problems.append(f"{platform}: it runs here, but buildkitd does not list it")
+        elif not covers(worker, platform):
+            problems.append(f"{platform}: this processor or emulator does not have the variant")
     return tuple(problems)
-
-
-def _runnable(facts: Facts) -> tuple[str, ...]:
-    return tuple(p for p in PLATFORMS if (probe := facts.probes.get(of_platform(p).qemu)) and probe.ran)
 
 
 def why_not(arch: Architecture, probe: Probe | None, facts: Facts) -> str:

@@ -122,13 +122,17 @@ handler() {
     shift 3
   done
   [ -z "$reason" ] || { fail "$interpreter: $reason"; return 1; }
-  drop "$name.standby"
-  enter "$2" || return 1
-  if ! counts probe "$argc"; then
-    drop "$name.standby"; fail "$(meaning "$answer" "$argc"); what was there before stays"; return 1
-  fi
-  if ! drop "$name" || ! enter "$1"; then
-    fail "could not register $name; $name.standby stands in for it"; return 1
+  if [ -e "$binfmt/$name.standby" ] && [ ! -e "$binfmt/$name" ]; then
+    enter "$1" || return 1 # a run that was cut off left the standby, which serves until here
+  else
+    drop "$name.standby"
+    enter "$2" || return 1
+    if ! counts probe "$argc"; then
+      drop "$name.standby"; fail "$(meaning "$answer" "$argc"); what was there before stays"; return 1
+    fi
+    if ! drop "$name" || ! enter "$1"; then
+      fail "could not register $name; $name.standby stands in for it"; return 1
+    fi
   fi
   drop "$name.standby"
   counts probe "$argc" || { fail "$(meaning "$answer" "$argc")"; return 1; }

@@ -204,6 +204,8 @@ $({
 END-OF-PATHS
   [ $# -gt 0 ] || return
   stat -L -c "interpreter$tab%n$tab%d:%i$tab%s$tab%a" "$@"
+  # Where each really lies: a symlink may lead to another filesystem.
+  { readlink -f "$@" 2>/dev/null || for path do readlink -f "$path"; done; } | sed "s/^/real$tab/"
   # One od for all; who reads this cuts it after min(size, 1024) bytes of each.
   record heads
   # One head, too, where it can: a fork costs a Pi as long as all the rest of it.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, Literal
@@ -120,6 +120,16 @@ def covers(listed: Sequence[str], platform: str) -> Coverage | None:
     if platform in listed:
         return "listed"
     return "native-compatible" if any(_stands_for(other, platform) for other in listed) else None
+
+
+def undetected(listed: Sequence[str], runs: Iterable[str]) -> tuple[str, ...]:
+    """Of canonical platforms that run, those of whose architecture the daemon lists nothing.
+
+    It looks when it starts (util/archutil), so a restart helps. What it does not list of an architecture that it has
+    found is a variant that this processor or emulator does not have.
+    """
+    found = {_parts(platform)[1] for platform in listed}
+    return tuple(each for each in runs if not covers(listed, each) and _parts(each)[1] not in found)
 
 
 def _stands_for(listed: str, platform: str) -> bool:

@@ -58,10 +58,11 @@ def plan(spec: Spec, facts: Facts, sent: Mapping[str, Sent], nonce: bytes, argc:
         steps += _handler_steps(choice, spec, facts, nonce, argc)
         notes += handlers.shadow_notes(choice.arch, f"qemu-{choice.arch.qemu}", facts)
     return Emulation(
+        # First what shows whether this kernel has binfmt_misc at all: without it nothing else is to be changed.
         steps=(
+            *(_mount_steps(facts) if usable else ()),
             *_package_steps(usable, facts),
             *_send_steps(usable),
-            *(_mount_steps(facts) if usable else ()),
             *steps,
         ),
         notes=tuple(notes),
@@ -142,6 +143,10 @@ def mounted_at_boot(facts: Facts) -> bool:
 def _mount_steps(facts: Facts) -> tuple[Step, ...]:
     state = facts.binfmt
     steps: list[Step] = []
+    if not state.usable:
+        steps.append(MountBinfmt(id="binfmt-mount", action="mount", target=layout.BINFMT))
+    elif not state.enabled:
+        steps.append(EnableBinfmt(id="binfmt-enable", action="enable", target=layout.BINFMT))
     if not state.present:
         # The folder appears when the module is loaded; systemd's automount unit needs it there at boot.
         content = "binfmt_misc\n"
@@ -155,10 +160,6 @@ def _mount_steps(facts: Facts) -> tuple[Step, ...]:
                 content=content,
             )
         )
-    if not state.usable:
-        steps.append(MountBinfmt(id="binfmt-mount", action="mount", target=layout.BINFMT))
-    elif not state.enabled:
-        steps.append(EnableBinfmt(id="binfmt-enable", action="enable", target=layout.BINFMT))
     if facts.system.systemd and not mounted_at_boot(facts):
         # Nothing would mount it at the next boot (a container, or a masked automount).
         steps.append(

@@ -134,7 +134,9 @@ def rule(arch: Architecture, line: str, facts: Facts, *, follows: bool) -> Write
 def shadow_notes(arch: Architecture, name: str, facts: Facts) -> tuple[str, ...]:
     """Other entries for the same programs: they are left as they are, and said."""
     header = elf.probe(arch)
-    others = [e for e in facts.entries if e.name != name and e.enabled and e.matches(header)]
+    # Of ours, only what a run that was cut off has left: it goes.
+    ours = {name, f"{name}.standby", f"{name}.trial"}
+    others = [e for e in facts.entries if e.name not in ours and e.enabled and e.matches(header)]
     return tuple(
         f"{other.name} ({other.interpreter}) also handles {arch.platforms[0]}: the kernel asks the newest first, so"
         f" {name} answers; {other.name} was left as it is"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from provision import elf
-from provision.architectures import ARCHITECTURES, Architecture, of_platform
+from provision.architectures import ARCHITECTURES, PLATFORMS, Architecture, of_platform
 from provision.facts import Facts, Interpreter
 from provision.plan import packages
 from provision.sent import Sent
@@ -20,6 +20,14 @@ def wanted_rows(spec: Spec) -> tuple[Architecture, ...]:
     return tuple(dict.fromkeys(of_platform(platform) for platform in spec.platforms))
 
 
+def running(spec: Spec, facts: Facts) -> tuple[str, ...]:
+    """The wanted platforms, or all of the table, whose programs ran."""
+    found = (
+        (platform, facts.probes.get(of_platform(platform).qemu)) for platform in spec.platforms or PLATFORMS
+    )
+    return tuple(platform for platform, probe in found if probe and probe.ran)
+
+
 def runs_natively(arch: Architecture, facts: Facts) -> bool:
     """Decided by execution: its program ran without a handler."""
     probe = facts.probes.get(arch.qemu)
@@ -29,7 +37,7 @@ def runs_natively(arch: Architecture, facts: Facts) -> bool:
 def unfit(found: Interpreter, facts: Facts) -> str:
     """Why this file cannot be an interpreter; empty if it can."""
     header = found.header
-    mount = facts.mount_of(found.path)
+    mount = facts.mount_of(found.real or found.path)
     if not found.executable:
         return "is not executable"
     if header is None:

@@ -9,9 +9,10 @@ from provision import elf, layout
 from provision.buildkit import config
 from provision.buildkit.release import Release
 from provision.buildkit.source import shown
-from provision.buildkit.workers import covers, parse_workers
+from provision.buildkit.workers import parse_workers, undetected
 from provision.errors import HostError
 from provision.facts import Facts
+from provision.plan.interpreters import running
 from provision.plan.steps import (
     AddMember,
     CreateGroup,
@@ -199,5 +200,5 @@ def restart_reason(spec: Spec, facts: Facts, generation: str, handlers_change: b
     if facts.workers is None or not facts.workers.ok:
         return "it does not answer"
     listed = parse_workers(facts.workers.text).platforms
-    runs = [platform for platform in spec.platforms or () if not covers(listed, platform)]
-    return f"it does not list {', '.join(runs)}" if runs else ""
+    lacking = undetected(listed, running(spec, facts))
+    return f"it does not list {', '.join(lacking)}" if lacking else ""

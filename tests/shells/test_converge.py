@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from provision import converge, layout
+from provision import converge, elf, layout
 from provision.buildkit.asset import asset_for
 from provision.converge import Run
 from provision.errors import KernelError
@@ -20,14 +20,16 @@ from provision.facts import Facts
 from provision.report.progress import Silent
 from provision.result import HostResult
 from provision.spec import Buildkit, Emulation, Spec
+from tests.lab.mirror import Mirror
 from tests.shells.archives import VERSION, plain, sha256
 from tests.shells.machine import Machine
+from tests.shells.steps import SCRIPT
 
 FOREIGN = "linux/s390x"
 EMULATOR = "qemu-s390x-static"
 RELEASE = plain()
 IDS = [
-    *("packages", "binfmt-boot", "handler-s390x", "rule-s390x", "group", "release"),
+    *("binfmt-boot", "packages", "handler-s390x", "rule-s390x", "group", "release"),
     *("buildkit-config", "buildkit-tmpfiles", "buildkit-unit", "release-link", "buildctl-link"),
     *("service-enable", "service-start"),
 ]
@@ -57,6 +59,12 @@ def furnish(machine: Machine) -> Machine:
     platforms = [{"os": "linux", "architecture": "amd64"}, {"os": "linux", "architecture": "s390x"}]
     machine.write("/lab/workers", json.dumps([{"id": "x", "platforms": platforms}]))
     return machine
+
+
+@pytest.fixture(autouse=True)
+def scripts_for_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The programs of the release here are scripts; test_apply_release has those of other machines."""
+    monkeypatch.setattr(elf, "pattern", lambda _arch: SCRIPT)
 
 
 @pytest.fixture
@@ -133,7 +141,7 @@ def test_an_emulator_is_sent_with_the_release_behind_it(host: Machine, tmp_path:
     shutil.copy(found, tmp_path / "emulator-s390x")
     spec, run = order(tmp_path, f"send:{tmp_path}/emulator-{{qemu}}")
     first = converge.provision(host.space, spec, run, local=True)
-    assert seen(first) == ("changed", ["interpreter-s390x", *IDS[1:]], None)
+    assert seen(first) == ("changed", ["binfmt-boot", "interpreter-s390x", *IDS[2:]], None)
     assert ["apt-get"] not in [call[:1] for call in host.calls()]
     assert seen(converge.provision(host.space, spec, run, local=True)) == ("ok", [], None)
 
@@ -218,3 +226,15 @@ def test_the_three_shells_see_the_same(
         for field in fields(dash):
             for other in others:
                 assert getattr(other, field.name) == getattr(dash, field.name)
+
+
+@ONE_SHELL
+def test_a_host_with_curl_and_no_network_gets_the_release_from_here(host: Machine, tmp_path: Path) -> None:
+    spec, run = order(tmp_path)
+    host.fake("curl", "echo 'curl: (6) Could not resolve host: mirror' >&2; exit 6")
+    with Mirror(tmp_path / "mirror") as mirror:
+        spec = replace(spec, buildkit=replace(spec.buildkit, mirror=mirror.url))
+        result = converge.provision(host.space, spec, run)
+        assert seen(result) == ("changed", IDS, None)
+        assert any("curl: (6)" in note and "from here" in note for note in result.notes)
+        assert [call[0] for call in host.calls()].count("curl") == 2

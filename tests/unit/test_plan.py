@@ -16,6 +16,7 @@ from provision.facts import Disk, Facts, File, Mount
 from provision.plan.handlers import flag_choices
 from provision.plan.kernel import version
 from provision.plan.packages import MANAGERS
+from provision.plan.service import restart_reason
 from provision.plan.steps import (
     InstallPackages,
     MakeLink,
@@ -59,7 +60,7 @@ def arm64(seen: Facts, **changes: object) -> Facts:
 
 def test_a_bare_host_gets_everything_in_order() -> None:
     assert ids(planned(BARE)) == [
-        *("packages", "binfmt-mount", "binfmt-boot"),
+        *("binfmt-mount", "binfmt-boot", "packages"),
         *("handler-aarch64", "rule-aarch64", "handler-arm", "rule-arm"),
         *("group", "release", "buildkit-config", "buildkit-tmpfiles", "buildkit-unit"),
         *("release-link", "buildctl-link", "service-enable", "service-start"),
@@ -111,7 +112,8 @@ def test_a_read_only_table_is_refused() -> None:
 
 def test_a_module_that_is_not_loaded_is_loaded_now_and_at_boot() -> None:
     seen = replace(BARE, binfmt=replace(BARE.binfmt, present=False))
-    assert ids(planned(seen))[1:4] == ["module", "binfmt-mount", "binfmt-boot"]
+    # A kernel without it is found out before anything is changed.
+    assert ids(planned(seen))[:3] == ["binfmt-mount", "module", "binfmt-boot"]
 
 
 @pytest.mark.parametrize(("state", "needed"), [("static", False), ("masked", True)])
@@ -276,8 +278,19 @@ def bad_arm64(reason: str) -> Facts:
         return with_interpreter(seen, AARCH64, mode=0o644)
     if reason == "no ELF program":
         return with_interpreter(seen, AARCH64, header=None)
+    if reason == "on another mount through a symlink":
+        seen = with_interpreter(seen, AARCH64, real="/srv/qemu/qemu-aarch64")
+        return replace(
+            seen, mounts=(*seen.mounts, Mount(point="/srv/qemu", type="ext4", options=frozenset()))
+        )
     options = frozenset({"noexec"}) if reason == "mounted noexec" else frozenset({"rw"})
     return replace(seen, mounts=(*seen.mounts, Mount(point="/usr/bin", type="ext4", options=options)))
+
+
+def test_a_late_mount_is_seen_through_a_symlink() -> None:
+    with pytest.raises(HostError, match="no usable interpreter") as refused:
+        planned(bad_arm64("on another mount through a symlink"))
+    assert "lies on /srv/qemu, which may be mounted after" in refused.value.cause
 
 
 @pytest.mark.parametrize(
@@ -384,6 +397,28 @@ def test_a_daemon_that_does_not_list_what_runs_is_restarted() -> None:
     (step,) = planned(replace(SETTLED, workers=replace(SETTLED.workers, text=text))).steps
     assert isinstance(step, RunUnit)
     assert step.detail == "it does not list linux/arm64"
+
+
+def test_a_run_that_broke_off_before_the_restart_is_finished_by_the_next_without_a_wish() -> None:
+    assert SETTLED.workers
+    text = SETTLED.workers.text.replace('"architecture":"arm64"', '"architecture":"loong64"')
+    late = replace(SETTLED, workers=replace(SETTLED.workers, text=text))
+    assert SETTLED.daemon
+    generation = SETTLED.daemon.generation
+    assert restart_reason(Spec(), late, generation, False) == "it does not list linux/arm64"
+    assert restart_reason(Spec(), SETTLED, generation, False) == ""
+
+
+def test_a_variant_that_the_processor_lacks_restarts_nothing() -> None:
+    """The daemon lists amd64 and has looked for its variants."""
+    assert (
+        ids(
+            planned(
+                SETTLED, Spec(platforms=("linux/amd64", "linux/arm64", "linux/arm/v7", "linux/amd64/v4"))
+            )
+        )
+        == []
+    )
 
 
 def test_who_called_sudo_and_who_is_named_may_build() -> None:

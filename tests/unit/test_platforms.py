@@ -59,6 +59,12 @@ def test_why_a_registered_platform_does_not_run(changes: dict[str, object], word
     assert (found.mode, found.registered, found.listed) == ("none", True, True)
 
 
+def test_a_variant_that_is_not_here_is_not_called_native() -> None:
+    wish = Spec(platforms=("linux/amd64", "linux/amd64/v4"))
+    assert row(SETTLED, "linux/amd64/v4", wish).mode == "none"
+    assert unmet(wish, SETTLED) == ("linux/amd64/v4: this processor or emulator does not have the variant",)
+
+
 def test_what_runs_and_is_not_listed_is_told_apart() -> None:
     assert SETTLED.workers
     text = SETTLED.workers.text.replace('"architecture":"arm64"', '"architecture":"loong64"')
