@@ -129,10 +129,11 @@ class Fleet:
                 self._events.put((host, self._one(host)))
 
     def _one(self, host: Host) -> HostResult:
+        """Its result, come what may: `_collect` waits for one of each host, without an end."""
         try:
             return guarded(host.name, lambda: self._visit(host))
-        except Exception as error:  # noqa: BLE001 - a defect that one host brings out is that host's failure
-            return HostResult(host=host.name, status="failed", error=crash.explain(error))
+        except BaseException as error:  # noqa: BLE001 - a defect that one host brings out is that host's failure
+            return HostResult(host=host.name, status="failed", error=_defect(error))
 
     def _visit(self, host: Host) -> HostResult:
         if self._interrupted():
@@ -209,6 +210,17 @@ class Fleet:
                 if not isinstance(event, _Stop):
                     results[event[0]] = _left(*event)
         return {host: results.get(host) or _left(host) for host in hosts}
+
+
+def _defect(error: BaseException) -> ProvisionError:
+    try:
+        return crash.explain(error)
+    except BaseException as another:  # noqa: BLE001 - no memory, no file left: the host has failed all the same
+        return HostError(
+            f"an error nobody foresaw: {type(error).__name__}",
+            cause=f"a defect of this tool, and explaining it met {type(another).__name__}",
+            hint="please report it",
+        )
 
 
 def _held_back(host: Host, canaries: Sequence[HostResult]) -> HostResult:

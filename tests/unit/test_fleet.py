@@ -110,6 +110,33 @@ def test_a_host_that_fails_in_any_way_spoils_no_other(
     assert heard.finished == {result.host: result.status for result in results}
 
 
+def broken(_transport: Transport, _host: Host) -> HostResult:
+    raise ZeroDivisionError
+
+
+def test_a_defect_that_cannot_be_logged_is_a_result_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "provision").write_text("a file where the folder should be")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
+    (result,) = fleet(broken).run(hosts("one"))
+    assert result.error is not None
+    assert result.error.code == "crash"
+    assert "no log can be written; it arose in " in result.error.hint
+
+
+def test_no_host_is_waited_for_that_has_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    def explain(_error: BaseException) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("provision.crash.explain", explain)
+    first, second = fleet(broken).run(hosts("one", "two"))
+    assert first.status == second.status == "failed"
+    assert first.error is not None
+    assert "MemoryError" in first.error.cause
+
+
 def test_one_host_needs_no_announcement() -> None:
     heard = Heard()
     fleet(lambda transport, _host: ended(transport, "exit 0"), progress=heard).run(hosts("one"))
