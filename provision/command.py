@@ -31,7 +31,7 @@ from provision.reach import Reach, known_to_ssh, of_fabric
 from provision.report import Report, Style, output
 from provision.result import HostResult
 from provision.spec import LATEST, Config, Host
-from provision.transport import Transport
+from provision.transport import Secret, Transport
 
 # The first host is connected to before these are imported.
 if TYPE_CHECKING:
@@ -63,6 +63,8 @@ class Call:
     style: Style
     identities: tuple[Path, ...] = ()
     """Keys that a Fabric Connection brought along."""
+    sudo_password: Secret | None = None
+    """Fabric's own, for where ours has none."""
 
     def run(self, work: Callable[[Transport, Host], HostResult], *, root: bool = True) -> Report:
         """The work on every host, as a report."""
@@ -72,6 +74,7 @@ class Call:
             root=root,
             say=self.style.say,
             identities=self.identities,
+            sudo_password=self.sudo_password,
         )
         fleet = Fleet(
             connect=reach.connect,
@@ -118,16 +121,20 @@ def command(options: Mapping[str, Option]) -> Callable[[Body], Any]:
 
         places = tuple(key for key, option in options.items() if option.default is REQUIRED)
 
-        @wraps(body)
-        def run(c: Context, **given: Any) -> None:
-            # Exit even with code 0 would end Invoke: `inv check provision` and `fab -H a,b provision` go on.
-            if code := execute(name, body, given, c):
-                raise Exit(code=code)
-
         # What has no default comes first, as in every signature.
         everything = dict(
             sorted({**COMMON, **options}.items(), key=lambda item: item[1].default is not REQUIRED)
         )
+        defaults = {key: option.default for key, option in everything.items()}
+
+        @wraps(body)
+        def run(c: Context, *words: Any, **given: Any) -> None:
+            # Invoke gives every option, a program that calls the task only some.
+            options = defaults | dict(zip(defaults, words, strict=False)) | given
+            # Exit even with code 0 would end Invoke: `inv check provision` and `fab -H a,b provision` go on.
+            if code := execute(name, body, options, c):
+                raise Exit(code=code)
+
         run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
             [
                 inspect.Parameter("c", inspect.Parameter.POSITIONAL_OR_KEYWORD),
@@ -158,6 +165,7 @@ def execute(name: str, body: Body, given: Mapping[str, Any], context: Context) -
     atexit.register(gc.freeze)
     try:
         style = Style.of(str(given["format"]))
+        complete(name, given)
         report = body(_call(name, given, context, style))
     except ProvisionError as error:
         return output(Report(command=name, error=error), style)
@@ -167,6 +175,13 @@ def execute(name: str, body: Body, given: Mapping[str, Any], context: Context) -
     except Exception as error:  # noqa: BLE001 - the user gets one line, the log the rest
         return output(Report(command=name, error=crash.explain(error)), style)
     return output(report, style)
+
+
+def complete(name: str, given: Mapping[str, Any]) -> None:
+    """Raises UsageError for what a program that calls a task left out; Invoke checks what is typed itself."""
+    for key, value in given.items():
+        if value is REQUIRED:
+            raise UsageError(f"{name} needs a {key.upper()}", hint=f"Call it with {key}=… as well.")
 
 
 def _call(name: str, given: Mapping[str, Any], context: Context, style: Style) -> Call:
@@ -183,7 +198,9 @@ def _call(name: str, given: Mapping[str, Any], context: Context, style: Style) -
         asked = fabric.selection
     elif again and not asked:
         asked = ledger.last()
-    hosts = parse_selection(asked, config.inventory, partial(known_to_ssh, config=config.ssh.config))
+    # Behind a gateway that a Connection brought along, names are not for this machine to know.
+    known = None if fabric and fabric.jump else partial(known_to_ssh, config=config.ssh.config)
+    hosts = parse_selection(asked, config.inventory, known)
     if fabric:
         hosts = tuple(fabric.through(host) for host in hosts)
     if again:
@@ -197,6 +214,7 @@ def _call(name: str, given: Mapping[str, Any], context: Context, style: Style) -
         hosts=hosts,
         style=style,
         identities=fabric.identities if fabric else (),
+        sudo_password=fabric.sudo_password if fabric else None,
     )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from provision.spec import Config, Host
-from provision.transport import Transport
+from provision.transport import Secret, Transport
 
 
 @dataclass(kw_only=True)
@@ -26,6 +26,8 @@ class Reach:
     """Told what a person should know before any host is contacted, a line each."""
     identities: tuple[Path, ...] = ()
     """Private keys beyond those of the SSH configuration."""
+    sudo_password: Secret | None = None
+    """For where nothing else says one."""
     _remote: Any = field(default=None)
 
     def prepare(self, hosts: tuple[Host, ...]) -> None:
@@ -46,8 +48,17 @@ class Reach:
             from provision.transport.local import Local  # noqa: PLC0415
 
             return Local(name=host.name, become=self.root)
-        made: Transport = self._remote.connect(host)
+        made: Transport
+        if self.sudo_password and not self._has_password(host):
+            from provision.transport.ssh import SSH  # noqa: PLC0415
+
+            made = SSH(self._remote.target(host), self._remote.settings(), self.sudo_password)
+        else:
+            made = self._remote.connect(host)
         return made
+
+    def _has_password(self, host: Host) -> bool:
+        return self.ask_password or bool(self.config.sudo_password_command_for(host))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +68,7 @@ class FromFabric:
     selection: str
     jump: str | None
     identities: tuple[Path, ...]
+    sudo_password: Secret | None = None
 
     def through(self, host: Host) -> Host:
         """The host by way of the Connection's gateway, if it has one."""
@@ -77,10 +89,12 @@ def of_fabric(context: Any) -> FromFabric | None:
     place = f"[{name}]" if port and ":" in name else name
     gateway = None if "proxyjump" in configured else getattr(context.gateway, "host", None)
     keys = context.connect_kwargs.get("key_filename") or ()
+    password = context.config.sudo.password
     return FromFabric(
         selection=f"{user}@" * bool(user) + place + f":{port}" * bool(port),
         jump=f"{context.gateway.user}@{gateway}:{context.gateway.port}" if gateway else None,
         identities=tuple(Path(key) for key in ([keys] if isinstance(keys, str) else keys)),
+        sudo_password=Secret(password) if password else None,
     )
 
 

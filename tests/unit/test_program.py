@@ -7,8 +7,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from invoke.context import Context
+from invoke.exceptions import Exit
 
-from provision import __version__
+from provision import __version__, cli
+from provision.command import TASKS
+from provision.reach import Reach, of_fabric
+from provision.spec import Config, Host, Ssh
+from provision.transport.ssh import SSH
 from tests.lab.cli import COMMAND, provision
 
 SLIPS = {
@@ -69,3 +75,33 @@ def test_modules_in_the_users_folder_are_not_ours(tmp_path: Path) -> None:
     inv = [sys.executable, "-I", "-c", "import tasks; tasks.main()", "--version"]
     done = subprocess.run(inv, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, f"inv {__version__}\n", "")
+
+
+def test_a_program_may_call_a_task_with_some_options_only(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tasks = cli.namespace().tasks
+    tasks["hosts"](Context(), hosts="10.0.0.5")
+    assert "10.0.0.5" in capsys.readouterr().out
+    with pytest.raises(Exit) as caught:
+        TASKS.tasks["explain"](Context())
+    assert caught.value.code == 1
+    assert "explain needs a PLATFORM" in capsys.readouterr().err
+
+
+def test_the_sudo_password_of_a_connection_is_used_where_no_other_is_configured() -> None:
+    import fabric  # noqa: PLC0415 - slow
+
+    config = fabric.Config(overrides={"sudo": {"password": "s3cret"}})
+    found = of_fabric(fabric.Connection("pi1", config=config))
+    assert found is not None
+    assert found.sudo_password is not None
+    assert "s3cret" not in repr(found)
+    for ssh, expected in ((Ssh(), "s3cret"), (Ssh(sudo_password_command="echo other"), "other")):
+        reach = Reach(config=Config(ssh=ssh), say=print, sudo_password=found.sudo_password)
+        reach.prepare((Host(name="pi1"),))
+        transport = reach.connect(Host(name="pi1"))
+        assert isinstance(transport, SSH)
+        assert transport._password is not None
+        assert transport._password.reveal() == expected
