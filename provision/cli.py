@@ -62,10 +62,11 @@ def provision_(call: Call) -> Report:
     )
 
 
-@command({"platforms": SPEC["platforms"], **AGAIN})
+@command({"platforms": SPEC["platforms"], "deep": DEEP, **AGAIN})
 def platforms_(call: Call) -> Report:
-    """The worker's platforms: how each runs (native or emulated, by what), registered, listed."""
-    return call.run(lambda transport, host: converge.platforms(transport, call.config.spec_for(host)))
+    """The worker's platforms: how each runs (native or emulated, by what), registered, listed; --deep: builds."""
+    ask = examine.platforms if call.options["deep"] else converge.platforms
+    return call.run(lambda transport, host: ask(transport, call.config.spec_for(host)))
 
 
 @command({**HEALTH, "severity": SEVERITY, "deep": DEEP})

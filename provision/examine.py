@@ -13,7 +13,7 @@ from provision.facts import Facts
 from provision.guard import guarded
 from provision.health import deep, worker
 from provision.platforms import rows
-from provision.result import Finding, HostResult, Severity, first_broken
+from provision.result import Finding, HostResult, PlatformRow, Severity, first_broken
 from provision.spec import Spec
 from provision.transport import Transport
 
@@ -38,21 +38,42 @@ def check(transport: Transport, spec: Spec, bar: Severity, *, thorough: bool = F
     def work() -> HostResult:
         facts = look(transport, spec)
         found = health.find(spec, facts)
-        platforms = rows(spec, facts)
-        if thorough and worker.answer(facts) is not None:
-            said = deep.parse(transport.ask(deep.script(spec, facts), timeout=deep.TIMEOUT).records)
-            platforms = deep.rows(said, platforms, facts)
-            found = health.ranked((*found, *deep.findings(said)))
+        seen = rows(spec, facts)
+        if thorough:
+            seen, failed = built(transport, spec, facts)
+            found = health.ranked((*found, *failed))
         findings = addressed(found, transport)
         bad = any(health.reaches(each, bar) for each in findings)
         return HostResult(
             host=transport.name,
             status="unhealthy" if bad else "ok",
             findings=findings,
-            platforms=platforms,
+            platforms=seen,
         )
 
     return guarded(transport.name, work)
+
+
+def platforms(transport: Transport, spec: Spec) -> HostResult:
+    """Every platform of the host, with whether the daemon builds for it: it does so now. Two requests."""
+
+    def work() -> HostResult:
+        seen, failed = built(transport, spec, ask(transport, spec))
+        notes = tuple(f"{each.platform}: {each.evidence}" for each in failed)
+        return HostResult(host=transport.name, status="ok", platforms=seen, notes=notes)
+
+    return guarded(transport.name, work)
+
+
+def built(
+    transport: Transport, spec: Spec, facts: Facts
+) -> tuple[tuple[PlatformRow, ...], tuple[Finding, ...]]:
+    """The platforms after a build for each, and the builds that failed. None is begun if the daemon is silent."""
+    seen = rows(spec, facts)
+    if worker.answer(facts) is None:
+        return seen, ()
+    said = deep.parse(transport.ask(deep.script(spec, facts), timeout=deep.TIMEOUT).records)
+    return deep.rows(said, seen, facts), deep.findings(said)
 
 
 def explain(transport: Transport, spec: Spec, platform: str) -> HostResult:

@@ -329,6 +329,13 @@ def test_deep_builds_for_every_platform_and_measures(bench: Bench) -> None:
         ]
 
 
+def test_platforms_builds_for_each_when_asked(bench: Bench) -> None:
+    rows = {row["platform"]: row for row in bench.product("platforms", "--deep").host["platforms"]}
+    assert {name for name, row in rows.items() if row["builds"]} == set(WANTED)
+    rows = {row["platform"]: row for row in bench.product("platforms").host["platforms"]}
+    assert all(rows[name]["builds"] is None for name in WANTED)
+
+
 def test_severity_sets_the_bar(bench: Bench) -> None:
     with bench.undone("systemctl enable --quiet buildkit"):
         bench.host.run("systemctl disable --quiet buildkit")
