@@ -26,7 +26,8 @@ def parse_selection(text: str, inventory: Inventory, known: Known | None = None)
       reached after the others were changed: a bare word (no user, port, dot or address) that is no host of
       the file is put to `known`, and refused, with the nearest name, if that denies it. Without `known` it
       is taken.
-    * `!name` and `!@group` take away, wherever they stand. They must name something of the file or the
+    * `!name` and `!@group` take away, wherever they stand: under every login, or with `!user@name` just that
+      one. They must name something of the file or the
       selection, for an exclusion that misses would touch a host that was to be left alone.
     * What is the same destination twice counts once, at its first place.
 
@@ -44,8 +45,8 @@ def parse_selection(text: str, inventory: Inventory, known: Known | None = None)
             f"{text!r} only says which hosts to leave out", hint=f"Write --hosts '{ALL},{text.strip()}'."
         )
     hosts = _unique(host for word in wanted for host in _meaning(word, inventory, known))
-    gone = {_identity(host) for word in unwanted for host in _excluded(word, inventory, hosts)}
-    left = tuple(host for host in hosts if _identity(host) not in gone)
+    excluded = [host for word in unwanted for host in _excluded(word, inventory, hosts)]
+    left = tuple(host for host in hosts if not any(_covers(each, host) for each in excluded))
     if not left:
         raise UsageError(f"{text!r} selects no host", cause="every host it names is also left out")
     return left
@@ -123,9 +124,24 @@ def _excluded(word: str, inventory: Inventory, hosts: Iterable[Host]) -> tuple[H
     if word == ALL:
         return everyone(inventory)
     known = {host.name: host for host in (*everyone(inventory), *hosts)}
-    if word not in known:
+    if word in known:
+        return (known[word],)
+    # `ci@10.0.0.5,!10.0.0.5`: an address is a name, too.
+    found = tuple(replace(host, name=word) for host in known.values() if host.address == word)
+    if not found:
         raise _unknown(f"!{word} leaves out nothing", word, known, cause="no host is called that")
-    return (known[word],)
+    return found
+
+
+def _covers(excluded: Host, host: Host) -> bool:
+    """Whether leaving out the one leaves out the other: with a login just that one, else every login there."""
+    if "@" in excluded.name:
+        return _identity(excluded) == _identity(host)
+    return _place(excluded) == _place(host)
+
+
+def _place(host: Host) -> tuple[object, ...]:
+    return (host.address.lower(), host.port, host.jump)
 
 
 def _unknown(
@@ -145,7 +161,7 @@ def _unknown(
 
 def _identity(host: Host) -> tuple[object, ...]:
     """What makes two mentions the same: one destination, wanted in one way."""
-    return (host.address.lower(), host.user, host.port, host.jump, host.platforms, host.interpreters)
+    return (*_place(host), host.user, host.platforms, host.interpreters)
 
 
 def _unique(hosts: Iterable[Host]) -> tuple[Host, ...]:

@@ -50,6 +50,14 @@ def test_exclusions_hold_wherever_they_stand() -> None:
     assert names("pi2,!pi1") == ["pi2"], "a host that is not selected may be left out all the same"
 
 
+def test_an_exclusion_without_a_login_means_every_login() -> None:
+    assert names("pi2,root@pi3,!pi3") == ["pi2"]
+    assert names("pi2,root@pi1,!pi1") == ["pi2"]
+    assert names("pi2,pi3,ci@pi3,root@pi3,!ci@pi3") == ["pi2", "pi3", "root@pi3"]
+    assert names("pi2,ci@10.0.0.9,!10.0.0.9") == ["pi2"]
+    assert names("box,box:2222,!box") == ["box:2222"], "another port may be another machine"
+
+
 @pytest.mark.parametrize(
     ("text", "host", "user", "port"),
     [
