@@ -14,7 +14,7 @@ from provision.spec import LOCAL, Host, Inventory
 ALL = "all"
 
 Known = Callable[[str], bool]
-"""Whether a bare name that the file lacks means something: an SSH alias, or a name the resolver has."""
+"""Whether a name that the file lacks means something: an SSH alias, or a name the resolver has."""
 
 
 def parse_selection(text: str, inventory: Inventory, known: Known | None = None) -> tuple[Host, ...]:
@@ -23,9 +23,9 @@ def parse_selection(text: str, inventory: Inventory, known: Known | None = None)
     * A name of `[hosts]` is that host; `user@` and `:port` around it override its section.
     * `@group` and `all` are what the file says. `all` includes group members that have no section.
     * Anything else is a place where `ssh` would go. A typo must not become a host that cannot be
-      reached after the others were changed: a bare word (no user, port, dot or address) that is no host of
-      the file is put to `known`, and refused, with the nearest name, if that denies it. Without `known` it
-      is taken.
+      reached after the others were changed: the name of each host without a section, of groups too, is put to
+      `known` unless it has a dot or is an address, and refused, with the nearest name, if that denies it.
+      Without `known` it is taken.
     * `!name` and `!@group` take away, wherever they stand: under every login, or with `!user@name` just that
       one. They must name something of the file or the
       selection, for an exclusion that misses would touch a host that was to be left alone.
@@ -44,11 +44,13 @@ def parse_selection(text: str, inventory: Inventory, known: Known | None = None)
         raise UsageError(
             f"{text!r} only says which hosts to leave out", hint=f"Write --hosts '{ALL},{text.strip()}'."
         )
-    hosts = _unique(host for word in wanted for host in _meaning(word, inventory, known))
+    hosts = _unique(host for word in wanted for host in _meaning(word, inventory))
     excluded = [host for word in unwanted for host in _excluded(word, inventory, hosts)]
     left = tuple(host for host in hosts if not any(_covers(each, host) for each in excluded))
     if not left:
         raise UsageError(f"{text!r} selects no host", cause="every host it names is also left out")
+    if known is not None:
+        _look_up(left, inventory, known)
     return left
 
 
@@ -73,7 +75,38 @@ def everyone(inventory: Inventory) -> tuple[Host, ...]:
     return _unique((*inventory.hosts.values(), *grouped))
 
 
-def _meaning(word: str, inventory: Inventory, known: Known | None) -> tuple[Host, ...]:
+def _look_up(hosts: Iterable[Host], inventory: Inventory, known: Known) -> None:
+    """Raises UsageError for the first host whose name means nothing."""
+    strange = {host.address for host in hosts if not _described(host, inventory)}
+    strange = {name for name in strange if "." not in name and not names.is_address(name)}
+    if not strange:
+        return
+    # A resolver that is down lets each name wait for seconds: all of them at once. For one, no import.
+    if len(strange) == 1:
+        denied = {name for name in strange if not known(name)}
+    else:
+        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
+
+        ordered = sorted(strange)
+        with ThreadPoolExecutor(max_workers=16) as pool:
+            denied = {name for name, good in zip(ordered, pool.map(known, ordered), strict=True) if not good}
+    for host in hosts:
+        if host.address in denied:
+            raise _unknown(
+                f"there is no host {host.address}",
+                host.address,
+                inventory.hosts,
+                cause="it is neither in [hosts] nor in the SSH configuration, and it does not resolve",
+            )
+
+
+def _described(host: Host, inventory: Inventory) -> bool:
+    """Whether the file has a section for it, under this login or another; a jump host knows other names."""
+    section = host.name in inventory.hosts or destination(host.name).address in inventory.hosts
+    return section or host.jump is not None
+
+
+def _meaning(word: str, inventory: Inventory) -> tuple[Host, ...]:
     if word.startswith("@"):
         return members(word[1:], inventory)
     if word == ALL:
@@ -84,16 +117,7 @@ def _meaning(word: str, inventory: Inventory, known: Known | None) -> tuple[Host
                 hint="Add [hosts.NAME] to it.",
             )
         return hosts
-    host = _host(word, inventory)
-    bare = host.host is None and "." not in word and not names.is_address(word)
-    if bare and word not in inventory.hosts and known is not None and not known(word):
-        raise _unknown(
-            f"there is no host {word}",
-            word,
-            inventory.hosts,
-            cause="it is neither in [hosts] nor in the SSH configuration, and it does not resolve",
-        )
-    return (host,)
+    return (_host(word, inventory),)
 
 
 def _host(word: str, inventory: Inventory) -> Host:

@@ -99,7 +99,7 @@ def of_fabric(context: Any) -> FromFabric | None:
 
 
 def known_to_ssh(name: str, config: str | None) -> bool:
-    """Whether a bare name means something: the SSH configuration has an address for it, or it resolves."""
+    """Whether a name means something: the SSH configuration has an address or a way for it, or it resolves."""
     ssh = shutil.which("ssh")
     if ssh is None:
         return True
@@ -112,7 +112,9 @@ def known_to_ssh(name: str, config: str | None) -> bool:
         stdin=subprocess.DEVNULL,
     )
     values = dict(line.partition(" ")[::2] for line in done.stdout.splitlines())
-    if values.get("hostname", name) != name or values.get("proxycommand", "none") != "none":
+    # Behind a jump host or a command, the name is for that one to resolve.
+    behind = any(values.get(key, "none") != "none" for key in ("proxyjump", "proxycommand"))
+    if behind or values.get("hostname", name) != name:
         return True
     try:
         socket.getaddrinfo(name, None)

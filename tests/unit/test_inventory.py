@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from provision.errors import UsageError
 from provision.inventory import parse_selection
+from provision.reach import known_to_ssh
 from provision.spec import LOCAL, Host, Inventory
 
 PI1 = Host(name="pi1", host="10.0.0.1", user="ci", port=2200, platforms=("linux/arm64",))
@@ -109,12 +113,38 @@ def test_a_bare_word_that_means_nothing_is_refused() -> None:
     assert refused("zzz", Inventory(), known=False).hint.startswith("Give its address")
 
 
-@pytest.mark.parametrize("text", ["pi1", "ci@box", "box:22", "box.example", "10.0.0.9", "::1", "@runners"])
-def test_only_bare_words_are_looked_up(text: str) -> None:
+@pytest.mark.parametrize("text", ["pi33", "ci@pi33", "pi33:2222", "@odd", "all"])
+def test_a_mistyped_name_is_refused_wherever_it_stands(text: str) -> None:
+    file = Inventory(hosts={"pi3": PI3}, groups={"odd": ("pi3", "pi33")})
+    error = refused(text, file, known=False)
+    assert (error.message, error.hint) == ("there is no host pi33", "Did you mean pi3?")
+
+
+def test_each_name_is_looked_up_once() -> None:
+    asked: list[str] = []
+
+    def known(name: str) -> bool:
+        asked.append(name)
+        return True
+
+    parse_selection("box,ci@box,box:22,pi1,other,gone,!gone", FILE, known)
+    assert sorted(asked) == ["box", "other"]
+
+
+@pytest.mark.parametrize("text", ["pi1", "root@pi1", "pi2:22", "box.example", "10.0.0.9", "::1", "@runners"])
+def test_only_names_that_may_be_mistyped_are_looked_up(text: str) -> None:
     def known(name: str) -> bool:
         raise AssertionError(name)
 
     assert parse_selection(text, FILE, known)
+
+
+@pytest.mark.skipif(shutil.which("ssh") is None, reason="ssh reads its configuration")
+def test_a_host_behind_a_jump_host_need_not_resolve(tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    config.write_text("Host inner\n  ProxyJump gate\nHost plain.invalid\n  User ci\n")
+    assert known_to_ssh("inner", str(config))
+    assert not known_to_ssh("plain.invalid", str(config))
 
 
 def test_all_without_hosts_is_refused() -> None:
