@@ -76,7 +76,9 @@ class Sink:
 
     def add(self, where: str, what: str, *, flag: bool = False) -> None:
         """Note a problem of the file, or of a flag."""
-        self.problems.append(f"{where} {what}" if flag else f"{self.file}: {where} {what}")
+        self.problems.append(
+            f"{where} {what}" if flag or self.file is None else f"{self.file}: {where} {what}"
+        )
 
     def complain(self) -> None:
         """Raise ConfigError if there was any problem."""
@@ -122,7 +124,7 @@ class Section:
             found = self._read(reader, self._values[key], default, self._where(key))
         if override := self._sink.overrides.get((*self._path, key)):
             name, value = override
-            found = self._read(reader, value, default, f"--{name.replace('_', '-')}", flag=True)
+            found = self._read(reader, value, default, _flag(name), flag=True)
         return found
 
     def table(self, key: str) -> Section:
@@ -147,8 +149,11 @@ class Section:
             self.fail(name, f"the name {error}")
 
     def fail(self, key: str, what: str) -> None:
-        """Report a problem with the value of a key."""
-        self._sink.add(f"{self._where(key)}:", what)
+        """Report a problem with the value of a key, whether the file or a flag gave it."""
+        if override := self._sink.overrides.get((*self._path, key)):
+            self._sink.add(f"{_flag(override[0])}:", what, flag=True)
+        else:
+            self._sink.add(f"{self._where(key)}:", what)
 
     def _read(
         self, reader: Reader[T], value: object, default: D, where: str, *, flag: bool = False
@@ -169,6 +174,10 @@ class Section:
         names = {name.lower(): name for name in sorted(self._asked)}
         near = difflib.get_close_matches(key.lower().replace("-", "_"), names, n=1, cutoff=0.6)
         return f'did you mean "{names[near[0]]}"?' if near else f"known are {', '.join(names.values())}"
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def _key(name: str) -> str:

@@ -168,6 +168,11 @@ def test_a_flag_that_was_not_given_changes_nothing(write: Write) -> None:
     assert load(write(FULL), dict.fromkeys(FLAGS)) == load(write(FULL))
 
 
+def test_an_empty_flag_is_named_and_no_file(write: Write) -> None:
+    wanted = "--platforms: is empty; leave it out to get every platform that QEMU runs"
+    assert problem(None, platforms=",") == problem(write(FULL), platforms=",") == wanted
+
+
 def test_numbers_of_flags_may_be_text() -> None:
     assert load(None, {"timeout": "2.5", "jobs": "20"}, places=()).ssh == Ssh(timeout=2.5, jobs=20)
     assert problem(None, jobs="many") == "--jobs: must be a whole number from 1 to 500, not 'many'"
