@@ -31,6 +31,7 @@ COMMON: Final[Mapping[str, Option]] = {
         default="table",
     ),
     "jobs": Option(help="hosts at once [8]", default=""),
+    "connect_timeout": Option(help="seconds to wait for a host to answer [10]", default=""),
     "timeout": Option(help="seconds that a host may take to apply the plan [1800]", default=""),
     "ssh_config": Option(help="an ssh_config file other than your own", default=""),
     "accept_new_host_keys": Option(

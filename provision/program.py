@@ -5,15 +5,18 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 
 from invoke.collection import Collection
 from invoke.exceptions import ParseError
 from invoke.program import Program as Base
 
 from provision import __version__
+from provision.errors import EXIT_INTERRUPTED
 
 _UNKNOWN = re.compile(r"No idea what '(.*)' is!", re.DOTALL)
 _NO_VALUE = re.compile(r"Flag <Argument: (\S+).*> needed value")
@@ -29,8 +32,18 @@ class Program(Base):  # type: ignore[misc, unused-ignore]
     def run(self, argv: list[str] | None = None, exit: bool = True) -> None:  # noqa: A002
         """See Invoke. Whoever reads our output may stop early (`| head`)."""
         try:
+            # `inv` lets Ctrl-C simply end Python while it imports.
+            if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+                signal.signal(signal.SIGINT, signal.default_int_handler)
             super().run(argv, exit)
             sys.stdout.flush()
+        except KeyboardInterrupt:
+            sys.exit(EXIT_INTERRUPTED)
+        except SystemExit as end:
+            # Invoke makes 1 of a Ctrl-C, which says of ours that the command line is wrong.
+            if isinstance(end.__context__, KeyboardInterrupt):
+                sys.exit(EXIT_INTERRUPTED)
+            raise
         except BrokenPipeError:
             # Python flushes once more at its end: docs.python.org/3/library/signal.html#note-on-sigpipe
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -70,6 +83,8 @@ class Program(Base):  # type: ignore[misc, unused-ignore]
         ask = f"{self.binary} {task} --help" if task else f"{self.binary} --list"
         if found := _UNKNOWN.search(text):
             word = found[1]
+            if twice := _given_twice(word, self.argv):
+                return _parts(*twice)
             flags = list(error.context.flags) if error.context else []
             names = flags if word.startswith("-") else list(self.parser.contexts)
             near = difflib.get_close_matches(word, names, n=1)
@@ -82,6 +97,23 @@ class Program(Base):  # type: ignore[misc, unused-ignore]
                 f"{found[1]} needs a {found[2].upper()}", f"{self.binary} {found[1]} --help says which."
             )
         return _parts(text, f"{ask} shows all.")
+
+
+def _given_twice(word: str, argv: Sequence[str]) -> tuple[str, str] | None:
+    """What to say of a word that Invoke knows nothing of, as its flag had a value before."""
+    given: dict[str, list[str]] = {}
+    for flag, value in pairwise([*argv, ""]):
+        name, equals, rest = flag.partition("=")
+        if name.startswith("--"):
+            given.setdefault(name, []).append(rest if equals else value)
+    for name, values in given.items():
+        if word in values[1:]:
+            lists = name in ("--hosts", "--platforms")
+            to_do = (
+                f"It takes a comma-separated list: {name} {','.join(values)}" if lists else "Give it once."
+            )
+            return f"{name} was given {'twice' if len(values) == 2 else f'{len(values)} times'}", to_do
+    return None
 
 
 def _parts(what: str, to_do: str) -> str:

@@ -34,7 +34,7 @@ case $* in
     echo "pip $last" >>"$MACHINE/calls"
     [ ! -e "$MACHINE/no-network" ] || { echo 'ERROR: no network' >&2; exit 1; }
     touch "${0%/*}/provision" && chmod +x "${0%/*}/provision" ;;
-'-I -c import tasks; tasks.main()'*) shift 3; echo "in $PWD: $*" ;;
+'-I -c '*'import tasks; tasks.main()'*) shift 3; echo "in $PWD: $*" ;;
 *) echo "unexpected: $*" >&2; exit 99 ;;
 esac
 """

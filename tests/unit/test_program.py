@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,10 @@ from invoke.exceptions import Exit
 
 from provision import __version__, cli
 from provision.command import TASKS
+from provision.options import COMMON, SPEC
+from provision.program import Program
 from provision.reach import Reach, of_fabric
+from provision.section import FLAGS
 from provision.spec import Config, Host, Ssh
 from provision.transport.ssh import SSH
 from tests.lab.cli import COMMAND, provision
@@ -27,6 +31,11 @@ SLIPS = {
         "Did you mean --platforms?",
     ),
     ("plan", "--hosts"): ("--hosts needs a value", "provision plan --help says which."),
+    ("health", "--hosts", "a.b", "--hosts=c.d"): (
+        "--hosts was given twice",
+        "It takes a comma-separated list: --hosts a.b,c.d",
+    ),
+    ("health", "--jobs", "1", "--jobs", "2"): ("--jobs was given twice", "Give it once."),
     ("explain",): ("explain needs a PLATFORM", "provision explain --help says which."),
 }
 
@@ -105,3 +114,35 @@ def test_the_sudo_password_of_a_connection_is_used_where_no_other_is_configured(
         assert isinstance(transport, SSH)
         assert transport._password is not None
         assert transport._password.reveal() == expected
+
+
+def test_ctrl_c_before_a_task_begins_has_its_own_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_self: Program) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Program, "parse_collection", interrupted)
+    with pytest.raises(SystemExit) as caught:
+        Program(name="inv", binary="inv", namespace=cli.namespace()).run(["inv", "--list"])
+    assert caught.value.code == 130
+
+
+@pytest.mark.parametrize(("handler", "code"), [("SIG_DFL", -signal.SIGINT), ("SIG_IGN", 0)])
+def test_ctrl_c_during_the_imports_leaves_no_traceback(handler: str, code: int, tmp_path: Path) -> None:
+    # The words of `inv`, with a module that is interrupted while it is imported.
+    words = (Path(cli.__file__).parents[1] / "inv").read_text().rpartition("-I -c '")[2].partition("'")[0]
+    (tmp_path / "tasks.py").write_text(
+        "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\ndef main() -> None: pass\n"
+    )
+    start = f"import sys; sys.path.insert(0, '.')\n{words}"
+    done = subprocess.run(
+        [sys.executable, "-c", start],
+        cwd=tmp_path,
+        capture_output=True,
+        check=False,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, getattr(signal, handler)),
+    )
+    assert (done.returncode, done.stderr) == (code, b"")
+
+
+def test_every_key_that_has_a_flag_is_an_option() -> None:
+    assert set(FLAGS) <= {*COMMON, *SPEC}
