@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from provision import elf
+from provision.architectures import of_qemu
 from provision.binfmt import Entry, parse_entry
 from provision.errors import HostError
 from provision.facts import (
@@ -163,7 +164,7 @@ def _interpreters(of: Found) -> Mapping[str, Interpreter]:
 
 def _probes(of: Found, expected: Mapping[str, int]) -> Mapping[str, Probe]:
     emulators = {record[0]: record for record in of.get("emulator", ())}
-    natively = {record[0]: record[1] == "yes" for record in of.get("runs-natively", ())}
+    natively = _natively(of)
     spent = {record[0]: number(record[1]) / 1e6 for record in of.get("spent", ())}
     found = {}
     for record in of.get("probe", ()):
@@ -181,6 +182,18 @@ def _probes(of: Found, expected: Mapping[str, int]) -> Mapping[str, Probe]:
             held_sha256=seen[5],
             current_sha256=seen[6],
         )
+    return found
+
+
+def _natively(of: Found) -> Mapping[str, bool]:
+    """By program: whether it runs without a handler. Nothing is said where one takes even the marked program."""
+    found = {record[0]: record[1] == "yes" for record in of.get("runs-natively", ())}
+    entries = _entries(of)
+    for record in of.get("runs-marked", ()):
+        arch = of_qemu(record[0])
+        header = elf.marked(elf.probe(arch)) if arch else b""
+        if not any(entry.enabled and entry.matches(header) for entry in entries):
+            found[record[0]] = record[1] == "yes"
     return found
 
 

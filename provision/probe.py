@@ -59,7 +59,12 @@ def question(spec: Spec) -> Question:
     """The facts script for a host that shall become as `spec` says."""
     expected = {arch.qemu: argc() for arch in ARCHITECTURES}
     programs = [
-        {"name": arch.qemu, "octal": elf.octal(elf.probe(arch)), "argc": expected[arch.qemu]}
+        {
+            "name": arch.qemu,
+            "octal": elf.octal(elf.probe(arch)),
+            "marked": elf.octal(elf.marked(elf.probe(arch))),
+            "argc": expected[arch.qemu],
+        }
         for arch in ARCHITECTURES
     ]
     script = render(

@@ -303,9 +303,14 @@ inspect() {
   record emulator "$1" "$executable" "$held" "$current" "$version" "${ours%% *}" "${theirs%% *}"
 }
 
-# What runs without any handler: the same programs in a user namespace whose binfmt_misc is empty (Linux 6.7 on).
+# What runs without any handler: the same programs in a user namespace whose binfmt_misc is empty (Linux 6.7 on), or
+# else programs with a mark that no handler takes, but the kernel's own loader does.
 natives() {
   [ -n "$work" ] || return
+  unregistered || marked
+}
+
+unregistered() {
   have unshare || return
   # shellcheck disable=SC2016
   unshare -U -r -m sh -c '
@@ -316,6 +321,19 @@ natives() {
       printf "runs-natively\t%s\t%s\n" "$name" "$answer"
     done
   ' "$work/root" {{ probes | map(attribute='name') | map('q') | join(' ') }} 2>/dev/null
+}
+
+marked() {
+  [ "$(id -u)" = 0 ] || return
+{% for probe in probes %}
+  printf '{{ probe.marked }}' >"$work/root/m-{{ probe.name }}"
+{% endfor %}
+  chmod 755 "$work"/root/m-*
+  for name in {{ probes | map(attribute='name') | map('q') | join(' ') }}; do
+    chroot "$work/root" "/m-$name" x x </dev/null >/dev/null 2>&1
+    [ $? -eq 3 ] && answer=yes || answer=no
+    record runs-marked "$name" "$answer"
+  done
 }
 
 files() {

@@ -75,7 +75,7 @@ def register(
     entries = [binfmt.handler(arch, path, flags) for flags in choices]
     refuse_hijack(arch, entries[0], facts)
     program = elf.probe(arch)
-    marked = program[:9] + nonce + program[16:]
+    marked = elf.marked(program, nonce)
     variants = tuple(
         Variant(
             flags=entry.flags,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import platform
+
 import pytest
 
-from provision import layout
+from provision import binfmt, layout
+from provision.architectures import of_platform
 from provision.errors import KernelError
 from provision.facts import Facts
 from provision.plan import kernel
@@ -82,8 +85,22 @@ def test_a_missing_program_costs_its_own_facts_alone(machine: Machine, missing: 
     assert facts.probes["aarch64"].expected >= 3
     assert bool(facts.system.native) == (missing != "od")
     assert facts.system.userland_bits == 64
-    assert (facts.probes["aarch64"].natively is None) == (missing == "unshare")
+    # Without a namespace of its own it is asked by a program that no handler takes.
+    assert facts.probes["aarch64"].natively is False
     assert traces(machine) == []
+
+
+@WITHOUT_APPLETS
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="only x86-64 kernels run 386 programs")
+def test_what_runs_natively_is_known_though_somebody_registered_a_handler_for_it(machine: Machine) -> None:
+    """As on a kernel before 6.7, where nobody has a table of handlers that is empty."""
+    machine.base.remove("unshare")
+    machine.write("/lab/emulator", b"?", 0o755)
+    entry = binfmt.handler(of_platform("linux/386"), "/lab/emulator", "")
+    machine.space.run(f"printf %s '{binfmt.format_rule(entry)}' >{TABLE}/register")
+    facts = machine.facts()
+    assert [each.name for each in facts.entries] == [entry.name]
+    assert (facts.probes["i386"].natively, facts.probes["i386"].ran) == (True, False)
 
 
 def test_the_temporary_folder_is_noexec(machine: Machine) -> None:
