@@ -55,6 +55,8 @@ class Known:
     revoked: tuple[HostKey, ...] = ()
     by_authority: bool = False
     """It is vouched for by a certificate authority, which Paramiko cannot check."""
+    without_port: bool = False
+    """The keys are those of the host's port 22: another of its servers may have them, and need not."""
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -70,7 +72,12 @@ def known(endpoint: Endpoint) -> Known:
         return found
     # ssh takes a key without a port for the host's others as well (sshconnect.c, check_host_key).
     plain = search(lines, endpoint.host.lower())
-    return Known(keys=plain.keys, revoked=(*found.revoked, *plain.revoked), by_authority=found.by_authority)
+    return Known(
+        keys=plain.keys,
+        revoked=(*found.revoked, *plain.revoked),
+        by_authority=found.by_authority,
+        without_port=True,
+    )
 
 
 def search(lines: Iterable[str], name: str) -> Known:
@@ -97,7 +104,9 @@ def check(endpoint: Endpoint, name: str, shown: HostKey) -> HostKeyError | None:
         )
     if shown.blob in {key.blob for key in facts.keys}:
         return None
-    return _changed(endpoint, name, facts, shown) if facts.keys else _unknown(endpoint, name, facts, shown)
+    # As ssh has it: another key at another port is no sign of harm, it is another sshd (a container's).
+    changed = facts.keys and not facts.without_port
+    return _changed(endpoint, name, facts, shown) if changed else _unknown(endpoint, name, facts, shown)
 
 
 def add(file: Path, keys: Iterable[HostKey]) -> None:

@@ -94,6 +94,22 @@ def test_a_key_without_port_counts_as_ssh_has_it(tmp_path: Path) -> None:
     assert check(at(file, port=2222), "pi", shown()) is None
 
 
+def test_a_key_without_port_may_only_accept(tmp_path: Path) -> None:
+    file = tmp_path / "known_hosts"
+    file.write_text(f"pi.example ssh-ed25519 {OTHER}\n", encoding="ascii")
+    assert isinstance(check(at(file, port=2222), "pi", shown()), UnknownKeyError)
+    file.write_text(f"@revoked pi.example ssh-ed25519 {BLOB}\n", encoding="ascii")
+    revoked = check(at(file, port=2222), "pi", shown())
+    assert revoked is not None
+    assert "revoked" in revoked.message
+    file.write_text(
+        f"pi.example ssh-ed25519 {BLOB}\n[pi.example]:2222 ssh-ed25519 {OTHER}\n", encoding="ascii"
+    )
+    changed = check(at(file, port=2222), "pi", shown())
+    assert changed is not None
+    assert "has changed" in changed.message
+
+
 def test_an_alias_is_looked_up_instead(tmp_path: Path) -> None:
     file = tmp_path / "known_hosts"
     file.write_text(f"rack ssh-ed25519 {BLOB}\n", encoding="ascii")
