@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from invoke.collection import Collection
@@ -74,9 +75,10 @@ def health_(call: Call) -> Report:
     """Will the next build work, and after the next reboot too? Proven by execution, with the fix. Exit 5 if not."""
     bar = health.severity(call.options["severity"])
     deep = bool(call.options["deep"])
-    return call.run(
+    report = call.run(
         lambda transport, host: examine.check(transport, call.config.spec_for(host), bar, thorough=deep)
     )
+    return replace(report, bar=bar)
 
 
 @command({**HEALTH, "platform": PLATFORM})

@@ -83,6 +83,9 @@ def explain(transport: Transport, spec: Spec, platform: str) -> HostResult:
         narrow = replace(spec, platforms=(platform,))
         facts = look(transport, narrow)
         links, findings = explained(narrow, facts, platform)
+        if platform not in (spec.platforms or (platform,)):
+            links = tuple(replace(link, fix=_asking(link.fix, platform)) for link in links)
+            findings = tuple(replace(each, fix=_asking(each.fix, platform)) for each in findings)
         links = tuple(replace(link, fix=_addressed(link.fix, transport)) for link in links)
         return HostResult(
             host=transport.name,
@@ -92,6 +95,11 @@ def explain(transport: Transport, spec: Spec, platform: str) -> HostResult:
         )
 
     return guarded(transport.name, work)
+
+
+def _asking(fix: str, platform: str) -> str:
+    """For a platform that the configuration does not want: the bare command would do nothing for it."""
+    return fix.replace(_PRODUCT, f"{_PRODUCT} --platforms {platform}")
 
 
 def addressed(findings: Iterable[Finding], transport: Transport) -> tuple[Finding, ...]:

@@ -25,6 +25,7 @@ LINK_OF: Final[Mapping[str, str]] = {
     "handler-disabled": "handler",
     "handler-shadowed": "handler",
     "handler-without-f": "handler",
+    "handler-credentials": "handler",
     "handler-dynamic": "emulator",
     "handler-container": "emulator",
     "emulator-deleted": "emulator",
@@ -41,6 +42,7 @@ LINK_OF: Final[Mapping[str, str]] = {
     "boot-masked": "boot",
     "boot-broken": "boot",
     "boot-differs": "boot",
+    "boot-over-native": "boot",
     "binfmt-not-held": "boot",
     "service-missing": "service",
     "service-stopped": "service",
@@ -129,7 +131,7 @@ def _cpu(seen: View, _platform: str) -> str:
     if seen.native:
         return f"this machine ({machine}) runs them itself"
     asked = seen.probe.natively is not None
-    return f"this machine ({machine}) does not run them itself{'' if asked else ' (not tried: needs Linux 6.7)'}"
+    return f"this machine ({machine}) does not run them itself{'' if asked else ' (not tried)'}"
 
 
 def _table(seen: View, _platform: str) -> str:

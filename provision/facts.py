@@ -231,4 +231,4 @@ class Facts:
     def mount_of(self, path: str) -> Mount | None:
         """The mount that holds `path`: the longest point above it, the last one of equals."""
         above = [m for m in self.mounts if m.point in ("/", path) or path.startswith(m.point + "/")]
-        return max(above, key=lambda mount: len(mount.point), default=None)
+        return max(reversed(above), key=lambda mount: len(mount.point), default=None)

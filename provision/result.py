@@ -25,6 +25,12 @@ HostStatus = Literal[
 CheckStatus = Literal["ok", "warning", "error"]
 Mode = Literal["native", "emulated", "none"]
 Severity = Literal["error", "warning", "info"]
+SEVERITIES: Final[tuple[Severity, ...]] = ("error", "warning", "info")
+"""Worst first.
+
+error: builds fail now, or the machine is open to everyone. warning: it works, and will not always, or not as well
+as it should. info: worth knowing.
+"""
 LinkStatus = Literal["ok", "warning", "broken", "skipped"]
 Status = Literal["ok", "changed", "partial", "error"]
 
@@ -100,6 +106,11 @@ class Finding:
     evidence: str
     consequence: str
     fix: str
+
+
+def reaches(found: Finding, bar: Severity) -> bool:
+    """Whether it is as bad as the bar, or worse."""
+    return SEVERITIES.index(found.severity) <= SEVERITIES.index(bar)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,6 +189,8 @@ class Report:
     hosts: tuple[HostResult, ...] = ()
     selection: tuple[Host, ...] = ()
     """Of `hosts`: what was selected. Nothing was asked of them."""
+    bar: Severity = "warning"
+    """How bad a finding must be to count (`--severity`)."""
     error: ProvisionError | None = None
     """What stopped the run as a whole; the errors of hosts are in their results."""
 

@@ -14,19 +14,12 @@ from provision.facts import Facts
 from provision.health import access, boot, emulation, known_bad, room, worker
 from provision.health.catalogue import IDS, finding
 from provision.health.view import concerned, provisioned
-from provision.result import Finding, Severity
+from provision.result import SEVERITIES, Finding, Severity, reaches
 from provision.spec import Spec
 
 __all__ = ["IDS", "SEVERITIES", "find", "ranked", "reaches", "severity"]
 
 Area = Callable[[Spec, Facts], Sequence[Finding]]
-
-SEVERITIES: Final[tuple[Severity, ...]] = ("error", "warning", "info")
-"""Worst first.
-
-error: builds fail now, or the machine is open to everyone. warning: it works, and will not always, or not as well
-as it should. info: worth knowing.
-"""
 
 AREAS: Final[tuple[Area, ...]] = (
     emulation.findings,
@@ -74,8 +67,3 @@ def severity(text: str) -> Severity:
     if text not in known:
         raise UsageError(f"{text!r} is no severity", hint=f"Use one of: {', '.join(SEVERITIES)}.")
     return known[text]
-
-
-def reaches(found: Finding, bar: Severity) -> bool:
-    """Whether it is as bad as the bar, or worse."""
-    return _rank(found) <= SEVERITIES.index(bar)

@@ -5,16 +5,18 @@ A restart of systemd-binfmt, which first drops every handler, has the same outco
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from provision import binfmt, layout
+from provision import binfmt, elf, layout
+from provision.architectures import ARCHITECTURES
 from provision.binfmt import Entry
 from provision.facts import Facts, Rule
 from provision.health import emulation
 from provision.health.catalogue import finding
 from provision.health.emulation import AGAIN, describe
 from provision.health.view import View, concerned
+from provision.health.view import view as view_of
 from provision.plan.emulation import mounted_at_boot
 from provision.plan.interpreters import unfit
 from provision.result import Finding
@@ -63,7 +65,42 @@ def coming(view: View) -> Coming | None:
 
 def findings(spec: Spec, facts: Facts) -> tuple[Finding, ...]:
     """What will be wrong after the next boot and is not wrong now."""
-    if not facts.system.systemd or not facts.binfmt.usable:
+    if not facts.system.systemd:
+        return ()
+    return (*_over_native(spec, facts), *_coming_back(spec, facts))
+
+
+def _over_native(spec: Spec, facts: Facts) -> Iterator[Finding]:
+    """Files that will take programs from the CPU. For the machine's own kind, none would start any more (ELOOP)."""
+    own = elf.parse(facts.system.native)
+    for arch in ARCHITECTURES:
+        seen = view_of(arch, spec, facts)
+        lethal = own is not None and own.architecture == arch
+        if not (lethal or (seen.native and not seen.winner)):
+            continue
+        headers = elf.native_headers([arch])
+        for each in registrations(facts):
+            if binfmt.would_hijack(each.entry, headers):
+                yield finding(
+                    "boot-over-native",
+                    "error" if lethal else "warning",
+                    f"{each.path} brings {describe(each.entry)}, which takes programs that the CPU runs itself",
+                    "after the next boot, or a restart of systemd-binfmt, no program of this machine starts"
+                    if lethal
+                    else "after the next boot they are emulated: many times slower",
+                    _without(each.path),
+                    seen.platform,
+                )
+
+
+def _without(path: str) -> str:
+    """The command after which a file of binfmt.d does not count. A package would bring its own back."""
+    folder, _, name = path.rpartition("/")
+    return f"rm {path}" if folder == FOLDERS[0] else f"ln -s /dev/null {FOLDERS[0]}/{name}"
+
+
+def _coming_back(spec: Spec, facts: Facts) -> tuple[Finding, ...]:
+    if not facts.binfmt.usable:
         return ()
     views = [view for view in concerned(spec, facts) if view.winner and not view.native]
     if not views:
@@ -93,16 +130,23 @@ def of(view: View) -> Finding | None:
             AGAIN,
             view.platform,
         )
-    if (then.entry.name, then.entry.interpreter) != (view.winner.name, view.winner.interpreter):
+    if _character(then.entry) != _character(view.winner):
+        # Where ours is there and another file comes after it, ours need not be written again.
+        ours = view.rule_is_ours and then.path != layout.rule(view.arch.qemu)
         return finding(
             "boot-differs",
             "warning",
             f"now {describe(view.winner)} answers; {then.path} brings {describe(then.entry)}",
-            "after the next boot another emulator runs its programs",
-            AGAIN,
+            "after the next boot another emulator runs its programs, or in another way",
+            _without(then.path) if ours else AGAIN,
             view.platform,
         )
     return None
+
+
+def _character(entry: Entry) -> tuple[str, str, bool, bool]:
+    """What makes a difference to programs: P shifts their arguments, C keeps their privileges."""
+    return entry.name, entry.interpreter, "P" in entry.flags, "C" in entry.flags
 
 
 def _gone(view: View) -> Finding:

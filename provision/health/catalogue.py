@@ -16,6 +16,7 @@ IDS: Final = MappingProxyType(
         "handler-missing": "no handler is registered for a platform",
         "handler-disabled": "the handler of a platform is switched off",
         "handler-without-f": "the handler does not work inside containers",
+        "handler-credentials": "a handler keeps the privileges of foreign setuid programs",
         "handler-shadowed": "another, newer handler answers for a platform",
         "handler-argv": "programs get their arguments shifted",
         "handler-dynamic": "the emulator needs libraries that no container has",
@@ -30,6 +31,7 @@ IDS: Final = MappingProxyType(
         "boot-missing": "a handler will not come back at boot",
         "boot-masked": "the file that brings a handler back is masked",
         "boot-broken": "the handler that comes at boot will not work",
+        "boot-over-native": "a handler for the CPU's own programs comes at boot",
         "boot-differs": "another handler than today's comes at boot",
         "binfmt-not-held": "the table of handlers ends with the session that mounted it",
         # the service and its worker

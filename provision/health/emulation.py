@@ -107,6 +107,20 @@ def without_f(view: View, _spec: Spec) -> Finding | None:
     )
 
 
+def credentials(view: View, spec: Spec) -> Finding | None:
+    """C takes user and rights from the program instead of the emulator (binfmt-misc.rst): a way to root."""
+    if view.winner is None or "C" not in view.winner.flags or spec.emulation.credentials:
+        return None
+    return finding(
+        "handler-credentials",
+        "warning",
+        f"{describe(view.winner)} keeps the privileges of foreign setuid programs",
+        "a setuid program in any image can become root on this machine",
+        AGAIN,
+        view.platform,
+    )
+
+
 def shadowed(view: View, _spec: Spec) -> Finding | None:
     """The newest entry wins, and is final even if it does not work."""
     ours = view.ours
@@ -269,6 +283,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     missing,
     shadowed,
     without_f,
+    credentials,
     shifted,
     dynamic,
     broken,

@@ -8,7 +8,7 @@ from typing import Final
 from provision import layout
 from provision.architectures import PLATFORMS, of_platform
 from provision.buildkit.version import REFUSED_BELOW, WARNED_BELOW, at_least, canonical, is_version
-from provision.buildkit.workers import Workers, covers, parse_workers
+from provision.buildkit.workers import Workers, covers, parse_workers, undetected
 from provision.errors import HostError, UsageError
 from provision.facts import Facts
 from provision.health import emulation
@@ -163,7 +163,7 @@ def _settings(spec: Spec, worker: Workers) -> Iterator[Finding]:
 
 
 def _listing(spec: Spec, facts: Facts, worker: Workers) -> Iterator[Finding]:
-    tmpdir = facts.daemon.tmpdir if facts.daemon and facts.daemon.tmpdir else layout.SCRATCH
+    tmpdir = (facts.daemon.tmpdir or "/tmp") if facts.daemon else layout.SCRATCH  # noqa: S108 - as Go does
     mount = facts.mount_of(tmpdir)
     if mount and "noexec" in mount.options:
         yield finding(
@@ -178,6 +178,8 @@ def _listing(spec: Spec, facts: Facts, worker: Workers) -> Iterator[Finding]:
         if found := _unlisted(platform, worker):
             yield found
     reported = {each.platform for each in emulation.findings(spec, facts)}
+    if None in reported:
+        return  # the whole table is out of order, and nothing is wrong with the list
     for platform in worker.platforms:
         try:
             seen = view(of_platform(platform), spec, facts)
@@ -207,6 +209,17 @@ def _unlisted(platform: str, worker: Workers) -> Finding | None:
     cover = covers(worker.platforms, platform)
     if cover == "listed" or (cover and platform not in PLATFORMS):
         return None
+    if not cover and not undetected(worker.platforms, [platform]):
+        name = platform.split("/")[1]
+        have = [each for each in worker.platforms if each.split("/")[1] == name]
+        return finding(
+            "worker-unlisted",
+            "error",
+            f"buildkitd has looked, and this processor or emulator has {', '.join(have)}",
+            "build steps for it end with an illegal instruction",
+            f"build for {have[-1]}, or on another machine",
+            platform,
+        )
     seen = f"it runs here, but buildkitd lists {', '.join(worker.platforms)}"
     if cover:
         return finding(

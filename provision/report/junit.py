@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from xml.etree import ElementTree as ET
 
 from provision.errors import ProvisionError
-from provision.result import Finding, HostResult, Report
+from provision.result import Finding, HostResult, Report, Severity, reaches
 
 # What XML 1.0 has no place for, even escaped ("Characters", production 2).
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -32,7 +32,7 @@ def render(report: Report) -> str:
     if report.error:
         _suite(suites, report.command, [_failed(report.command, report.error)], 0.0)
     for host in report.hosts:
-        _suite(suites, host.host, list(_cases(host)), host.seconds)
+        _suite(suites, host.host, list(_cases(host, report.bar)), host.seconds)
     ET.indent(suites)
     text: bytes = ET.tostring(suites, encoding="us-ascii", xml_declaration=True)
     return f"{text.decode()}\n"
@@ -61,7 +61,7 @@ def _failed(name: str, error: ProvisionError) -> Case:
     return Case(name=name, kind="error", message=error.message, text=text)
 
 
-def _cases(host: HostResult) -> Iterator[Case]:
+def _cases(host: HostResult, bar: Severity) -> Iterator[Case]:
     if host.error:
         yield _failed("reached and asked", host.error)
     for line in host.checks:
@@ -79,24 +79,24 @@ def _cases(host: HostResult) -> Iterator[Case]:
             name=link.id, kind=kind, message=link.seen, text=link.fix, remark="" if kind else link.seen
         )
     if not host.chain:
-        yield from _judged(host)
+        yield from _judged(host, bar)
 
 
-def _judged(host: HostResult) -> Iterator[Case]:
+def _judged(host: HostResult, bar: Severity) -> Iterator[Case]:
     """A case per platform, and one per finding about the host as a whole."""
     general = [finding for finding in host.findings if finding.platform is None]
-    yield from (_of(finding.id, [finding]) for finding in general)
+    yield from (_of(finding.id, [finding], bar) for finding in general)
     if not general and not host.error:
         yield Case(name="host")
     names = [row.platform for row in host.platforms]
     names += [finding.platform for finding in host.findings if finding.platform]
     for name in dict.fromkeys(names):
-        yield _of(name, [finding for finding in host.findings if finding.platform == name])
+        yield _of(name, [finding for finding in host.findings if finding.platform == name], bar)
 
 
-def _of(name: str, findings: list[Finding]) -> Case:
-    """What is only worth knowing fails no case."""
-    bad = [finding for finding in findings if finding.severity != "info"]
+def _of(name: str, findings: list[Finding], bar: Severity) -> Case:
+    """What is below the bar of the exit code (`--severity`) fails no case."""
+    bad = [finding for finding in findings if reaches(finding, bar)]
     text = "\n\n".join(_words(finding) for finding in bad)
     remark = "\n\n".join(_words(finding) for finding in findings if finding not in bad)
     if not bad:

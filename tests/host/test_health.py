@@ -137,6 +137,47 @@ def test_handler_disabled(bench: Bench) -> None:
         assert bench.ids() == [("handler-disabled", "linux/s390x")]
 
 
+def test_all_handlers_switched_off(bench: Bench) -> None:
+    """One finding, and none about a list that will be right again."""
+    with bench.undone(f"echo 1 > {BINFMT}/status"):
+        bench.host.run(f"echo 0 > {BINFMT}/status")
+        assert bench.ids() == [("binfmt-disabled", None)]
+
+
+def test_a_handler_that_keeps_privileges(bench: Bench) -> None:
+    rule = bench.host.run(f"grep ^: {RULE}").stdout.strip()
+    register = f"echo -1 > {BINFMT}/qemu-s390x; printf '%s' '{{}}' > {BINFMT}/register"
+    with bench.undone(register.format(rule)):
+        bench.host.run(register.format(f"{rule}OC"))
+        assert bench.ids() == [("handler-credentials", "linux/s390x")]
+        told = bench.product("provision")
+        assert (told.code, [step["id"] for step in told.host["steps"]][:1]) == (0, ["handler-s390x"]), told
+        assert bench.findings() == []
+
+
+def test_a_file_that_would_take_the_machines_own_programs(bench: Bench) -> None:
+    """It is never let boot with that."""
+    entry = binfmt.handler(of_platform("linux/amd64"), "/usr/bin/qemu-x86_64-static", "F")
+    path = "/etc/binfmt.d/zz-own.conf"
+    with bench.undone(f"rm -f {path}"):
+        bench.host.run(f"cat > {path}", stdin=f"{binfmt.format_rule(entry)}\n")
+        (found,) = bench.findings()
+        assert (found["id"], found["severity"], found["fix"]) == ("boot-over-native", "error", f"rm {path}")
+
+
+def test_a_later_file_takes_over_at_boot_and_its_fix_ends_that(bench: Bench) -> None:
+    """The product's own file is right already: to write it again would change nothing."""
+    entry = binfmt.handler(of_platform("linux/s390x"), EMULATOR, "F")
+    path = "/etc/binfmt.d/zz-later.conf"
+    rule = binfmt.format_rule(entry).replace(":qemu-s390x:", ":later:")
+    with bench.undone(f"rm -f {path}"):
+        bench.host.run(f"cat > {path}", stdin=f"{rule}\n")
+        (found,) = bench.findings()
+        assert (found["id"], found["platform"]) == ("boot-differs", "linux/s390x")
+        bench.host.run(found["fix"])
+        assert bench.findings() == []
+
+
 def test_handler_shadowed_by_a_later_one(bench: Bench) -> None:
     rule = bench.host.run(f"grep ^: {RULE}").stdout.strip().replace(":qemu-s390x:", ":zz-later:")
     with bench.undone(f"echo -1 > {BINFMT}/zz-later"):
@@ -187,6 +228,28 @@ def test_noexec_tmpdir(bench: Bench) -> None:
         bench.host.run(f"mount -t tmpfs -o noexec tmpfs {tmp}; systemctl restart buildkit")
         found = bench.findings()
         assert [each["id"] for each in found] == ["worker-tmpdir"]
+
+
+def test_a_daemon_without_tmpdir_and_a_tmp_that_is_noexec(bench: Bench) -> None:
+    folder = "/etc/systemd/system/buildkit.service.d"
+    undo = f"rm -r {folder}; systemctl daemon-reload; umount /tmp; systemctl restart buildkit"
+    with bench.undone(undo):
+        bench.host.run(
+            f"mkdir {folder}; printf '[Service]\\nUnsetEnvironment=TMPDIR\\n' > {folder}/tmp.conf;"
+            "mount -t tmpfs -o noexec tmpfs /tmp; systemctl daemon-reload; systemctl restart buildkit"
+        )
+        assert [name for name, _ in bench.ids()] == ["worker-tmpdir"]
+
+
+def test_explain_mends_a_platform_that_the_configuration_does_not_want(bench: Bench) -> None:
+    with bench.undone(
+        f"rm /etc/binfmt.d/qemu-riscv64.conf; echo -1 > {BINFMT}/qemu-riscv64; systemctl restart buildkit"
+    ):
+        told = bench.product("explain", "riscv64")
+        broken = next(link for link in told.host["chain"] if link["id"] == told.host["broken"])
+        assert broken["fix"] == f"./inv provision --hosts {bench.host.name} --platforms linux/riscv64"
+        assert bench.product("provision", "--platforms", "linux/riscv64").code == 0
+        assert bench.product("explain", "riscv64").code == 0
 
 
 def test_buildkitd_stopped_and_disabled(bench: Bench) -> None:

@@ -285,6 +285,13 @@ def test_tmpdir_is_the_daemons_own() -> None:
     assert ids(both(lists("linux/amd64"))(moved)) == [("worker-tmpdir", None)]
 
 
+def test_a_variant_that_is_not_here_is_no_matter_of_a_restart() -> None:
+    wish = Spec(platforms=("linux/amd64", "linux/amd64/v4"))
+    (found,) = [each for each in health.find(wish, settled(wish)) if each.platform == "linux/amd64/v4"]
+    assert found.id == "worker-unlisted"
+    assert "systemctl" not in found.fix
+
+
 def test_the_wrong_emulator_at_boot() -> None:
     facts = settled()
     text = facts.files[layout.rule("aarch64")].text or ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 from xml.etree import ElementTree as ET
 
@@ -127,6 +128,15 @@ def test_junit_of_health() -> None:
     assert failure is not None
     assert failure.get("message", "").startswith("handler-missing: ")
     assert "fix: ./inv provision" in (failure.text or "")
+
+
+def test_junit_goes_by_the_bar_of_the_exit_code() -> None:
+    lenient = suites(replace(REPORT, bar="error"))["pi1"]
+    assert verdicts(lenient)["disk-low"] == "passed"
+    assert "prune" in (lenient.findtext("testcase[@name='disk-low']/system-out") or "")
+    host = HostResult(host="h", status="unhealthy", findings=(KNOW,))
+    strict = suites(Report(command="health", hosts=(host,), bar="info"))["h"]
+    assert "failure" in verdicts(strict).values()
 
 
 def test_junit_of_explain_and_check() -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from provision.facts import Facts, WorkerAnswer
+from provision.facts import Facts, Mount, WorkerAnswer
 from provision.platforms import rows, unmet
 from provision.result import PlatformRow
 from provision.spec import Spec
@@ -77,3 +77,8 @@ def test_what_runs_and_is_not_listed_is_told_apart() -> None:
 def test_no_handler_is_said() -> None:
     seen = replace(with_probe(SETTLED, "aarch64", status=127, executable=""), entries=SETTLED.entries[:1])
     assert unmet(SPEC, seen) == ("linux/arm64: no handler is registered for it",)
+
+
+def test_of_two_mounts_on_one_folder_the_later_holds_its_files() -> None:
+    lower, upper = (Mount(point="/tmp", type=kind, options=frozenset()) for kind in ("ext4", "tmpfs"))
+    assert Facts(mounts=(lower, upper)).mount_of("/tmp/x") == upper
