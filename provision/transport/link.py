@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import random
+import threading
+from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from provision.errors import UsageError
 from provision.later import Later
-from provision.transport import SshSettings, Target
+from provision.transport import BusyError, SshSettings, Target
 from provision.transport.dial import Dialed, dial
 from provision.transport.incoming import Stream
 from provision.transport.ssh_config import hop, resolve
@@ -20,6 +23,8 @@ else:
 
 _MOST_JUMPS: Final = 8
 
+Made = TypeVar("Made")
+
 
 def scan(target: Target, ssh: SshSettings) -> tuple[HostKey, ...]:
     """The host keys on the way to a target that known_hosts does not have, those of its jump hosts first.
@@ -27,10 +32,28 @@ def scan(target: Target, ssh: SshSettings) -> tuple[HostKey, ...]:
     Nothing is added: show them, then `trust.add`. Logs in to the jump hosts only. Raises HostKeyError for a
     key that has changed or was revoked, and UnreachableError.
     """
-    new: list[HostKey] = []
-    with suppress(handshake.ScannedError):
-        Link(target, ssh, new=new, only_scan=True).close()
-    return tuple(new)
+
+    def look() -> tuple[HostKey, ...]:
+        new: list[HostKey] = []  # of this attempt: the jump hosts' are shown again at the next
+        with suppress(handshake.ScannedError):
+            Link(target, ssh, new=new, only_scan=True).close()
+        return tuple(new)
+
+    return patiently(look, ssh.attempts, threading.Event())
+
+
+def patiently(make: Callable[[], Made], attempts: int, stopped: threading.Event) -> Made:
+    """What `make` makes, asked again while a server turns us away for load. Raises what it did last."""
+    attempt = 1
+    while True:
+        try:
+            return make()
+        except BusyError:
+            if attempt >= attempts or stopped.is_set():
+                raise
+        # With jitter, or a fleet behind one jump host comes back all at once.
+        stopped.wait(random.uniform(0.3, 1.0) * min(2**attempt, 8))  # noqa: S311 - no secret
+        attempt += 1
 
 
 class Link:

@@ -7,14 +7,13 @@ Fabric is imported once the first host has been called (provision/transport/link
 
 from __future__ import annotations
 
-import random
 import shlex
 
 from provision.errors import ConnectionLostError, ProvisionError
-from provision.transport import BusyError, Secret, SshSettings, Target
+from provision.transport import Secret, SshSettings, Target
 from provision.transport.base import SessionTransport
 from provision.transport.become import opening, refusal
-from provision.transport.link import Link
+from provision.transport.link import Link, patiently
 from provision.transport.session import Session
 
 
@@ -29,7 +28,7 @@ class SSH(SessionTransport):
         self._user = target.user or ""
 
     def _start(self) -> Session:
-        link = self._connected()
+        link = patiently(lambda: Link(self._target, self._ssh), self._ssh.attempts, self._stopped)
         self._user = link.endpoint.user
         try:
             begin = opening(self._target.sudo, self._password)
@@ -38,18 +37,6 @@ class SSH(SessionTransport):
             link.close()
             raise
         return Session(self.name, stream, begin, self._refusal)
-
-    def _connected(self) -> Link:
-        attempt = 1
-        while True:
-            try:
-                return Link(self._target, self._ssh)
-            except BusyError:
-                if attempt >= self._ssh.attempts or self._stopped.is_set():
-                    raise
-            # With jitter, or a fleet behind one jump host comes back all at once.
-            self._stopped.wait(random.uniform(0.3, 1.0) * min(2**attempt, 8))  # noqa: S311 - no secret
-            attempt += 1
 
     def _refusal(self, said: str, status: int | None) -> ProvisionError:
         if status is None and not said:
