@@ -55,7 +55,8 @@ def _ssh(name: str, endpoint: Endpoint, error: SSHException) -> ProvisionError:
             cause=text,
             hint="Update its SSH server: it offers only algorithms that are broken.",
         )
-    if isinstance(error, ChannelException):
+    # Only a connection through a jump host begins with a channel: one of the jump host's.
+    if isinstance(error, ChannelException) and endpoint.jumps:
         return UnreachableError(
             f"{name}: {where} cannot be reached from its jump host",
             cause=error.text,

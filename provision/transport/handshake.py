@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import fabric
-from paramiko import SSHException
+from paramiko import ChannelException, SSHException
 from paramiko import Transport as Paramiko
 
 from provision.transport.channel import Channel, execute
@@ -19,6 +19,7 @@ from provision.transport.dial import VERSION, Dialed
 from provision.transport.login import Login
 from provision.transport.ssh_config import Endpoint
 from provision.transport.trust import HostKey, UnknownKeyError, check, known
+from provision.transport.unreachable import no_session
 
 # Paramiko logs tracebacks of what is explained here. Given a handler, Python's last resort (stderr) leaves
 # it alone, and whoever wants to read them can still add another.
@@ -79,6 +80,8 @@ class Connection:
         try:
             channel = self._fabric.transport.open_session(timeout=self._end.connect_timeout)
             execute(channel, command)
+        except ChannelException as error:
+            raise no_session(self._name, self._end, error.text) from error
         except (SSHException, EOFError, OSError) as error:
             raise explain(self._name, self._end, error) from error
         return Channel(channel, let_go)

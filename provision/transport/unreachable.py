@@ -73,6 +73,15 @@ def closed(name: str, endpoint: Endpoint, said: str) -> BusyError:
     )
 
 
+def no_session(name: str, endpoint: Endpoint, said: str) -> UnreachableError:
+    """Logged in, and then no program may be run."""
+    return UnreachableError(
+        f"{name}: sshd at {endpoint.host} port {endpoint.port} lets {endpoint.user} in and allows no session",
+        cause=f"MaxSessions is 0 there, or the account is restricted to forwarding. It said: {said}",
+        hint=f"See on the host: sshd -T -C user={endpoint.user} | grep -i maxsessions; or log in as another.",
+    )
+
+
 def not_ssh(name: str, endpoint: Endpoint, said: str) -> UnreachableError:
     """Something else listens there."""
     return UnreachableError(

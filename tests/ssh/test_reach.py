@@ -140,6 +140,14 @@ def test_a_key_that_is_none(sshd: Sshd) -> None:
     assert "cannot be read" in error.cause
 
 
+def test_a_server_that_allows_no_session_is_told_as_such(serve: Serve) -> None:
+    server = serve(MaxSessions="0")
+    error = refused(server.target(sudo="never"), server.settings)
+    assert "allows no session" in error.message
+    assert "MaxSessions" in error.cause
+    assert "jump host" not in error.message + error.cause + error.hint
+
+
 def test_too_many_keys_are_told(serve: Serve) -> None:
     server = serve(MaxAuthTries="2")
     keys = tuple(keygen(server.folder / f"wrong{number}") for number in range(4))

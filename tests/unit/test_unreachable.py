@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from dataclasses import replace
 
 import pytest
 from paramiko.ssh_exception import ChannelException, IncompatiblePeer, NoValidConnectionsError, SSHException
@@ -32,7 +33,6 @@ CASES = [
     (SSHException("Key-exchange timed out waiting for key negotiation"), "says nothing"),
     (SSHException("something new"), "SSH failed"),
     (IncompatiblePeer("no acceptable kex algorithm"), "no common algorithm"),
-    (ChannelException(1, "Administratively prohibited"), "from its jump host"),
     (LoginError(["k"], ["publickey"], []), "was refused"),
     (SlowLoginError(), "takes too long"),
     (ValueError("unforeseen"), "cannot be reached"),
@@ -47,6 +47,14 @@ def test_a_failure_is_explained(error: Exception, message: str) -> None:
     assert message in told.message
     assert told.cause
     assert isinstance(told, BusyError) == ("at once" in message)
+
+
+def test_a_jump_host_is_blamed_only_where_there_is_one() -> None:
+    error = ChannelException(1, "Administratively prohibited")
+    assert "jump host" not in explain("pi", END, error).message
+    jumped = explain("pi", replace(END, jumps=("gate",)), error)
+    assert "from its jump host" in jumped.message
+    assert "AllowTcpForwarding" in jumped.hint
 
 
 def test_what_is_explained_already_stays() -> None:
