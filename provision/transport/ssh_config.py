@@ -89,7 +89,8 @@ def endpoint(target: Target, ssh: SshSettings, values: Values) -> Endpoint:
         agent=path(agent) if (agent := _agent(values)) else None,
         jumps=tuple(jump.split(",")) if jump and jump != "none" else (),
         proxy_command=_expand(command, tokens) if command and not jump else None,
-        connect_timeout=float(one("connecttimeout") or ssh.connect_timeout),
+        # 0 is ssh's way to say that none is set; here every wait has an end.
+        connect_timeout=float(one("connecttimeout") or 0) or ssh.connect_timeout,
     )
 
 

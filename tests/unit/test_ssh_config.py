@@ -41,6 +41,13 @@ def test_include_match_and_tokens_are_resolved(tmp_path: Path) -> None:
 
 
 @needs_ssh
+def test_a_connect_timeout_of_0_is_none(tmp_path: Path) -> None:
+    assert ask(tmp_path, "ConnectTimeout 0\n").connect_timeout == SshSettings().connect_timeout
+    zero = endpoint(Target(name="pi", host="pi"), SshSettings(connect_timeout=4), {"connecttimeout": ("0",)})
+    assert zero.connect_timeout == 4
+
+
+@needs_ssh
 def test_the_target_beats_the_configuration(tmp_path: Path) -> None:
     text = "Host pi\n User a\n Port 1\n ProxyJump x\n IdentityFile /k\n"
     found = ask(tmp_path, text, user="b", port=2, jump="none", identity_files=(Path("/mine"),))
