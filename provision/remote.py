@@ -35,7 +35,7 @@ class Remote:
     _passwords: dict[str, Secret] = field(default_factory=dict)
 
     def prepare(self, hosts: Sequence[Host]) -> None:
-        """Passwords and new host keys. Raises BecomeError when a password cannot be had."""
+        """Passwords and new host keys. Raises BecomeError, HostKeyError if one cannot be had or kept."""
         self._gather_passwords(hosts)
         if self.config.ssh.accept_new_host_keys:
             self._accept_keys(hosts)
@@ -85,10 +85,10 @@ class Remote:
             found = dict.fromkeys(pair for pairs in pool.map(self._unknown, hosts) for pair in pairs)
         for file in dict.fromkeys(file for file, _ in found):
             keys = [key for place, key in found if place == file]
+            trust.add(file, keys)
             self.say(f"new host keys, added to {file}:")
             for key in keys:
                 self.say(f"  {key.name} {key}")
-            trust.add(file, keys)
 
     def _unknown(self, host: Host) -> tuple[tuple[Path, HostKey], ...]:
         """The keys on the way to a host that it does not know, and where its configuration keeps such."""

@@ -110,14 +110,26 @@ def check(endpoint: Endpoint, name: str, shown: HostKey) -> HostKeyError | None:
 
 
 def add(file: Path, keys: Iterable[HostKey]) -> None:
-    """Appends keys to a known_hosts file. Makes it and its folder, for the user alone."""
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Appends keys to a known_hosts file. Makes it and its folder, for the user alone. Raises HostKeyError."""
     text = "".join(f"{key.line}\n" for key in keys)
+    try:
+        _append(file, text.encode())
+    except OSError as error:
+        raise HostKeyError(
+            f"{file}: new host keys cannot be written there",
+            cause=error.strerror or str(error),
+            hint="Make it yours to write (ls -l shows whose it is), or name another file: known_hosts in [ssh].",
+        ) from error
+
+
+def _append(file: Path, data: bytes) -> None:
+    """A last line without an end is given one first."""
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with os.fdopen(os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600), "r+b") as opened:
         size = opened.seek(0, os.SEEK_END)
         opened.seek(max(size - 1, 0))
         missing = b"\n" if opened.read(1) not in (b"", b"\n") else b""
-        opened.write(missing + text.encode())
+        opened.write(missing + data)
 
 
 def _unknown(endpoint: Endpoint, name: str, facts: Known, shown: HostKey) -> UnknownKeyError:

@@ -10,12 +10,14 @@ from pathlib import Path
 import fabric
 import pytest
 
+from provision import remote
 from provision.config import load
-from provision.errors import BecomeError
+from provision.errors import BecomeError, HostKeyError
 from provision.inventory import parse_selection
 from provision.reach import of_fabric
 from provision.remote import Remote
 from provision.spec import Config, Host
+from provision.transport.trust import HostKey
 
 FILE = """
 platforms = ["linux/amd64", "linux/arm64"]
@@ -137,6 +139,25 @@ def test_a_password_is_nowhere_to_be_seen(config: Config) -> None:
     assert passwords(machine) == {"pi1": "together"}
     for text in (repr(machine), repr(transport), repr(vars(transport)), repr(dict(os.environ))):
         assert "together" not in text
+
+
+# Host keys
+
+
+def test_a_known_hosts_that_cannot_be_written_is_named_and_nothing_is_said_to_be_added(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "known").mkdir()  # not even root writes to a folder
+    key = HostKey(name="10.0.0.5", kind="ssh-ed25519", blob=b"key")
+    monkeypatch.setattr(remote, "scan", lambda _target, _settings: (key,))
+    said: list[str] = []
+    machine = made(load(config.path, {"accept_new_host_keys": True}), said=said.append)
+    with pytest.raises(HostKeyError) as caught:
+        machine.prepare(selected(config, "@runners"))
+    assert str(tmp_path / "known") in caught.value.message
+    assert caught.value.cause == "Is a directory"
+    assert caught.value.hint
+    assert said == []
 
 
 # Fabric
