@@ -1,22 +1,25 @@
 """Logging in by key: the agent's and those in files, in the order OpenSSH has, each tried once.
 
 As ssh does it: the agent's keys that the configuration names, the agent's others unless IdentitiesOnly, the
-files. An agent that hangs delays a login by seconds, not for ever (fabric#2306). Imports Paramiko.
+files; each with its certificates before it. An agent that hangs delays a login by seconds, not for ever
+(fabric#2306). Imports Paramiko.
 """
 
 from __future__ import annotations
 
 import base64
+import copy
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from paramiko import PKey
-from paramiko.agent import AgentSSH
+from paramiko.agent import AgentKey, AgentSSH
 from paramiko.auth_strategy import AuthStrategy
+from paramiko.pkey import PublicBlob
 from paramiko.ssh_exception import (
     AuthenticationException,
     BadAuthenticationType,
@@ -27,6 +30,17 @@ from paramiko.ssh_exception import (
 from provision.transport.ssh_config import Endpoint
 
 _AGENT_SECONDS: Final = 3.0
+_CERTIFICATE: Final = "-cert-v01@openssh.com"
+_FIELDS: Final = {
+    "ssh-rsa": ("ssh-rsa", 2),
+    "ssh-ed25519": ("ssh-ed25519", 1),
+    "ecdsa-sha2-nistp256": ("ecdsa-sha2-nistp256", 2),
+    "ecdsa-sha2-nistp384": ("ecdsa-sha2-nistp384", 2),
+    "ecdsa-sha2-nistp521": ("ecdsa-sha2-nistp521", 2),
+    "sk-ssh-ed25519": ("sk-ssh-ed25519@openssh.com", 2),
+    "sk-ecdsa-sha2-nistp256": ("sk-ecdsa-sha2-nistp256@openssh.com", 3),
+}
+"""The kind of key in a certificate's name: the key's own name, and the number of its fields."""
 
 
 class LoginError(Exception):
@@ -119,18 +133,25 @@ class Login(AuthStrategy):  # type: ignore[misc]
         return []
 
     def _offers(self) -> Iterator[_Offer]:
-        held = {bytes(key.asbytes()): key for key in self._agent_keys()}
+        held = _by_public(self._agent_keys())
         named = {file: _public(file) for file in self._endpoint.identities}
-        for file, blob in named.items():
-            if blob in held:
-                yield _Offer(label=f"{file} (agent)", key=held[blob])
+        for file, public in named.items():
+            if public is not None and public in held:
+                yield from self._from_agent(str(file), held[public], self._certificates(public, file))
         if not self._endpoint.identities_only:
-            for blob, key in held.items():
-                if blob not in named.values():
-                    yield _Offer(label=f"{key.comment or key.get_name()} (agent)", key=key)
-        for file, blob in named.items():
-            if blob not in held or blob is None:
+            for public, keys in held.items():
+                if public not in named.values():
+                    label = keys[0].comment or keys[0].get_name()
+                    yield from self._from_agent(label, keys, self._certificates(public))
+        for file, public in named.items():
+            if public is None or public not in held:
                 yield from self._from_file(file)
+
+    def _certificates(self, public: bytes, file: Path | None = None) -> list[bytes]:
+        """Those in files that certify this key: the one beside it, and those that the configuration names."""
+        beside = [file.with_name(f"{file.name}-cert.pub")] if file else []
+        blobs = [_blob(each) for each in (*beside, *self._endpoint.certificates)]
+        return [blob for blob in blobs if blob and certified(blob) == public]
 
     def _agent_keys(self) -> list[Any]:
         path = self._endpoint.agent
@@ -154,17 +175,73 @@ class Login(AuthStrategy):  # type: ignore[misc]
         except (OSError, ValueError, SSHException) as error:
             self._notes.append(f"{file} cannot be read ({error})")
         else:
-            for certificate in self._endpoint.certificates:
-                with suppress(OSError, ValueError, SSHException):
-                    key.load_certificate(str(certificate))
+            for blob in self._certificates(bytes(key.asbytes()), file):
+                yield _Offer(label=f"{file} (certificate)", key=_certify(copy.copy(key), blob))
+            key.public_blob = None  # from_path() has put the certificate beside the file there
             yield _Offer(label=str(file), key=key)
+
+    @staticmethod
+    def _from_agent(label: str, keys: Sequence[Any], certificates: Sequence[bytes]) -> Iterator[_Offer]:
+        """The agent's entries for one key: it signs for any certificate of it, also for one it does not hold."""
+        plain = [key for key in keys if not key.get_name().endswith(_CERTIFICATE)]
+        own = [key.blob for key in keys if key.get_name().endswith(_CERTIFICATE)]
+        for blob in dict.fromkeys((*certificates, *own)):
+            signer = AgentKey(keys[0].agent, (plain or keys)[0].blob)
+            signer.inner_key = (
+                None  # or it asks the agent for the plain key, where that has the certificate only
+            )
+            yield _Offer(label=f"{label} (agent, certificate)", key=_certify(signer, blob))
+        for key in plain:
+            yield _Offer(label=f"{label} (agent)", key=key)
+
+
+def certified(blob: bytes) -> bytes | None:
+    """The public key that a certificate is for; None if it is none. PROTOCOL.certkeys of OpenSSH."""
+    with suppress(ValueError, KeyError):
+        name, rest = _string(blob)
+        kind, suffix, _ = name[4:].decode("ascii").partition(_CERTIFICATE)
+        if not suffix:
+            return None
+        own, count = _FIELDS[kind]
+        fields = rest = _string(rest)[1]  # behind a nonce
+        for _number in range(count):
+            rest = _string(rest)[1]
+        return len(own).to_bytes(4, "big") + own.encode() + fields[: len(fields) - len(rest)]
+    return None
+
+
+def _string(data: bytes) -> tuple[bytes, bytes]:
+    """The first field with its length before it, and what follows it (RFC 4251 §5)."""
+    end = 4 + int.from_bytes(data[:4], "big")
+    if len(data) < max(end, 4):
+        raise ValueError("cut short")
+    return data[:end], data[end:]
+
+
+def _by_public(keys: Iterable[Any]) -> Mapping[bytes, Sequence[Any]]:
+    """The agent's entries by the key they are, or certify."""
+    found: dict[bytes, list[Any]] = {}
+    for key in keys:
+        found.setdefault(certified(key.blob) or bytes(key.blob), []).append(key)
+    return found
+
+
+def _certify(key: Any, certificate: bytes) -> Any:
+    """Has Paramiko offer the certificate, and sign with the key."""
+    key.public_blob = PublicBlob(_string(certificate)[0][4:].decode("ascii"), certificate)
+    return key
 
 
 def _public(file: Path) -> bytes | None:
     """The public half of an identity file, to know it again in the agent; ssh reads the `.pub` as well."""
-    for candidate in (file.with_name(f"{file.name}.pub"), file):
-        with suppress(OSError, ValueError, IndexError):
-            kind, text = candidate.read_text(encoding="ascii").split()[:2]
-            if kind.startswith(("ssh-", "ecdsa-", "sk-")):
-                return base64.b64decode(text)
+    blob = _blob(file.with_name(f"{file.name}.pub")) or _blob(file)
+    return (certified(blob) or blob) if blob else None
+
+
+def _blob(file: Path) -> bytes | None:
+    """What a file of one public key or certificate holds."""
+    with suppress(OSError, ValueError, IndexError):
+        kind, text = file.read_text(encoding="ascii").split()[:2]
+        if kind.startswith(("ssh-", "ecdsa-", "sk-")):
+            return base64.b64decode(text)
     return None

@@ -96,6 +96,50 @@ def test_certificates(serve: Serve, tmp_path: Path, beside: bool) -> None:
         well(server.target(sudo="never"), server.settings)
 
 
+def sign(authority: Path, key: Path, user: str | None) -> Path:
+    command = ["ssh-keygen", "-q", "-s", str(authority), "-I", "test", "-n", str(user), str(key)]
+    subprocess.run(command, check=True)
+    return key.with_name(f"{key.name}-cert.pub")
+
+
+@pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
+@pytest.mark.parametrize("only", ["yes", "no"])
+@pytest.mark.parametrize("held", [True, False], ids=["signed before", "signed after"])
+def test_certificates_of_keys_in_an_agent(
+    serve: Serve, tmp_path: Path, kind: str, only: str, held: bool
+) -> None:
+    """Signed before `ssh-add`, the agent has the certificate as well; after it, the file alone."""
+    authority = keygen(tmp_path / "authority")
+    server = serve(TrustedUserCAKeys=str(authority.with_suffix(".pub")))
+    (server.folder / "authorized_keys").write_text("", encoding="ascii")
+    target = server.target(sudo="never", identity_files=(tmp_path / "key",))
+    key = keygen(tmp_path / "key", kind)
+    if held:
+        sign(authority, key, target.user)
+    with agent(tmp_path, key) as path:
+        if held:
+            key.with_name("key-cert.pub").unlink()  # the agent's own has to do
+        else:
+            sign(authority, key, target.user)
+        key.unlink()
+        server.configure(f"IdentityAgent {path}\nIdentitiesOnly {only}")
+        assert well(target, server.settings)
+
+
+def test_a_certificate_that_is_refused_does_not_hide_its_key(serve: Serve, tmp_path: Path) -> None:
+    server = serve()
+    sign(keygen(tmp_path / "nobody's"), server.key, server.target().user)
+    target = server.target(sudo="never")
+    assert well(target, server.settings)
+    with agent(tmp_path, server.key) as path:
+        server.configure(f"IdentityAgent {path}")
+        assert well(target, server.settings)
+        (server.folder / "authorized_keys").write_text("", encoding="ascii")
+        with pytest.raises(UnreachableError) as caught:
+            well(target, server.settings)
+    assert caught.value.cause.startswith(f"Tried: {server.key} (agent, certificate), {server.key} (agent).")
+
+
 # Host keys
 
 
