@@ -85,10 +85,11 @@ class Remote:
             found = dict.fromkeys(pair for pairs in pool.map(self._unknown, hosts) for pair in pairs)
         for file in dict.fromkeys(file for file, _ in found):
             keys = [key for place, key in found if place == file]
-            trust.add(file, keys)
-            self.say(f"new host keys, added to {file}:")
+            # Shown before they are trusted, whatever comes then.
+            self.say(f"new host keys, for {file}:")
             for key in keys:
                 self.say(f"  {key.name} {key}")
+            trust.add(file, keys)
 
     def _unknown(self, host: Host) -> tuple[tuple[Path, HostKey], ...]:
         """The keys on the way to a host that it does not know, and where its configuration keeps such."""

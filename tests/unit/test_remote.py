@@ -144,7 +144,7 @@ def test_a_password_is_nowhere_to_be_seen(config: Config) -> None:
 # Host keys
 
 
-def test_a_known_hosts_that_cannot_be_written_is_named_and_nothing_is_said_to_be_added(
+def test_new_keys_are_shown_first_and_a_known_hosts_that_cannot_be_written_is_named(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "known").mkdir()  # not even root writes to a folder
@@ -157,7 +157,7 @@ def test_a_known_hosts_that_cannot_be_written_is_named_and_nothing_is_said_to_be
     assert str(tmp_path / "known") in caught.value.message
     assert caught.value.cause == "Is a directory"
     assert caught.value.hint
-    assert said == []
+    assert said == [f"new host keys, for {tmp_path / 'known'}:", f"  10.0.0.5 {key}"]
 
 
 # Fabric
