@@ -203,7 +203,7 @@ def interrupted_run(fleet: Fleet) -> None:
     out, err = running.communicate(timeout=300)
     assert running.returncode == 130, (out, err)
     assert "2 hosts: 2 interrupted" in out
-    assert re.search(r"one: interrupted: [12] of \d\d steps are done", err), err
+    assert re.search(r"one: interrupted: [1-3] of \d\d steps are done", err), err
     assert "dead: not started" in err
     one = fleet.machines["one"]
     assert one.run("dpkg -s qemu-user-static | grep Status").stdout == "Status: install ok installed\n"
