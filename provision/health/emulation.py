@@ -283,11 +283,11 @@ CHECKS: Final[tuple[Check, ...]] = (
     missing,
     shadowed,
     without_f,
-    credentials,
     shifted,
     dynamic,
     broken,
     container,
     deleted,
     replaced,
+    credentials,
 )
