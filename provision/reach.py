@@ -38,7 +38,11 @@ class Reach:
         from provision.remote import Remote  # noqa: PLC0415 - imports Fabric
 
         self._remote = Remote(
-            config=self.config, ask_password=self.ask_password, say=self.say, identities=self.identities
+            config=self.config,
+            ask_password=self.ask_password,
+            say=self.say,
+            identities=self.identities,
+            sudo_password=self.sudo_password,
         )
         self._remote.prepare(remote)
 
@@ -48,17 +52,8 @@ class Reach:
             from provision.transport.local import Local  # noqa: PLC0415
 
             return Local(name=host.name, become=self.root)
-        made: Transport
-        if self.sudo_password and not self._has_password(host):
-            from provision.transport.ssh import SSH  # noqa: PLC0415
-
-            made = SSH(self._remote.target(host), self._remote.settings(), self.sudo_password)
-        else:
-            made = self._remote.connect(host)
+        made: Transport = self._remote.connect(host)
         return made
-
-    def _has_password(self, host: Host) -> bool:
-        return self.ask_password or bool(self.config.sudo_password_command_for(host))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,6 +32,8 @@ class Remote:
     ask_password: bool
     say: Callable[[str], None]
     identities: tuple[Path, ...] = ()
+    sudo_password: Secret | None = None
+    """For hosts that nothing else says one for."""
     _passwords: dict[str, Secret] = field(default_factory=dict)
 
     def prepare(self, hosts: Sequence[Host]) -> None:
@@ -42,7 +44,7 @@ class Remote:
 
     def connect(self, host: Host) -> SSH:
         """A transport that is not open yet."""
-        return SSH(self.target(host), self.settings(), self._passwords.get(host.name))
+        return SSH(self.target(host), self.settings(), self._passwords.get(host.name, self.sudo_password))
 
     def target(self, host: Host) -> Target:
         return Target(

@@ -5,7 +5,7 @@ A restart of systemd-binfmt, which first drops every handler, has the same outco
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from provision import binfmt, elf, layout
@@ -56,9 +56,9 @@ def registrations(facts: Facts) -> tuple[Coming, ...]:
     return tuple(reversed(found.values()))
 
 
-def coming(view: View) -> Coming | None:
-    """Who will answer for an architecture after the boot."""
-    order = registrations(view.facts)
+def coming(view: View, order: Sequence[Coming] | None = None) -> Coming | None:
+    """Who will answer for an architecture after the boot. `order`: the registrations, where they are at hand."""
+    order = registrations(view.facts) if order is None else order
     winner = binfmt.winner((each.entry for each in order), view.header)
     return next((each for each in order if each.entry == winner), None)
 
@@ -67,10 +67,11 @@ def findings(spec: Spec, facts: Facts) -> tuple[Finding, ...]:
     """What will be wrong after the next boot and is not wrong now."""
     if not facts.system.systemd:
         return ()
-    return (*_over_native(spec, facts), *_coming_back(spec, facts))
+    order = registrations(facts)
+    return (*_over_native(spec, facts, order), *_coming_back(spec, facts, order))
 
 
-def _over_native(spec: Spec, facts: Facts) -> Iterator[Finding]:
+def _over_native(spec: Spec, facts: Facts, order: Sequence[Coming]) -> Iterator[Finding]:
     """Files that will take programs from the CPU. For the machine's own kind, none would start any more (ELOOP)."""
     own = elf.parse(facts.system.native)
     for arch in ARCHITECTURES:
@@ -79,7 +80,7 @@ def _over_native(spec: Spec, facts: Facts) -> Iterator[Finding]:
         if not (lethal or (seen.native and not seen.winner)):
             continue
         headers = elf.native_headers([arch])
-        for each in registrations(facts):
+        for each in order:
             if binfmt.would_hijack(each.entry, headers):
                 yield finding(
                     "boot-over-native",
@@ -99,7 +100,7 @@ def _without(path: str) -> str:
     return f"rm {path}" if folder == FOLDERS[0] else f"ln -s /dev/null {FOLDERS[0]}/{name}"
 
 
-def _coming_back(spec: Spec, facts: Facts) -> tuple[Finding, ...]:
+def _coming_back(spec: Spec, facts: Facts, order: Sequence[Coming]) -> tuple[Finding, ...]:
     if not facts.binfmt.usable:
         return ()
     views = [view for view in concerned(spec, facts) if view.winner and not view.native]
@@ -111,14 +112,14 @@ def _coming_back(spec: Spec, facts: Facts) -> tuple[Finding, ...]:
         return (*general, *held)
     # What is wrong now has its finding, and setting it right rewrites the file.
     sound = [view for view in views if emulation.of(view, spec) is None]
-    return (*held, *(found for view in sound if (found := of(view))))
+    return (*held, *(found for view in sound if (found := of(view, order))))
 
 
-def of(view: View) -> Finding | None:
+def of(view: View, order: Sequence[Coming]) -> Finding | None:
     """What will become of an architecture that works now."""
     if view.winner is None or not view.ran or view.native:
         return None
-    then = coming(view)
+    then = coming(view, order)
     if then is None:
         return _gone(view)
     if why := _unfit(view, then):

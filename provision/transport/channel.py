@@ -7,23 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from paramiko import Channel as Paramiko
-from paramiko import Message, SSHException
-from paramiko.common import cMSG_CHANNEL_REQUEST
-
-
-def execute(channel: Paramiko, command: str) -> None:
-    """Asks for a program at the end of a new channel, and does not wait for the server's word that it runs.
-
-    What is sent comes behind the request, and a server works these off in turn (RFC 4254 §5.4, §6.5). One that
-    refuses closes the channel. Otherwise this is Channel.exec_command().
-    """
-    request = Message()
-    request.add_byte(cMSG_CHANNEL_REQUEST)
-    request.add_int(channel.remote_chanid)
-    request.add_string("exec")
-    request.add_boolean(True)
-    request.add_string(command)
-    channel.transport._send_user_message(request)  # noqa: SLF001 - Paramiko has no other way to not wait
+from paramiko import SSHException
 
 
 class Channel:

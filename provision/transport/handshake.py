@@ -13,7 +13,7 @@ import fabric
 from paramiko import ChannelException, SSHException
 from paramiko import Transport as Paramiko
 
-from provision.transport.channel import Channel, execute
+from provision.transport.channel import Channel
 from provision.transport.diagnose import explain
 from provision.transport.dial import VERSION, Dialed
 from provision.transport.login import Login
@@ -79,7 +79,7 @@ class Connection:
         """A program at the far end. Raises UnreachableError."""
         try:
             channel = self._fabric.transport.open_session(timeout=self._end.connect_timeout)
-            execute(channel, command)
+            channel.exec_command(command)
         except ChannelException as error:
             raise no_session(self._name, self._end, error.text) from error
         except (SSHException, EOFError, OSError) as error:

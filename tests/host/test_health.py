@@ -407,6 +407,9 @@ def test_severity_sets_the_bar(bench: Bench) -> None:
         assert bench.product("health", "--severity", "warning").code == 5
         seen = bench.product("health", "--severity", "error")
         assert (seen.code, [each["id"] for each in seen.host["findings"]]) == (0, ["service-disabled"])
+        for bar, failures in (("error", 0), ("warning", 1)):
+            options = ("--severity", bar, "--hosts", bench.host.name, "--format", "junit")
+            assert f'failures="{failures}"' in provision("health", *options, cwd=bench.folder).out
 
 
 CONTAINER: Final = f"""

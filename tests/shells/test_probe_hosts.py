@@ -11,6 +11,7 @@ from provision.architectures import of_platform
 from provision.errors import KernelError
 from provision.facts import Facts
 from provision.plan import kernel
+from provision.spec import Emulation, Spec
 from tests.lab.namespace import MOUNTED
 from tests.shells.machine import WITHOUT_APPLETS, Machine
 
@@ -88,6 +89,24 @@ def test_a_missing_program_costs_its_own_facts_alone(machine: Machine, missing: 
     # Without a namespace of its own it is asked by a program that no handler takes.
     assert facts.probes["aarch64"].natively is False
     assert traces(machine) == []
+
+
+def test_what_lies_in_another_mounts_place_is_no_entry(machine: Machine) -> None:
+    machine.write("/lab/other/notes", "no entry\n")
+    machine.open(f"mount --bind /lab/other {TABLE}")
+    facts = machine.facts()
+    assert facts.binfmt.mounted not in ("none", "binfmt_misc")
+    assert not facts.binfmt.usable
+    assert facts.entries == ()
+
+
+def test_where_an_interpreter_really_lies(machine: Machine) -> None:
+    machine.write("/srv/qemu/qemu-s390x", b"\x7fELF", 0o755)
+    machine.at("/opt/qemu").parent.mkdir(exist_ok=True)
+    machine.at("/opt/qemu").symlink_to("/srv/qemu")
+    spec = Spec(platforms=("linux/s390x",), emulation=Emulation(interpreters="/opt/qemu/qemu-{qemu}"))
+    found = machine.facts(spec).interpreters["/opt/qemu/qemu-s390x"]
+    assert found.real == "/srv/qemu/qemu-s390x"
 
 
 @WITHOUT_APPLETS

@@ -14,13 +14,35 @@ import pytest
 
 from provision.errors import UnreachableError
 from provision.transport import BusyError, SshSettings, Target
+from provision.transport.dial import VERSION, dial
 from provision.transport.link import scan
 from provision.transport.ssh import SSH
+from provision.transport.ssh_config import resolve
 from tests.lab.listeners import deaf_agent, full, listener
 from tests.lab.sshd import Sshd, free_port, keygen
 from tests.ssh.conftest import Serve
 
 QUICK = SshSettings(config=Path("/dev/null"), connect_timeout=1.0, attempts=1)
+
+
+def test_who_waits_for_our_version_before_its_own_gets_it() -> None:
+    """So a server's offer comes with its version, and a turn is saved. RFC 4253 §4.2 leaves open who begins."""
+    heard: list[bytes] = []
+
+    def serve(server: socket.socket) -> None:
+        peer, _ = server.accept()
+        with peer:
+            heard.append(peer.recv(256))
+            peer.sendall(b"SSH-2.0-patient\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve, args=(server,), daemon=True)
+        thread.start()
+        target = Target(name="box", host="127.0.0.1", port=server.getsockname()[1])
+        dialed = dial("box", resolve(target, QUICK))
+        dialed.close()
+        thread.join(5)
+    assert heard == [f"{VERSION}\r\n".encode()]
 
 
 @contextmanager

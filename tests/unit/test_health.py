@@ -306,6 +306,20 @@ def test_the_wrong_emulator_at_boot() -> None:
         assert evidence in found.evidence
 
 
+@pytest.mark.parametrize(("flags", "written"), [("F", "F"), ("PCF", "POCF")])
+def test_another_way_to_run_at_boot_under_the_same_name(flags: str, written: str) -> None:
+    """P shifts arguments, C keeps privileges: the emulator alone does not tell."""
+    facts = settled()
+    ours = layout.rule("aarch64")
+    rules = tuple(
+        replace(each, text=each.text.replace(":PF", f":{flags}")) if each.path == ours else each
+        for each in facts.rules
+    )
+    found = only(replace(facts, rules=rules))
+    assert (found.id, found.platform) == ("boot-differs", ARM64)
+    assert f"flags {written}" in found.evidence
+
+
 def rule(path: str, text: str = "", target: str = "") -> Rule:
     return Rule(path=path, target=target, text=text)
 
