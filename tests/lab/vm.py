@@ -21,6 +21,8 @@ from tests.lab.nspawn import free_port
 GATEWAY: Final = "10.0.2.2"
 BOOT_SECONDS: Final = 600
 STOP_SECONDS: Final = 20
+# A login under emulation takes one to three; while all of a machine starts at once, several times that.
+ANSWER_SECONDS: Final = 30
 SSH_FAILED: Final = 255
 
 
@@ -76,7 +78,8 @@ class Machine:
     def reboot(self) -> None:
         """As an operator does it. Returns when the machine that answers has booted since."""
         before = self._boot_id()
-        # It may take the connection with it, so its exit code says nothing.
+        assert before, f"nobody can log in before the reboot:\n{self.tail()}"
+        # It may take the connection with it, so its exit code says nothing; ssh itself sees that by asking.
         self.run("sudo systemctl reboot", check=False)
         self._wait_for_login(before)
 
@@ -87,7 +90,17 @@ class Machine:
         return "\n".join(self.console.read_text(errors="replace").splitlines()[-lines:])
 
     def _boot_id(self) -> str:
-        return self.run("cat /proc/sys/kernel/random/boot_id", check=False, timeout=30).stdout.strip()
+        """Of the boot that answers; "" if none does.
+
+        A machine that goes down may take a connection and never speak again: its QEMU, which the other end of
+        the line is, lives on. So a login that hangs is no answer, like one that is refused.
+        """
+        try:
+            return self.run(
+                "cat /proc/sys/kernel/random/boot_id", check=False, timeout=ANSWER_SECONDS
+            ).stdout.strip()
+        except subprocess.TimeoutExpired:
+            return ""
 
     def _make_key(self) -> str:
         key = self.folder / "id_ed25519"
@@ -102,6 +115,9 @@ class Machine:
             "StrictHostKeyChecking": "accept-new",
             "BatchMode": "yes",
             "ConnectTimeout": "10",
+            # A machine that was reset says nothing more on its old connections.
+            "ServerAliveInterval": "20",
+            "ServerAliveCountMax": "6",
             "LogLevel": "ERROR",
         }
         settings = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
