@@ -5,10 +5,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, get_args
 
-from provision import grammar, names
+from provision import grammar, jumps, names
 from provision.architectures import parse_platform
 from provision.buildkit import asset, version
 from provision.inventory import destination
@@ -199,7 +200,8 @@ def ssh(root: Section) -> Ssh:
 def inventory(root: Section) -> Inventory:
     """`[hosts]` and `[groups]`."""
     with root.table("hosts") as section:
-        hosts = {name: _host(section, name) for name in section.names()}
+        described = {name: _host(section, name) for name in section.names()}
+        hosts = {name: _reached(section, host, described) for name, host in described.items()}
     with root.table("groups") as section:
         for name in section.names():
             _check_name(section, name)
@@ -224,6 +226,15 @@ def _host(parent: Section, name: str) -> Host:
             sudo=section.get("sudo", grammar.boolean, None),
             sudo_password_command=section.get("sudo_password_command", grammar.command, None),
         )
+
+
+def _reached(section: Section, host: Host, described: Mapping[str, Host]) -> Host:
+    """The host with its jump hosts written out."""
+    try:
+        return replace(host, jump=jumps.written_out(host, described))
+    except ValueError as error:
+        section.table(host.name).fail("jump", str(error))
+    return host
 
 
 def _check_name(section: Section, name: str) -> None:

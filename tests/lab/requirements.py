@@ -106,6 +106,7 @@ PARTS: Final[Mapping[str, Check]] = {
     "runc": partial(_program, "runc", "runc"),
     "ssh": partial(_program, "ssh", "openssh-client"),
     "sshd": partial(_program, "sshd", "openssh-server"),
+    "dropbear": partial(_program, "dropbear", "dropbear-bin"),
     "sudo": partial(_program, "sudo", "sudo"),
     "busybox": partial(_program, "busybox", "busybox-static"),
     "dash": partial(_program, "dash", "dash"),

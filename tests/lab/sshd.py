@@ -102,9 +102,7 @@ class Sshd:
         self._start()
 
     def _start(self) -> None:
-        config = self.folder / "sshd_config"
-        config.write_text(self._config(), encoding="utf-8")
-        command = ["/usr/sbin/sshd", "-D", "-e", "-f", str(config)]
+        command = self._command()
         if os.geteuid() == 0:
             script = self.folder / "enter.sh"
             script.write_text(self._enter(), encoding="utf-8")
@@ -112,6 +110,11 @@ class Sshd:
         with (self.folder / "sshd.log").open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         self._await()
+
+    def _command(self) -> list[str]:
+        config = self.folder / "sshd_config"
+        config.write_text(self._config(), encoding="utf-8")
+        return ["/usr/sbin/sshd", "-D", "-e", "-f", str(config)]
 
     def _config(self) -> str:
         lines = {
@@ -156,6 +159,30 @@ class Sshd:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop()
+
+
+class Dropbear(Sshd):
+    """The SSH server of small systems (DietPi, OpenWrt), for the users of `USERS`. It takes no options."""
+
+    def _command(self) -> list[str]:
+        key = self.folder / "dropbear_key"
+        if not key.exists():
+            convert = ["dropbearconvert", "openssh", "dropbear", str(self.host_key), str(key)]
+            subprocess.run(convert, check=True, capture_output=True)
+        # -F -E: in the foreground, with its log on stderr. -s: no passwords.
+        where = ["-p", f"127.0.0.1:{self.port}", "-P", self.folder / "dropbear.pid"]
+        return [str(word) for word in ("/usr/sbin/dropbear", "-F", "-E", "-s", "-r", key, *where)]
+
+    def _enter(self) -> str:
+        script = super()._enter()
+        # It reads no other place than the home's, and that only if nobody else may write there.
+        for home in (self.folder / "home").iterdir():
+            keys = home / ".ssh" / "authorized_keys"
+            keys.parent.mkdir(mode=0o700, exist_ok=True)
+            shutil.copy(self.folder / "authorized_keys", keys)
+            for path in (keys, keys.parent):
+                os.chown(path, home.stat().st_uid, home.stat().st_gid)
+        return script
 
 
 def keygen(path: Path, kind: str = "ed25519", passphrase: str = "") -> Path:

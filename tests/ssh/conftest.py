@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.requirements import refuse
-from tests.lab.sshd import Sshd
+from tests.lab.requirements import missing, refuse
+from tests.lab.sshd import Dropbear, Sshd
 
 Serve = Callable[..., Sshd]
 
@@ -20,12 +20,14 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
     """`serve(path=…, MaxStartups="1")` starts a server; all end with the test."""
     with ExitStack() as stack:
 
-        def start(*, users: bool = False, path: Path | None = None, **options: str) -> Sshd:
+        def start(
+            *, users: bool = False, path: Path | None = None, kind: type[Sshd] = Sshd, **options: str
+        ) -> Sshd:
             if users and os.geteuid() != 0:
                 refuse("throw-away users need root; enable with: sudo ./inv test")
             folder = tmp_path / f"sshd{len(list(tmp_path.glob('sshd*')))}"
             folder.mkdir()
-            return stack.enter_context(Sshd(folder=folder, options=options, users=users, path=path))
+            return stack.enter_context(kind(folder=folder, options=options, users=users, path=path))
 
         yield start
 
@@ -34,3 +36,11 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
 def sshd(serve: Serve) -> Sshd:
     """One server that lets the user who runs the tests in by key, and is known."""
     return serve()
+
+
+@pytest.fixture
+def dropbear(serve: Serve) -> Sshd:
+    """The other SSH server, with the throw-away users, and known."""
+    for lack in missing("dropbear"):
+        refuse(str(lack))
+    return serve(users=True, kind=Dropbear)

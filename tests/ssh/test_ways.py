@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from provision.config import load
 from provision.errors import HostKeyError, UnreachableError, UsageError
+from provision.remote import Remote
 from provision.transport import SshSettings, Target
 from provision.transport.link import scan
 from provision.transport.ssh import SSH
@@ -216,6 +218,25 @@ def test_a_name_of_the_configuration(sshd: Sshd, tmp_path: Path) -> None:
     kind, blob = sshd.host_key.with_suffix(".pub").read_text(encoding="ascii").split()[:2]
     sshd.known_hosts.write_text(f"rack-7 {kind} {blob}\n", encoding="ascii")
     assert well(Target(name="pi", host="pi", sudo="never"), sshd.settings)
+
+
+def test_a_jump_host_that_the_file_describes(sshd: Sshd, tmp_path: Path) -> None:
+    file = tmp_path / "provision.toml"
+    with Proxy(sshd.port) as gate, Proxy(sshd.port) as pi:
+        for proxy in (gate, pi):
+            sshd.trust(proxy.port)
+        sshd.configure(f"Host *\n IdentityFile {sshd.key}")
+        file.write_text(
+            f'[ssh]\nconfig = "{sshd.folder}/ssh_config"\n'
+            f'[hosts.gate]\nhost = "127.0.0.1"\nport = {gate.port}\n'
+            f'[hosts.pi]\nhost = "127.0.0.1"\nport = {pi.port}\njump = "gate"\nsudo = false\n',
+            encoding="utf-8",
+        )
+        config = load(file)
+        remote = Remote(config=config, ask_password=False, say=print)
+        with remote.connect(config.inventory.hosts["pi"]) as host:
+            assert host.ask("echo well", timeout=10).records == ("well",)
+        assert (gate.line.connections, pi.line.connections) == (1, 1)
 
 
 def test_two_jump_hosts(sshd: Sshd) -> None:
