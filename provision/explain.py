@@ -11,7 +11,7 @@ from provision.buildkit.workers import covers
 from provision.facts import Facts
 from provision.health import boot, emulation, known_bad, worker
 from provision.health.view import View, view
-from provision.result import Finding, Link, LinkStatus
+from provision.result import OWNERS, Finding, Link, LinkStatus
 from provision.spec import Spec
 
 LINKS: Final = ("header", "cpu", "table", "handler", "emulator", "run", "boot", "service", "listing")
@@ -46,6 +46,7 @@ LINK_OF: Final[Mapping[str, str]] = {
     "binfmt-not-held": "boot",
     "service-missing": "service",
     "service-stopped": "service",
+    "service-disabled": "service",
     "worker-silent": "service",
     "worker-tmpdir": "listing",
     "worker-unlisted": "listing",
@@ -154,15 +155,8 @@ def _emulator(seen: View, _platform: str) -> str:
     if entry is None:
         return "none"
     linkage = file.header.linkage if file and file.header else "unknown linkage"
-    owner = {
-        "provision": "set up by this tool",
-        "distribution": "set up by the distribution",
-        "container": "brought by a container",
-        "unknown": "set up by somebody else",
-    }[seen.owner(entry)]
-    return (
-        f"{entry.interpreter}, {linkage}, QEMU {seen.qemu or 'unknown'}, the file the kernel holds; {owner}"
-    )
+    qemu, owner = seen.qemu or "unknown", OWNERS[seen.owner(entry)]
+    return f"{entry.interpreter}, {linkage}, QEMU {qemu}, the file the kernel holds; {owner}"
 
 
 def _run(seen: View, _platform: str) -> str:

@@ -157,6 +157,12 @@ class Probe:
         return bool(self.executable) and not self.executable.rpartition("/")[2].startswith("p-")
 
     @property
+    def qemu(self) -> str | None:
+        """The number in "qemu-aarch64 version 7.2.22 (Debian …)": what the kernel holds said so itself."""
+        words = self.version.split()
+        return words[words.index("version") + 1] if "version" in words[:-1] else None
+
+    @property
     def shifted(self) -> bool:
         """The program ran but argv is off by one: the P flag does not fit this emulator (binfmt.md §4.8)."""
         return abs(self.status - self.expected) == 1

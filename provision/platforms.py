@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from provision import binfmt, elf
 from provision.architectures import PLATFORMS, Architecture, of_platform
 from provision.binfmt import Entry
 from provision.buildkit.workers import covers, parse_workers, undetected
 from provision.errors import UsageError
 from provision.facts import Facts, Probe
-from provision.plan.interpreters import running, runs_natively
+from provision.health.view import View, view
+from provision.plan.interpreters import running
 from provision.result import Mode, PlatformRow
 from provision.spec import Spec
 
@@ -25,50 +28,53 @@ def rows(spec: Spec, facts: Facts) -> tuple[PlatformRow, ...]:
     worker = listed(facts)
     wanted = spec.platforms or ()
     names = dict.fromkeys((*wanted, *PLATFORMS, *(worker or ())))
-    found = (_row(platform, facts, worker) for platform in names)
+    found = (_row(platform, spec, facts, worker) for platform in names)
     return tuple(
         row for row in found if row.platform in wanted or row.mode != "none" or row.registered or row.listed
     )
 
 
-def _row(platform: str, facts: Facts, worker: tuple[str, ...] | None) -> PlatformRow:
+def _row(platform: str, spec: Spec, facts: Facts, worker: tuple[str, ...] | None) -> PlatformRow:
+    wanted = None if spec.platforms is None else platform in spec.platforms
     try:
-        arch = of_platform(platform)
+        seen = view(of_platform(platform), spec, facts)
     except UsageError:  # the worker knows one that the table does not
-        return PlatformRow(platform=platform, mode="none", registered=None, listed=True, builds=None)
-    probe = facts.probes.get(arch.qemu)
-    native = runs_natively(arch, facts)
-    if (
+        return PlatformRow(platform=platform, mode="none", listed=True, wanted=wanted)
+    # Of a variant that was not found here: that programs of the usual one run says nothing.
+    strange = (
         worker is not None
         and not covers(worker, platform)
         and platform not in undetected(worker, [platform])
-    ):
-        probe = None  # a variant that was not found here: that programs of the usual one run says nothing
-        native = False
-    entry = None if native else binfmt.winner(facts.entries, elf.probe(arch))
-    return PlatformRow(
+    )
+    mode = "none" if strange else _mode(seen)
+    row = PlatformRow(
         platform=platform,
-        mode=_mode(probe, native),
-        registered=None if native else entry is not None,
+        mode=mode,
         listed=None if worker is None else platform in worker,
-        builds=None,
-        handler=entry.name if entry else None,
-        flags=entry.flags if entry else None,
-        interpreter=entry.interpreter if entry else None,
-        qemu=qemu_version(probe) if entry else None,
+        wanted=wanted,
+        milliseconds=None if mode == "none" else seen.probe.milliseconds,
+    )
+    if mode == "native":
+        return row
+    entry = seen.winner
+    if entry is None:
+        return replace(row, registered=False)
+    return replace(
+        row,
+        registered=True,
+        handler=entry.name,
+        flags=entry.flags,
+        interpreter=entry.interpreter,
+        qemu=None if strange else seen.probe.qemu,
+        static=seen.static,
+        owner=seen.owner(entry),
     )
 
 
-def _mode(probe: Probe | None, native: bool) -> Mode:
-    if native:
+def _mode(seen: View) -> Mode:
+    if seen.native:
         return "native"
-    return "emulated" if probe is not None and probe.ran else "none"
-
-
-def qemu_version(probe: Probe | None) -> str | None:
-    """The number in "qemu-aarch64 version 7.2.22 (Debian …)": what the kernel holds said so itself."""
-    words = probe.version.split() if probe else []
-    return words[words.index("version") + 1] if "version" in words[:-1] else None
+    return "emulated" if seen.ran else "none"
 
 
 def unmet(spec: Spec, facts: Facts) -> tuple[str, ...]:

@@ -24,6 +24,13 @@ HostStatus = Literal[
 ]
 CheckStatus = Literal["ok", "warning", "error"]
 Mode = Literal["native", "emulated", "none"]
+Owner = Literal["provision", "distribution", "container", "unknown"]
+OWNERS: Final[dict[Owner, str]] = {
+    "provision": "set up by this tool",
+    "distribution": "set up by the distribution",
+    "container": "brought by a container",
+    "unknown": "set up by somebody else",
+}
 Severity = Literal["error", "warning", "info"]
 SEVERITIES: Final[tuple[Severity, ...]] = ("error", "warning", "info")
 """Worst first.
@@ -92,6 +99,14 @@ class PlatformRow:
     interpreter: str | None = None
     qemu: str | None = None
     """The version of the QEMU that the kernel holds."""
+    wanted: bool | None = None
+    """Whether the configuration asks for it; None if that names no platforms."""
+    milliseconds: float | None = None
+    """CPU time that the start of its program took, a moment ago."""
+    static: bool | None = None
+    """Whether the interpreter needs no other file."""
+    owner: Owner | None = None
+    """Who registered the handler, as far as files tell."""
     slower: float | None = None
     """How many times longer a small workload takes than natively; None if that was not measured."""
 

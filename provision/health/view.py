@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from provision import binfmt, elf, layout
 from provision.architectures import ARCHITECTURES, Architecture
 from provision.binfmt import Entry
 from provision.facts import Facts, Interpreter, Probe
 from provision.plan.interpreters import runs_natively, wanted_rows
-from provision.platforms import qemu_version
+from provision.result import Owner
 from provision.spec import Spec
-
-Owner = Literal["provision", "distribution", "container", "unknown"]
 
 MARK = "# Written by provision"
 """How each of this tool's files begins."""
@@ -82,7 +79,13 @@ class View:
     @property
     def qemu(self) -> str | None:
         """The version of the emulator the kernel holds."""
-        return qemu_version(self.probe) if self.probe.emulated else None
+        return self.probe.qemu if self.probe.emulated else None
+
+    @property
+    def static(self) -> bool | None:
+        """Whether the winner's emulator needs no other file; None if its path names none here."""
+        header = self.file.header if self.file else None
+        return header.linkage != "dynamic" if header else None
 
     @property
     def deleted(self) -> bool:

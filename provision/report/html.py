@@ -12,7 +12,7 @@ from provision.errors import ProvisionError
 from provision.render import render as fill
 from provision.report.console import clean
 from provision.report.parts import count
-from provision.result import EXIT_CODES, Finding, HostResult, PlatformRow, Report
+from provision.result import EXIT_CODES, OWNERS, Finding, HostResult, PlatformRow, Report
 
 WHOLE: Final = "host"
 """The column of what concerns a host as a whole: service, boot, room."""
@@ -59,6 +59,7 @@ def render(report: Report, now: datetime | None = None) -> str:
         columns=(WHOLE, *platforms),
         hosts=tuple(_line(number, host, platforms) for number, host in enumerate(report.hosts)),
         marks=MARKS,
+        owners=OWNERS,
     )
 
 

@@ -382,6 +382,9 @@ def test_deep_builds_for_every_platform_and_measures(bench: Bench) -> None:
     assert {name for name, row in rows.items() if row["builds"]} == set(WANTED)
     assert all(rows[name]["slower"] > 0.5 for name in WANTED[1:])
     assert rows["linux/amd64"]["slower"] is None
+    seen_of = [(row["wanted"], row["owner"], row["static"]) for row in rows.values() if row["handler"]]
+    assert set(seen_of) >= {(True, "provision", True)}
+    assert all(rows[name]["milliseconds"] > 0 for name in WANTED)
     rule = bench.host.run(f"grep ^: {RULE}").stdout.strip()
     with bench.undone(f"printf '%s' '{rule}' > {BINFMT}/register"):
         bench.host.run(f"echo -1 > {BINFMT}/qemu-s390x")

@@ -41,6 +41,10 @@ ROW = PlatformRow(
     flags="PF",
     interpreter="/usr/bin/qemu-aarch64-static",
     qemu="7.2.22",
+    wanted=True,
+    milliseconds=1.5,
+    static=True,
+    owner="provision",
 )
 STEP = StepResult(
     id="handler-aarch64", action="register", target="qemu-aarch64", status="pending", detail="+x"
@@ -65,6 +69,10 @@ ROW_JSON = {
     "flags": "PF",
     "interpreter": "/usr/bin/qemu-aarch64-static",
     "qemu": "7.2.22",
+    "wanted": True,
+    "milliseconds": 1.5,
+    "static": True,
+    "owner": "provision",
     "slower": None,
 }
 STEP_JSON = {"id": "handler-aarch64", "action": "register", "target": "qemu-aarch64", "status": "pending"}

@@ -81,6 +81,14 @@ def test_what_breaks_now_comes_before_what_will() -> None:
     )
 
 
+@pytest.mark.parametrize("typed", ["amd64", "arm64"])
+def test_a_service_that_the_next_boot_does_not_start(typed: str) -> None:
+    facts = settled()
+    disabled = {**facts.units[layout.SERVICE], "UnitFileState": "disabled"}
+    link = broken(chain(replace(facts, units={**facts.units, layout.SERVICE: disabled}), typed))
+    assert (link.id, link.status, link.fix) == ("service", "warning", f"systemctl enable {layout.SERVICE}")
+
+
 def test_another_platforms_fault_is_not_this_ones() -> None:
     facts = with_probe(settled(), "arm", status=11)
     assert broken(chain(facts, "armhf")).id == "run"

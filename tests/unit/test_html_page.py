@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from provision.errors import ConfigError
 from provision.report import Report
 from provision.report.html import render
-from provision.result import Finding, HostResult
+from provision.result import Finding, HostResult, PlatformRow
 from tests.lab.browser import Browser
 from tests.unit.test_machine_formats import REPORT
 
@@ -72,6 +72,30 @@ def test_nothing_a_host_says_becomes_markup(text: str) -> None:
     page = render(Report(command="health", hosts=(host,)), NOW)
     Strict(page)
     assert page.count("<script") == 1
+
+
+def test_a_cell_has_all_that_is_known_of_its_platform() -> None:
+    row = PlatformRow(
+        platform="linux/arm64",
+        mode="emulated",
+        registered=True,
+        handler="qemu-aarch64",
+        flags="PF",
+        interpreter="/usr/bin/qemu-aarch64",
+        qemu="7.2.22",
+        wanted=True,
+        milliseconds=2.345,
+        static=False,
+        owner="container",
+    )
+    page = render(
+        Report(command="health", hosts=(HostResult(host="pi", status="ok", platforms=(row,)),)), NOW
+    )
+    text = re.sub(r"<[^>]+>", "", page)
+    assert "wantedyes" in text
+    assert "emulated, its program started in 2.3 ms" in text
+    assert "qemu-aarch64, flags PF, brought by a container" in text
+    assert "/usr/bin/qemu-aarch64, QEMU 7.2.22, dynamic" in text
 
 
 def test_a_run_that_failed_as_a_whole() -> None:

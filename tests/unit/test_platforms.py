@@ -28,6 +28,11 @@ def test_a_provisioned_host_has_what_was_wanted() -> None:
     arm64 = found["linux/arm64"]
     assert (arm64.mode, arm64.registered, arm64.listed, arm64.builds) == ("emulated", True, True, None)
     assert (arm64.handler, arm64.flags, arm64.qemu) == ("qemu-aarch64", "PF", "7.2.22")
+    assert (arm64.static, arm64.owner, arm64.wanted) == (True, "provision", True)
+    quick = with_probe(SETTLED, "aarch64", milliseconds=2.5)
+    assert row(quick, "linux/arm64").milliseconds == 2.5
+    assert found["linux/arm/v6"].wanted is False
+    assert row(SETTLED, "linux/arm64", Spec()).wanted is None, "without a wish"
     # One handler, two platforms; what nobody asked for and nothing runs is left out.
     assert found["linux/arm/v6"].handler == "qemu-arm"
     assert "linux/s390x" not in found
@@ -37,7 +42,8 @@ def test_a_provisioned_host_has_what_was_wanted() -> None:
 
 def test_a_bare_host_shows_what_is_missing() -> None:
     bare = facts("bare")
-    assert row(bare, "linux/arm64") == PlatformRow(platform="linux/arm64", mode="none", registered=False)
+    nothing = PlatformRow(platform="linux/arm64", mode="none", registered=False, wanted=True)
+    assert row(bare, "linux/arm64") == nothing
     (problem,) = unmet(SPEC, bare)
     assert "buildkitd does not answer" in problem
 
@@ -51,12 +57,13 @@ def test_a_bare_host_shows_what_is_missing() -> None:
     ],
 )
 def test_why_a_registered_platform_does_not_run(changes: dict[str, object], words: str) -> None:
-    seen = with_probe(SETTLED, "aarch64", **changes)
+    seen = with_probe(SETTLED, "aarch64", milliseconds=2.5, **changes)
     (problem,) = unmet(SPEC, seen)
     assert problem.startswith("linux/arm64: ")
     assert words in problem
     found = row(seen, "linux/arm64")
     assert (found.mode, found.registered, found.listed) == ("none", True, True)
+    assert found.milliseconds is None, "what did not run took no time"
 
 
 def test_a_variant_that_is_not_here_is_not_called_native() -> None:
