@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -23,7 +22,6 @@ from provision.options import (
     SEVERITY,
     SPEC,
 )
-from provision.program import Program
 from provision.report import Report
 
 # The first host is connected to before these are imported.
@@ -107,10 +105,3 @@ def hosts_(call: Call) -> Report:
 def namespace() -> Collection:
     """The product's tasks, to which others may be added."""
     return Collection(*TASKS.tasks.values())
-
-
-def main() -> None:
-    """The installed command `provision`."""
-    if sys.platform != "linux" and "--hosts" not in " ".join(sys.argv):
-        raise SystemExit("provision: this machine does not run Linux; name others by --hosts")
-    Program(name="provision", binary="provision", namespace=namespace()).run()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import venv
@@ -86,6 +87,25 @@ def test_it_finds_its_own_parts(installed: Path, tmp_path: Path) -> None:
 def test_it_says_its_version(installed: Path, tmp_path: Path, wheel: Path) -> None:
     done = run(installed / "provision", "--version", cwd=tmp_path)
     assert done.stdout.split()[-1] == wheel.name.split("-")[1]
+
+
+@pytest.mark.parametrize(("handler", "code"), [("SIG_DFL", -signal.SIGINT), ("SIG_IGN", 0)])
+def test_ctrl_c_during_the_imports_leaves_no_traceback(
+    installed: Path, tmp_path: Path, handler: str, code: int
+) -> None:
+    # The module that is interrupted while it is imported stands before Python's own of that name.
+    (tmp_path / "difflib.py").write_text(
+        "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nget_close_matches = None\n"
+    )
+    done = subprocess.run(
+        [installed / "provision", "--version"],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        check=False,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, getattr(signal, handler)),
+    )
+    assert (done.returncode, done.stderr) == (code, b"")
 
 
 def test_an_error_is_no_traceback(installed: Path, tmp_path: Path) -> None:
