@@ -7,6 +7,7 @@ skipped with the reason and the command that would enable it. In CI (`CI=true`) 
 from __future__ import annotations
 
 import shutil
+import signal
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -55,6 +56,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A script starts its background jobs with Ctrl-C ignored, and what the tests interrupt would inherit that.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     chosen = parse_rungs(config.getoption("--rung"))
     config.stash[LADDER] = Ladder(chosen=chosen)
 
