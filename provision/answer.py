@@ -129,6 +129,7 @@ def _binfmt(of: Found) -> Binfmt:
         problem=state[5],
         fix_binary={"yes": True, "no": False}.get(trial[0]),
         trial_error=trial[1],
+        loader_refuses=_one(of, "loader")[0] == "refuses",
         held={"yes": True, "no": False}.get(_one(of, "binfmt-held")[0]),
     )
 

@@ -89,6 +89,8 @@ class Binfmt:
     trial_error: str = ""
     held: bool | None = None
     """Whether init has it mounted: otherwise it ends with the session that looked. None: not known."""
+    loader_refuses: bool = False
+    """Whether systemd-binfmt.service does not start, as /proc/sys is read-only (a container, systemd before 253)."""
 
     @property
     def usable(self) -> bool:

@@ -34,6 +34,7 @@ TOOLS: Final = (
 
 MANAGED: Final = (
     *(layout.CURRENT, layout.BUILDCTL, layout.CONFIG, layout.UNIT, layout.TMPFILES, layout.MODULES),
+    layout.LOADER,
     *(layout.SOCKET, layout.SOCKET.rpartition("/")[0]),
     *(layout.rule(arch.qemu) for arch in ARCHITECTURES),
 )
@@ -76,6 +77,7 @@ def question(spec: Spec) -> Question:
         files=MANAGED,
         group=spec.buildkit.group,
         units=layout.UNITS,
+        loader=layout.SYSTEMD_BINFMT,
         socket=layout.SOCKET,
     )
     return Question(script=script, expected=expected)

@@ -78,9 +78,11 @@ control_groups() {
 }
 
 mounts() {
+  settings=rw
   # Fields of mountinfo: id parent dev root POINT OPTIONS optional... - TYPE source superoptions (proc(5)).
   while read -r _ _ _ _ point options rest; do
     type=${rest#*- }; type=${type%% *}
+    [ "$point" != /proc/sys ] || settings=${options%%,*}
     case $point in
       /proc/sys/fs/binfmt_misc|/dev/shm|/run|/var/lib/buildkit/tmp) ;;
       /proc*|/sys*|/dev*|/run/*|/var/lib/docker/*|/var/lib/containers/*|/var/lib/buildkit/*) continue ;;
@@ -374,8 +376,36 @@ service() {
       record unit "$key" "$value"
       [ "$key" != MainPID ] || [ "$value" = 0 ] || daemon "$value"
     done
+    [ "$settings" != ro ] || loader
   fi
   workers
+}
+
+# What loads binfmt.d at boot starts, before systemd 253 (systemd#25693), only where /proc/sys is writable; in
+# containers it is not. An empty value, in a drop-in say, takes all conditions away (systemd.unit(5)). Read from the
+# files, as the next boot does.
+loader() {
+  set --
+  for folder in /lib /usr/lib /usr/local/lib /etc; do
+    path=$folder/systemd/system/{{ loader }}
+    [ -f "$path" ] && set -- "$path"
+  done
+  for folder in /lib /usr/lib /usr/local/lib /etc; do
+    for path in "$folder"/systemd/system/{{ loader }}.d/*.conf; do
+      [ -f "$path" ] && set -- "$@" "$path"
+    done
+  done
+  [ $# -gt 0 ] || return
+  refuses=
+  while IFS= read -r line; do
+    case $line in
+      Condition*=) refuses= ;;
+      ConditionPathIsReadWrite=/proc/sys*) refuses=yes ;;
+    esac
+  done <<END-OF-UNIT
+$(cat "$@")
+END-OF-UNIT
+  [ -z "$refuses" ] || record loader refuses
 }
 
 # What the running daemon was started from: a file changed after its start is seen by the generation it carries.

@@ -196,6 +196,14 @@ def _mount(facts: Facts) -> Finding | None:
 
 
 def _loader(facts: Facts) -> Finding | None:
+    if facts.binfmt.loader_refuses:
+        return finding(
+            "boot-no-loader",
+            "warning",
+            f"{layout.SYSTEMD_BINFMT} starts only where /proc/sys is writable, and here it is read-only",
+            "after the next boot no handler is there",
+            AGAIN,
+        )
     unit = facts.units.get(layout.SYSTEMD_BINFMT, {})
     if unit.get("LoadState") not in ("masked", "not-found"):
         return None

@@ -31,6 +31,14 @@ _CREDENTIALS: Final = (
 )
 
 
+_LOADER: Final = """\
+# Written by provision. /proc/sys is read-only in this container, and before systemd 253 (systemd#25693) that is
+# enough for the service not to start. What it writes to, /proc/sys/fs/binfmt_misc, is a mount of its own and writable.
+[Unit]
+ConditionPathIsReadWrite=
+"""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Emulation:
     """What emulation needs on a host."""
@@ -131,6 +139,18 @@ def _send_steps(choices: Iterable[Choice]) -> tuple[Step, ...]:
     )
 
 
+def _file(id_: str, path: str, content: str, facts: Facts) -> WriteFile:
+    old = facts.files.get(path)
+    return WriteFile(
+        id=id_,
+        action="update" if old else "create",
+        target=path,
+        detail=diff(path, old.text if old else None, content),
+        path=path,
+        content=content,
+    )
+
+
 def mounted_at_boot(facts: Facts) -> bool:
     """Whether systemd will mount binfmt_misc by itself, or when somebody looks into it."""
     automount = facts.units.get(layout.BINFMT_AUTOMOUNT, {})
@@ -149,17 +169,9 @@ def _mount_steps(facts: Facts) -> tuple[Step, ...]:
         steps.append(EnableBinfmt(id="binfmt-enable", action="enable", target=layout.BINFMT))
     if not state.present:
         # The folder appears when the module is loaded; systemd's automount unit needs it there at boot.
-        content = "binfmt_misc\n"
-        steps.append(
-            WriteFile(
-                id="module",
-                action="create",
-                target=layout.MODULES,
-                detail=diff(layout.MODULES, None, content),
-                path=layout.MODULES,
-                content=content,
-            )
-        )
+        steps.append(_file("module", layout.MODULES, "binfmt_misc\n", facts))
+    if state.loader_refuses:
+        steps.append(_file("binfmt-loader", layout.LOADER, _LOADER, facts))
     if facts.system.systemd and not mounted_at_boot(facts):
         # Nothing would mount it at the next boot (a container, or a masked automount).
         steps.append(

@@ -12,6 +12,7 @@ from tests.lab.mirror import Mirror
 from tests.lab.nspawn import Host, machine_table
 from tests.lab.registry import Registry
 from tests.lab.release import Release, publish
+from tests.lab.rootfs import SUITE
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -50,6 +51,7 @@ def boot() -> Iterator[Callable[[str], Host]]:
 
 
 @pytest.fixture
-def host(boot: Callable[[str], Host]) -> Host:
-    """One bare Debian host."""
-    return boot("lab")
+def host(request: pytest.FixtureRequest) -> Iterator[Host]:
+    """One bare Debian host; a test may name the release."""
+    with Host("lab", suite=getattr(request, "param", SUITE)) as host:
+        yield host

@@ -329,6 +329,24 @@ def test_a_unit_is_gone_from_the_boot(bench: Bench, change: str, back: str, unit
         assert bench.ids() == [(name, None)]
 
 
+def test_a_loader_that_does_not_start_in_a_container(bench: Bench) -> None:
+    """The condition that the service has in systemd before 253, with this host's read-only /proc/sys."""
+    folder = "/etc/systemd/system/systemd-binfmt.service.d"
+    with bench.undone(f"rm -r {folder}; systemctl daemon-reload"):
+        bench.host.run(
+            f"mkdir {folder}; printf '[Unit]\\nConditionPathIsReadWrite=/proc/sys/\\n' > {folder}/old.conf;"
+            "systemctl daemon-reload"
+        )
+        assert bench.ids() == [("boot-no-loader", None)]
+        assert [step["id"] for step in bench.product("plan").host["steps"]] == ["binfmt-loader"]
+        assert bench.product("provision").code == 0
+        assert bench.ids() == []
+        # It flushes the table and loads it again, as at boot.
+        bench.host.run("systemctl daemon-reload; systemctl restart systemd-binfmt")
+        assert bench.host.run("systemctl show -P ConditionResult systemd-binfmt").stdout == "yes\n"
+        assert bench.ids() == []
+
+
 @pytest.mark.parametrize(
     ("file", "change", "name"),
     [

@@ -46,6 +46,8 @@ def run(host: Host, workshop: Path, *words: str) -> Outcome:
     return provision(*words, "--hosts", host.name, "--format", "json", cwd=workshop)
 
 
+# Debian 13's qemu-user-static is a package of links, its systemd and QEMU are two generations on.
+@pytest.mark.parametrize("host", ["bookworm", "trixie"], indirect=True)
 def test_from_bare_to_pushed_image_and_through_a_reboot(
     host: Host, workshop: Path, registry: Registry
 ) -> None:
@@ -63,19 +65,20 @@ def test_from_bare_to_pushed_image_and_through_a_reboot(
     assert (again.code, again.envelope["status"], again.host["steps"]) == (0, "ok", []), again
     assert run(host, workshop, "plan").code == 0
 
-    check_platforms(run(host, workshop, "platforms"))
+    check_platforms(host, run(host, workshop, "platforms"))
     check_security(host)
     check_build(host, registry, "demo:git-master")
 
     host.reboot()
-    check_platforms(run(host, workshop, "platforms"))
+    check_platforms(host, run(host, workshop, "platforms"))
     assert run(host, workshop, "plan").code == 0
     check_build(host, registry, "demo:after-reboot")
 
 
-def check_platforms(seen: Outcome) -> None:
+def check_platforms(host: Host, seen: Outcome) -> None:
     """Every wanted platform is listed; the foreign ones run by our handlers, as a new process finds them."""
     rows = {row["platform"]: row for row in seen.host["platforms"]}
+    qemu = host.run("qemu-arm-static --version").stdout.split()[2]
     assert rows["linux/amd64"]["mode"] == "native"
     for platform in WANTED[1:]:
         row = rows[platform]
@@ -86,7 +89,7 @@ def check_platforms(seen: Outcome) -> None:
             "PF",
         ), row
         assert row["interpreter"] == f"/usr/bin/{row['handler']}-static"
-        assert row["qemu"].startswith("7.")
+        assert row["qemu"] == qemu
 
 
 def check_security(host: Host) -> None:

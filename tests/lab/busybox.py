@@ -10,11 +10,11 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+from tests.lab.apt import source
 from tests.lab.cache import Cache, fingerprint
 
 # The first changes no more and has mips64el; the second has riscv64, the third loong64.
 SUITES = ("bookworm", "trixie", "forky")
-KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
 def busybox(architecture: str, *, cache: Cache | None = None) -> Path:
@@ -52,7 +52,7 @@ def _prepare(state: Path, architecture: str, suite: str) -> list[str]:
     """Make the folders of a separate apt; the options that point apt at them."""
     for folder in ("lists/partial", "cache/archives/partial"):
         (state / folder).mkdir(parents=True)
-    (state / "sources.list").write_text(f"deb [signed-by={KEYRING}] {_mirror()} {suite} main\n")
+    (state / "sources.list").write_text(f"{source(suite)}\n")
     (state / "status").touch()
     settings = {
         "APT::Architecture": architecture,
@@ -68,20 +68,6 @@ def _prepare(state: Path, architecture: str, suite: str) -> list[str]:
         "Dir::Etc::PreferencesParts": "/dev/null",
     }
     return [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
-
-
-def _mirror() -> str:
-    """Where this machine's own apt gets its packages from."""
-    command = [
-        "apt-get",
-        "indextargets",
-        "--format",
-        "$(REPO_URI)",
-        "Created-By: Packages",
-        "Component: main",
-    ]
-    found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-    return next(uri for uri in found if uri.rstrip("/").endswith("/debian"))
 
 
 def _run(command: list[str], folder: Path) -> None:

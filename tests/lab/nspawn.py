@@ -37,7 +37,12 @@ class Host:
     """
 
     def __init__(
-        self, name: str = "lab", *, cache: Cache | None = None, packages: Sequence[str] = ()
+        self,
+        name: str = "lab",
+        *,
+        cache: Cache | None = None,
+        packages: Sequence[str] = (),
+        suite: str = rootfs.SUITE,
     ) -> None:
         self.name = name
         self.port = free_port()
@@ -47,6 +52,7 @@ class Host:
         self.console = self.folder / "console.log"
         self._cache = cache
         self._packages = packages
+        self._suite = suite
         # The cgroup tree is one for all: this name must be nobody else's.
         self._unit = f"{name}-{os.getpid()}-{self.port}"
         self._nspawn: subprocess.Popen[bytes] | None = None
@@ -138,7 +144,7 @@ class Host:
         identity = rootfs.Identity(name=self.name, port=self.port, authorized_key=public)
         host_key = rootfs.seed(self.folder / "seed", identity)
         self.known_hosts.write_text(f"[127.0.0.1]:{self.port} {host_key}\n")
-        rootfs.copy(self.folder / "disk", cache=self._cache, extra=self._packages)
+        rootfs.copy(self.folder / "disk", cache=self._cache, extra=self._packages, suite=self._suite)
         (self.folder / "root").mkdir()
         (self.folder / "ssh_config").write_text(self.ssh_config)
 

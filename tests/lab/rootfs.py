@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tests.lab.apt import source
 from tests.lab.cache import Cache, fingerprint
 
 SUITE: Final = "bookworm"
+"""What this machine's own sources are for; other releases of Debian come from the same mirror."""
 PACKAGES: Final = (
     "systemd",
     "systemd-sysv",
@@ -50,25 +52,27 @@ class Identity:
     authorized_key: str
 
 
-def image(cache: Cache | None = None, *, extra: Sequence[str] = ()) -> Path:
+def image(cache: Cache | None = None, *, extra: Sequence[str] = (), suite: str = SUITE) -> Path:
     """The disk that hosts start from a copy of, with packages beyond the bare ones. Made as root."""
     packages = (*PACKAGES, *extra)
-    key = fingerprint(Path(__file__), " ".join(packages), *sources(), *certificates())
+    # Sources of this machine, so that a mirror it uses is used; else mmdebstrap's own default.
+    lines = [str(path) for path in sources()] if suite == SUITE else [source(suite)]
+    key = fingerprint(Path(__file__), suite, " ".join(packages), *lines, *sources(), *certificates())
 
     def build(target: Path) -> None:
         tree = target.parent / "tree"
-        # Sources of this machine, so that a mirror it uses is used; else mmdebstrap's own default.
-        command = ["mmdebstrap", "--quiet", "--variant=apt", f"--include={','.join(packages)}", SUITE]
-        _run([*command, str(tree), *map(str, sources())])
+        command = ["mmdebstrap", "--quiet", "--variant=apt", f"--include={','.join(packages)}", suite]
+        _run([*command, str(tree), *lines])
         _make_its_own(tree)
         _run(["mke2fs", "-q", "-t", "ext4", "-d", str(tree), str(target), DISK])
 
     return (cache or Cache.default()).get("rootfs", key, build)
 
 
-def copy(target: Path, *, cache: Cache | None = None, extra: Sequence[str] = ()) -> None:
+def copy(target: Path, *, cache: Cache | None = None, extra: Sequence[str] = (), suite: str = SUITE) -> None:
     """A fresh disk at `target`."""
-    _run(["cp", "--sparse=always", "--reflink=auto", str(image(cache, extra=extra)), str(target)])
+    disk = image(cache, extra=extra, suite=suite)
+    _run(["cp", "--sparse=always", "--reflink=auto", str(disk), str(target)])
 
 
 def seed(target: Path, identity: Identity) -> str:

@@ -116,6 +116,10 @@ CASES: Final[dict[str, tuple[Change, list[tuple[str, str | None]]]]] = {
         unit(layout.SYSTEMD_BINFMT, LoadState="masked", UnitFileState="masked"),
         [("boot-no-loader", None)],
     ),
+    "binfmt.d is read only where /proc/sys is writable": (
+        lambda facts: replace(facts, binfmt=replace(facts.binfmt, loader_refuses=True)),
+        [("boot-no-loader", None)],
+    ),
     "nothing mounts the table": (
         unit(layout.BINFMT_MOUNT, UnitFileState="disabled"),
         [("boot-no-mount", None)],

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from provision import binfmt, elf
+from provision import binfmt, elf, layout
 from provision.architectures import ARCHITECTURES, of_qemu
 from provision.binfmt import Entry
 from provision.buildkit.digest import Digest
@@ -108,6 +108,14 @@ def test_a_read_only_table_is_refused() -> None:
 
 
 # -- binfmt_misc -----------------------------------------------------------------------------------
+
+
+def test_a_loader_that_refuses_to_start_in_a_container_is_made_to() -> None:
+    seen = replace(BARE, binfmt=replace(BARE.binfmt, loader_refuses=True))
+    (step,) = (each for each in planned(seen).steps if each.id == "binfmt-loader")
+    assert (step.action, step.target) == ("create", layout.LOADER)
+    assert "+ConditionPathIsReadWrite=\n" in f"{step.detail}\n"
+    assert "binfmt-loader" not in ids(planned(BARE))
 
 
 def test_a_module_that_is_not_loaded_is_loaded_now_and_at_boot() -> None:

@@ -1,0 +1,26 @@
+"""Where this machine's apt gets its packages from, for apt of our own with other architectures or releases."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import Final
+
+KEYRING: Final = "/usr/share/keyrings/debian-archive-keyring.gpg"
+
+
+def source(suite: str) -> str:
+    """The line of sources.list for a release of Debian. Raises StopIteration where apt knows no Debian mirror."""
+    return f"deb [signed-by={KEYRING}] {_mirror()} {suite} main"
+
+
+def _mirror() -> str:
+    command = [
+        "apt-get",
+        "indextargets",
+        "--format",
+        "$(REPO_URI)",
+        "Created-By: Packages",
+        "Component: main",
+    ]
+    found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    return next(uri for uri in found if uri.rstrip("/").endswith("/debian"))
