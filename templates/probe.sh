@@ -385,13 +385,14 @@ service() {
 # containers it is not. An empty value, in a drop-in say, takes all conditions away (systemd.unit(5)). Read from the
 # files, as the next boot does.
 loader() {
+  unit={{ loader | q }}
   set --
   for folder in /lib /usr/lib /usr/local/lib /etc; do
-    path=$folder/systemd/system/{{ loader }}
+    path=$folder/systemd/system/$unit
     [ -f "$path" ] && set -- "$path"
   done
   for folder in /lib /usr/lib /usr/local/lib /etc; do
-    for path in "$folder"/systemd/system/{{ loader }}.d/*.conf; do
+    for path in "$folder/systemd/system/$unit.d/"*.conf; do
       [ -f "$path" ] && set -- "$@" "$path"
     done
   done
