@@ -27,9 +27,10 @@ overdue='kill -TERM "-$1" || kill -TERM "$1"; sleep 5; kill -KILL "-$1"; exit 0'
 # Standard output and error go through these: when the link breaks, a script's next line must not kill it by SIGPIPE.
 relay() { cat; cat >/dev/null; }
 
-# Exactly as many bytes as asked for, from a stdin that holds more (head and sh read ahead).
+# Exactly as many bytes as asked for, from a stdin that holds more (head and sh read ahead). Fewer if nobody reads them:
+# whoever sends them completes the block that dd is at (provision/transport/session.py).
 copy() {
-  [ "$1" -lt 65536 ] || dd bs=65536 count="$(($1 / 65536))" iflag=fullblock
+  [ "$1" -lt 65536 ] || dd bs=65536 count="$(($1 / 65536))" iflag=fullblock || return
   [ "$(($1 % 65536))" = 0 ] || dd bs="$(($1 % 65536))" count=1 iflag=fullblock
 } 2>/dev/null
 

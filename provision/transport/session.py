@@ -20,6 +20,8 @@ from provision.transport.frames import End
 from provision.transport.incoming import Incoming, Stream
 
 _CHUNK: Final = 64 * 1024
+_BLOCK: Final = 65536
+"""What the far end reads of a payload at once (templates/session.sh, copy)."""
 _GRACE: Final = 15.0
 """The far end ends an overdue script within five seconds; this many are given to it and to the line."""
 _BECOME: Final = 30.0
@@ -143,29 +145,33 @@ class Session:
         """False if it was left off and the far end waits for more. A script may end early."""
         sent = 0
         for data in _pieces(payload):
-            self._write(data, run, stoppable=True)
+            sent += self._write(data, run, stoppable=True)
             if run.end:
+                # The far dd notices that nobody reads when it writes, for which it waits for a whole block: one that is
+                # not completed would be filled from the next request.
+                left = min(_BLOCK - sent % _BLOCK, payload.length - sent)
+                self._write(b"\n" * left, run)
                 return True
             if self._stopping.is_set() or self._incoming.over:
                 return False
-            sent += len(data)
             if payload.progress:
                 payload.progress(sent)
         return True
 
-    def _write(self, data: bytes, run: _Run, *, stoppable: bool = False) -> None:
-        """All of `data`; stays silent if the far end is gone, as reading then tells why."""
+    def _write(self, data: bytes, run: _Run, *, stoppable: bool = False) -> int:
+        """All of `data`, or how much was taken; stays silent if the far end is gone, as reading then tells why."""
         view = memoryview(data)
         while view and not self._incoming.over and not (stoppable and (run.end or self._stopping.is_set())):
             try:
                 taken = self._stream.send(bytes(view[:_CHUNK]), 0.5)
             except OSError:
-                return
+                break
             view = view[taken:]
             while self._take(run, until=0):
                 pass
             if time.monotonic() > run.limit:
                 raise self._silent()
+        return len(data) - len(view)
 
     @contextmanager
     def _until_late(self, run: _Run) -> Iterator[None]:

@@ -18,7 +18,7 @@ import pytest
 
 from provision.errors import ConnectionLostError, DeadlineError, HostError
 from provision.render import render
-from provision.transport import Payload, StoppedError
+from provision.transport import Payload, StoppedError, session
 from provision.transport.become import opening
 from provision.transport.local import Local
 from tests.lab.patience import until
@@ -135,6 +135,26 @@ def test_a_script_need_not_read_its_payload(here: Local, tmp_path: Path, data: b
     assert here.ask("exit 3", timeout=120, payload=payload(tmp_path, data)).status == 3
     assert here.ask("dd bs=1 count=4 2>/dev/null", timeout=120, payload=payload(tmp_path, data)).status == 0
     assert here.ask("echo well", timeout=120).records == ("well",)
+
+
+@pytest.mark.parametrize("length", [2000, 40_000, 70_000, 200_000])
+def test_of_a_payload_that_was_cut_off_nothing_eats_the_next_request(
+    here: Local, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, length: int
+) -> None:
+    # The script has ended when little has been sent: the far end is in the middle of a block.
+    monkeypatch.setattr(session, "_CHUNK", 700)
+    (tmp_path / "data").write_bytes(os.urandom(length))
+
+    def wait(sent: int) -> None:
+        if sent == 700:
+            time.sleep(0.3)
+
+    half = Payload(path=tmp_path / "data", length=length, progress=wait)
+    assert here.ask("exit 3", timeout=20, payload=half).status == 3
+    assert (
+        here.ask("dd bs=1 count=4 2>/dev/null | wc -c", timeout=20, payload=half).records[0].strip() == "4"
+    )
+    assert here.ask("echo well", timeout=20).records == ("well",)
 
 
 def test_a_file_that_became_shorter_is_an_error(here: Local, tmp_path: Path) -> None:
