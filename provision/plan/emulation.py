@@ -22,6 +22,7 @@ from provision.plan.steps import (
     WriteFile,
     diff,
 )
+from provision.render import render
 from provision.sent import Sent
 from provision.spec import Spec
 
@@ -29,14 +30,6 @@ _CREDENTIALS: Final = (
     "credentials = true (flag C): a foreign setuid program gets its owner's rights under the emulator, so every such"
     " file that a user can reach or bring along is a way to root"
 )
-
-
-_LOADER: Final = """\
-# Written by provision. /proc/sys is read-only in this container, and before systemd 253 (systemd#25693) that is
-# enough for the service not to start. What it writes to, /proc/sys/fs/binfmt_misc, is a mount of its own and writable.
-[Unit]
-ConditionPathIsReadWrite=
-"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,7 +164,7 @@ def _mount_steps(facts: Facts) -> tuple[Step, ...]:
         # The folder appears when the module is loaded; systemd's automount unit needs it there at boot.
         steps.append(_file("module", layout.MODULES, "binfmt_misc\n", facts))
     if state.loader_refuses:
-        steps.append(_file("binfmt-loader", layout.LOADER, _LOADER, facts))
+        steps.append(_file("binfmt-loader", layout.LOADER, render("systemd-binfmt.conf"), facts))
     if facts.system.systemd and not mounted_at_boot(facts):
         # Nothing would mount it at the next boot (a container, or a masked automount).
         steps.append(

@@ -9,7 +9,7 @@ KEYRING: Final = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
 def source(suite: str) -> str:
-    """The line of sources.list for a release of Debian. Raises StopIteration where apt knows no Debian mirror."""
+    """The line of sources.list for a release of Debian. Raises RuntimeError where apt knows no mirror of it."""
     return f"deb [signed-by={KEYRING}] {_mirror()} {suite} main"
 
 
@@ -23,4 +23,7 @@ def _mirror() -> str:
         "Component: main",
     ]
     found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-    return next(uri for uri in found if uri.rstrip("/").endswith("/debian"))
+    mirror = next((uri for uri in found if uri.rstrip("/").endswith("/debian")), None)
+    if mirror is None:
+        raise RuntimeError("apt of this machine knows no mirror of Debian")
+    return mirror

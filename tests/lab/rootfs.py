@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -55,8 +56,7 @@ class Identity:
 def image(cache: Cache | None = None, *, extra: Sequence[str] = (), suite: str = SUITE) -> Path:
     """The disk that hosts start from a copy of, with packages beyond the bare ones. Made as root."""
     packages = (*PACKAGES, *extra)
-    # Sources of this machine, so that a mirror it uses is used; else mmdebstrap's own default.
-    lines = [str(path) for path in sources()] if suite == SUITE else [source(suite)]
+    lines = _lines(suite)
     key = fingerprint(Path(__file__), suite, " ".join(packages), *lines, *sources(), *certificates())
 
     def build(target: Path) -> None:
@@ -67,6 +67,15 @@ def image(cache: Cache | None = None, *, extra: Sequence[str] = (), suite: str =
         _run(["mke2fs", "-q", "-t", "ext4", "-d", str(tree), str(target), DISK])
 
     return (cache or Cache.default()).get("rootfs", key, build)
+
+
+def _lines(suite: str) -> list[str]:
+    """Where packages come from: a mirror that this machine uses; without one, mmdebstrap's own default."""
+    if suite == SUITE:
+        return [str(path) for path in sources()]
+    with suppress(RuntimeError):
+        return [source(suite)]
+    return []
 
 
 def copy(target: Path, *, cache: Cache | None = None, extra: Sequence[str] = (), suite: str = SUITE) -> None:
