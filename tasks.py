@@ -12,8 +12,8 @@ from invoke.context import Context
 from invoke.exceptions import Exit
 from invoke.tasks import task
 
-from provision import cli
-from provision.program import Program
+from provision.cli import tasks as cli
+from provision.cli.program import Program
 
 ROOT: Final = Path(__file__).resolve().parent
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from provision import layout
-from provision.parcel import Part
+from provision import paths as layout
 from provision.plan.steps import Plan, Step
+from provision.plan.upload import Part
 from provision.render import render
 from provision.result import StepResult, StepStatus
 

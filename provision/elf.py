@@ -13,6 +13,8 @@ from typing import Final, Literal
 from provision.architectures import Architecture, of_identity
 
 MAGIC: Final = b"\x7fELF"
+HEAD: Final = 1024
+"""Bytes of a file that are enough for the program headers of any linker's output."""
 ET_EXEC: Final = 2
 ET_DYN: Final = 3
 OS_ABI_GNU: Final = 3  # programs with IFUNC or STB_GNU_UNIQUE symbols

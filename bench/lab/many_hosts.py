@@ -16,7 +16,7 @@ from typing import Final
 
 from bench.lab import measure
 from bench.lab.measure import Cost
-from provision.probe import question
+from provision.facts.question import question
 from provision.spec import Spec
 from tests.lab.cli import COMMAND, environment
 from tests.lab.proxy import Proxy

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any, Final, Literal
 
 from provision.buildkit.asset import Asset, keys
-from provision.buildkit.problems import MissingError, once_more
+from provision.buildkit.errors import MissingError, once_more
 from provision.buildkit.source import read_small, shown
 from provision.errors import ChecksumError, ConfigError
 

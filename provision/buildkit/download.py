@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from provision.buildkit.digest import EMPTY, Digest, known_as
-from provision.buildkit.problems import CutError, explain_local
+from provision.buildkit.errors import CutError, explain_local
 from provision.buildkit.source import CHUNK, open_at, shown
 from provision.errors import ChecksumError, ReleaseError
 

@@ -7,7 +7,7 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from provision.buildkit import web
-from provision.buildkit.problems import explain_local, once_more
+from provision.buildkit.errors import explain_local, once_more
 from provision.buildkit.source import base_of, is_url, shown
 from provision.buildkit.version import canonical, is_finished, number
 from provision.errors import ReleaseError

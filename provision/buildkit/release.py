@@ -8,8 +8,8 @@ from pathlib import Path
 from provision.buildkit.asset import Asset, asset_for
 from provision.buildkit.digest import Digest, digest_for
 from provision.buildkit.download import Progress, download
+from provision.buildkit.errors import MissingError
 from provision.buildkit.latest import latest
-from provision.buildkit.problems import MissingError
 from provision.buildkit.source import base_of, shown
 from provision.buildkit.version import canonical, judge
 from provision.errors import ReleaseError

@@ -17,7 +17,7 @@ from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 from provision.buildkit import web
-from provision.buildkit.problems import CutError, MissingError, explain_local
+from provision.buildkit.errors import CutError, MissingError, explain_local
 from provision.errors import ConfigError, ReleaseError
 
 RELEASES: Final = "https://github.com/moby/buildkit/releases/download"

@@ -14,7 +14,7 @@ from typing import Final, cast
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
 from provision import __version__
-from provision.buildkit.problems import CutError, MissingError
+from provision.buildkit.errors import CutError, MissingError
 from provision.errors import ConfigError, ReleaseError
 
 TIMEOUT: Final = 30.0

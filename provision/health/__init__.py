@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from provision import layout
+from provision import paths as layout
 from provision.errors import UsageError
 from provision.facts import Facts
-from provision.health import access, boot, emulation, known_bad, room, worker
+from provision.facts.view import concerned, provisioned
+from provision.health import access, boot, emulation, known_bad
+from provision.health import daemon as worker
+from provision.health import resources as room
 from provision.health.catalogue import IDS, finding
-from provision.health.view import concerned, provisioned
 from provision.result import SEVERITIES, Finding, Severity, reaches
 from provision.spec import Spec
 

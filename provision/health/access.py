@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Final
 
-from provision import layout
+from provision import paths as layout
+from provision.config.names import is_loopback
 from provision.facts import Facts
 from provision.health.catalogue import finding
 from provision.health.emulation import AGAIN
-from provision.names import is_loopback
 from provision.result import Finding
 from provision.spec import Spec
 

@@ -8,17 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from provision import binfmt, elf, layout
+from provision import binfmt, elf
+from provision import paths as layout
 from provision.architectures import ARCHITECTURES
 from provision.binfmt import Entry
 from provision.facts import Facts, Rule
+from provision.facts.boot import mounted_at_boot
+from provision.facts.interpreters import unfit
+from provision.facts.view import View, concerned
+from provision.facts.view import view as view_of
 from provision.health import emulation
 from provision.health.catalogue import finding
 from provision.health.emulation import AGAIN, describe
-from provision.health.view import View, concerned
-from provision.health.view import view as view_of
-from provision.plan.emulation import mounted_at_boot
-from provision.plan.interpreters import unfit
 from provision.result import Finding
 from provision.spec import Spec
 

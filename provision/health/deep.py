@@ -8,12 +8,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from provision import elf, layout
+from provision import elf
+from provision import paths as layout
 from provision.architectures import PLATFORMS, Architecture, of_platform
 from provision.facts import Facts
+from provision.facts.records import number, records
+from provision.facts.view import all_views, concerned
 from provision.health.catalogue import finding
-from provision.health.view import all_views, concerned
-from provision.records import number, records
 from provision.render import render
 from provision.result import Finding, PlatformRow
 from provision.spec import Spec

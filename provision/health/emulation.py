@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from provision import binfmt, layout
+from provision import binfmt
+from provision import paths as layout
 from provision.binfmt import Entry
-from provision.facts import Facts
+from provision.facts import Facts, packages
+from provision.facts.view import View, concerned
 from provision.health.catalogue import finding
-from provision.health.view import View, concerned
-from provision.plan import packages
 from provision.result import Finding
 from provision.spec import PACKAGES, Spec
 

@@ -9,11 +9,10 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from provision.facts import Facts
+from provision.facts import Facts, kernel
+from provision.facts.view import View, concerned
 from provision.health.catalogue import finding
 from provision.health.emulation import AGAIN
-from provision.health.view import View, concerned
-from provision.plan import kernel
 from provision.result import Finding
 from provision.spec import Spec
 

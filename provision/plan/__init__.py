@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from provision.buildkit import config
+from provision.buildkit import daemon as config
 from provision.buildkit.release import Release
 from provision.facts import Facts
+from provision.facts.local_emulators import Sent
 from provision.plan import emulation, service
 from provision.plan.steps import Plan, Step, UnpackRelease
-from provision.sent import Sent
 from provision.spec import Spec
 
 __all__ = ["Plan", "Step", "plan"]

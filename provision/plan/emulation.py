@@ -6,11 +6,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from provision import binfmt, layout
+from provision import binfmt
+from provision import paths as layout
 from provision.errors import HostError
-from provision.facts import Facts
-from provision.plan import handlers, kernel, packages
-from provision.plan.interpreters import Choice, choose, runs_natively, wanted_rows
+from provision.facts import Facts, kernel, packages
+from provision.facts.boot import mounted_at_boot
+from provision.facts.interpreters import runs_natively, wanted_rows
+from provision.facts.local_emulators import Sent
+from provision.plan import handlers
+from provision.plan.interpreters import Choice, choose
 from provision.plan.steps import (
     EnableBinfmt,
     InstallPackages,
@@ -23,7 +27,6 @@ from provision.plan.steps import (
     diff,
 )
 from provision.render import render
-from provision.sent import Sent
 from provision.spec import Spec
 
 _CREDENTIALS: Final = (
@@ -142,15 +145,6 @@ def _file(id_: str, path: str, content: str, facts: Facts) -> WriteFile:
         path=path,
         content=content,
     )
-
-
-def mounted_at_boot(facts: Facts) -> bool:
-    """Whether systemd will mount binfmt_misc by itself, or when somebody looks into it."""
-    automount = facts.units.get(layout.BINFMT_AUTOMOUNT, {})
-    # One that was masked since the last boot still works, for now.
-    by_looking = automount.get("ActiveState") == "active" and automount.get("UnitFileState") != "masked"
-    mount = facts.units.get(layout.BINFMT_MOUNT, {})
-    return by_looking or mount.get("UnitFileState") in ("enabled", "generated")
 
 
 def _mount_steps(facts: Facts) -> tuple[Step, ...]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from provision import binfmt, elf, layout
+from provision import binfmt, elf
+from provision import paths as layout
 from provision.architectures import Architecture
 from provision.binfmt import Entry
 from provision.errors import HostError
-from provision.facts import Facts
-from provision.plan import kernel
+from provision.facts import Facts, kernel
 from provision.plan.steps import RegisterHandler, Variant, WriteRule, diff
 from provision.spec import Spec
 

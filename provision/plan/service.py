@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 from typing import Final
 
-from provision import elf, layout
-from provision.buildkit import config
+from provision import elf
+from provision import paths as layout
+from provision.buildkit import daemon as config
 from provision.buildkit.release import Release
 from provision.buildkit.source import shown
 from provision.buildkit.workers import parse_workers, undetected
 from provision.errors import HostError
 from provision.facts import Facts
-from provision.plan.interpreters import running
+from provision.facts.interpreters import running
 from provision.plan.steps import (
     AddMember,
     CreateGroup,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from provision.report.style import Style, output
+from provision.report.output import Style, output
 from provision.result import Report
 
 __all__ = ["Report", "Style", "output"]

@@ -10,8 +10,8 @@ from typing import Final
 from provision.architectures import PLATFORMS
 from provision.errors import ProvisionError
 from provision.render import render as fill
+from provision.report.cells import count
 from provision.report.console import clean
-from provision.report.parts import count
 from provision.result import EXIT_CODES, OWNERS, Finding, HostResult, PlatformRow, Report
 
 WHOLE: Final = "host"

@@ -9,7 +9,7 @@ from typing import Final
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from provision.report import parts
+from provision.report import cells as parts
 from provision.report.console import Prefixed, clean, whole
 from provision.result import EXIT_CODES, WORST_FIRST, HostResult, Report, first_broken
 

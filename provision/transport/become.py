@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from provision.errors import BecomeError, HostError, ProvisionError
-from provision.later import Later
+from provision.lazy import Later
 from provision.transport import Secret, Sudo
 
 if TYPE_CHECKING:

@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from provision.errors import HostError, ProvisionError
-from provision.transport import Answer, Listener, Payload, Secret, StoppedError, trouble
+from provision.transport import Answer, Listener, Payload, Secret, StoppedError
+from provision.transport import errors as trouble
 from provision.transport.become import Opening
 from provision.transport.frames import End
-from provision.transport.incoming import Incoming, Stream
+from provision.transport.stream import Incoming, Stream
 
 _CHUNK: Final = 64 * 1024
 _BLOCK: Final = 65536

@@ -14,8 +14,9 @@ from typing import Any, Final
 
 import pytest
 
-from provision import binfmt, probe
+from provision import binfmt
 from provision.architectures import of_platform
+from provision.facts import question as probe
 from provision.spec import Spec
 from tests.lab.busybox import busybox
 from tests.lab.cli import Outcome, provision

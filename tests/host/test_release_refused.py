@@ -13,7 +13,7 @@ from typing import Final
 
 import pytest
 
-from provision import layout
+from provision import paths as layout
 from tests.lab.cli import Outcome, provision
 from tests.lab.mirror import Faults, Mirror
 from tests.lab.nspawn import Host

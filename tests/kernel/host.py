@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import secrets
 
-from provision import apply, converge, probe
+from provision import apply
+from provision.commands import converge
 from provision.errors import ProvisionError
 from provision.facts import Facts
+from provision.facts import question as probe
 from provision.plan import emulation
 from provision.plan.steps import Plan
 from provision.result import StepResult

@@ -12,7 +12,7 @@ from typing import Final
 
 import pytest
 
-from provision.buildkit.config import render_config
+from provision.buildkit.daemon import render_config
 from provision.buildkit.failures import error_of
 from provision.buildkit.workers import Workers, parse_workers
 from provision.spec import Buildkit, Dns, Log, Registry

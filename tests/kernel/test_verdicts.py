@@ -13,7 +13,7 @@ from provision import binfmt, elf
 from provision.architectures import ARCHITECTURES, Architecture
 from provision.errors import HostError
 from provision.facts import Facts
-from provision.platforms import rows, why_not
+from provision.health.platforms import rows, why_not
 from provision.result import PlatformRow
 from provision.spec import Emulation, Spec
 from tests.kernel.host import TableHost

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from provision import converge
 from provision.apply import Journal, script
+from provision.commands import converge
 from provision.facts import Facts
-from provision.parcel import Part, payload
 from provision.plan.steps import Plan, Step
+from provision.plan.upload import Part, payload
 from provision.result import StepResult
 from provision.spec import Spec
 from provision.transport import Answer

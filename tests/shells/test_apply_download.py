@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from provision import layout
+from provision import paths as layout
 from tests.lab.mirror import Mirror
 from tests.shells import archives, steps
 from tests.shells.archives import plain, sha256

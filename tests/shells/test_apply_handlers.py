@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from provision import binfmt, elf, layout
+from provision import binfmt, elf
+from provision import paths as layout
 from provision.architectures import of_qemu
 from provision.facts import Facts
 from provision.plan import handlers

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from provision.plan.packages import MANAGERS
+from provision.facts.packages import MANAGERS
 from provision.plan.steps import Step
 from tests.shells import steps
 from tests.shells.machine import WITHOUT_APPLETS, Machine

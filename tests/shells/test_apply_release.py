@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from provision import layout
-from provision.parcel import Part, parts
+from provision import paths as layout
+from provision.plan.upload import Part, parts
 from tests.shells import archives, steps
 from tests.shells.archives import HARMLESS, NOT_A_RELEASE, STRIPPED, plain, sha256
 from tests.shells.machine import Applied, Machine

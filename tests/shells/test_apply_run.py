@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from provision import layout
+from provision import paths as layout
 from provision.apply import Journal, script
 from provision.errors import ConnectionLostError, DeadlineError
-from provision.parcel import Part, parts, payload
 from provision.plan.steps import Plan, RegisterHandler, Step, Variant
+from provision.plan.upload import Part, parts, payload
 from tests.lab.patience import until
 from tests.shells import archives, steps
 from tests.shells.archives import plain, sha256

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from provision import converge, elf, layout
+from provision import elf
+from provision import paths as layout
 from provision.buildkit.asset import asset_for
-from provision.converge import Run
+from provision.commands import converge
+from provision.commands.converge import Run
 from provision.errors import KernelError
 from provision.facts import Facts
 from provision.report.progress import Silent

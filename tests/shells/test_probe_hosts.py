@@ -6,11 +6,11 @@ import platform
 
 import pytest
 
-from provision import binfmt, layout
+from provision import binfmt
+from provision import paths as layout
 from provision.architectures import of_platform
 from provision.errors import KernelError
-from provision.facts import Facts
-from provision.plan import kernel
+from provision.facts import Facts, kernel
 from provision.spec import Emulation, Spec
 from tests.lab.namespace import MOUNTED
 from tests.shells.machine import WITHOUT_APPLETS, Machine
@@ -40,7 +40,7 @@ def test_a_bare_host(machine: Machine) -> None:
 
 
 def test_nothing_is_printed_but_records(machine: Machine) -> None:
-    from provision import probe  # noqa: PLC0415
+    from provision.facts import question as probe  # noqa: PLC0415
     from provision.spec import Spec  # noqa: PLC0415
 
     answer = machine.space.ask(probe.question(Spec()).script, timeout=60)

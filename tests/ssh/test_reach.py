@@ -14,10 +14,10 @@ import pytest
 
 from provision.errors import UnreachableError
 from provision.transport import BusyError, SshSettings, Target
-from provision.transport.dial import VERSION, dial
-from provision.transport.link import scan
 from provision.transport.ssh import SSH
-from provision.transport.ssh_config import resolve
+from provision.transport.ssh.config import resolve
+from provision.transport.ssh.dial import VERSION, dial
+from provision.transport.ssh.link import scan
 from tests.lab.listeners import deaf_agent, full, listener
 from tests.lab.sshd import Sshd, free_port, keygen
 from tests.ssh.conftest import Serve

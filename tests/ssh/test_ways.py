@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from provision.config import load
+from provision.config.load import load
 from provision.errors import HostKeyError, UnreachableError, UsageError
-from provision.remote import Remote
+from provision.hosts.remote import Remote
 from provision.transport import SshSettings, Target
-from provision.transport.link import scan
 from provision.transport.ssh import SSH
-from provision.transport.trust import UnknownKeyError, add
+from provision.transport.ssh.known_hosts import UnknownKeyError, add
+from provision.transport.ssh.link import scan
 from tests.lab.proxy import Proxy
 from tests.lab.sshd import Sshd, free_port, keygen
 from tests.ssh.conftest import Serve

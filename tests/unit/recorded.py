@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from provision.answer import parse
 from provision.architectures import ARCHITECTURES
 from provision.buildkit.asset import Asset
 from provision.buildkit.digest import Digest
 from provision.buildkit.release import Release
 from provision.facts import Facts, File, Interpreter, Probe
+from provision.facts.answer import parse
 from provision.plan import Plan, plan
 from provision.plan.steps import WriteFile, WriteRule
 from provision.spec import Buildkit, Spec

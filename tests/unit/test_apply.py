@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from provision.apply import Journal, script
 from provision.errors import UsageError
-from provision.parcel import Part
 from provision.plan.steps import CreateGroup, MakeLink, Plan, Step, UnpackRelease, WriteFile
+from provision.plan.upload import Part
 from tests.unit.recorded import facts, planned
 
 GROUP = CreateGroup(id="group", action="create", target="group buildkit", detail="planned", group="buildkit")

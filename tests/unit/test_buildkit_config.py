@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provision.buildkit.config import render_config, render_tmpfiles, render_unit, warnings
-from provision.buildkit.limits import in_bytes, limits, sized
+from provision.buildkit.daemon import render_config, render_tmpfiles, render_unit, warnings
+from provision.buildkit.gc import in_bytes, limits, sized
 from provision.errors import ConfigError, UsageError
 from provision.render import quote, render, toml
 from provision.spec import Buildkit, Dns, Log, Registry, Tls

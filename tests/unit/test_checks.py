@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from provision.checks import check_all
 from provision.facts import Disk, Facts
+from provision.plan.requirements import check_all
 from provision.result import CheckLine
 from provision.spec import Emulation
 from tests.unit.recorded import SPEC, facts, settled

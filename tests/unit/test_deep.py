@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from provision.health import deep
-from provision.platforms import rows
+from provision.health.platforms import rows
 from provision.spec import Spec
 from tests.unit.recorded import SPEC, settled
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import provision
 from provision import errors
-from provision.config import load
+from provision.config.load import load
 from provision.errors import ProvisionError
 
 if sys.version_info >= (3, 11):
@@ -40,7 +40,7 @@ def test_the_example_loads(tmp_path: Path) -> None:
 def test_the_example_shows_every_setting() -> None:
     """A key that the code asks for and the page lacks would be a secret."""
     package = Path(errors.__file__).parent
-    source = (package / "schema.py").read_text(encoding="utf-8")
+    source = (package / "config/settings.py").read_text(encoding="utf-8")
     asked = set(re.findall(r'\.get\(\s*"(\w+)"', source))
     assert len(asked) > 30
     shown = set(re.findall(r"^(\w+) = ", example(), re.MULTILINE))

@@ -8,8 +8,9 @@ from typing import Final
 
 import pytest
 
-from provision import examine, probe
+from provision.commands import inspect as examine
 from provision.errors import HostError
+from provision.facts import question as probe
 from provision.result import Severity
 from provision.spec import Spec
 from provision.transport import Answer, Listener, Payload

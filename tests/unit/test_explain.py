@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from provision import layout
+from provision import paths as layout
 from provision.architectures import parse_platform
-from provision.explain import LINK_OF, LINKS, explain
 from provision.facts import Facts
 from provision.health import IDS
+from provision.health.explain import LINK_OF, LINKS, explain
 from provision.result import Link, first_broken
 from tests.unit import recorded
 from tests.unit.recorded import SPEC, settled, with_probe

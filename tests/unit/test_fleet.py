@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from provision.converge import host_fetches
+from provision.commands.converge import host_fetches
 from provision.errors import (
     EXIT_INTERRUPTED,
     EXIT_UNREACHABLE,
@@ -21,8 +21,8 @@ from provision.errors import (
     UnreachableError,
     UsageError,
 )
-from provision.fleet import Fleet, Work
-from provision.ledger import Ledger
+from provision.hosts.fleet import Fleet, Work
+from provision.hosts.history import Ledger
 from provision.report.progress import Progress, Silent
 from provision.result import HostResult, HostStatus, Report
 from provision.spec import Buildkit, Fetch, Host

@@ -12,12 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from provision import binfmt, health, layout
+from provision import binfmt, health
+from provision import paths as layout
 from provision.architectures import ARCHITECTURES, of_platform
 from provision.errors import UsageError
 from provision.facts import Facts, Mount, Rule, WorkerAnswer
+from provision.facts.view import view
 from provision.health import boot, known_bad
-from provision.health.view import view
 from provision.result import Finding
 from provision.spec import Buildkit, Spec
 from tests.lab.checkout import ROOT

@@ -21,23 +21,23 @@ from typing import Any, get_type_hints
 import pytest
 from jinja2 import meta
 
-from provision import schema
 from provision.apply import script
 from provision.architectures import parse_platform
-from provision.buildkit import config as daemon
-from provision.config import load
+from provision.buildkit import daemon
+from provision.config import settings as schema
+from provision.config.load import load
+from provision.config.table import FLAGS, Section, Sink
 from provision.errors import BecomeError, UsageError
 from provision.facts import Disk, Facts
-from provision.inventory import parse_selection
-from provision.plan.interpreters import candidates, wanted_rows
+from provision.facts.interpreters import candidates, wanted_rows
+from provision.facts.question import question
+from provision.hosts.connect import known_to_ssh
+from provision.hosts.remote import Remote, _password_of
+from provision.hosts.selection import parse_selection
 from provision.plan.steps import Plan, Step, Variant
-from provision.probe import question
-from provision.reach import known_to_ssh
-from provision.remote import Remote, _password_of
 from provision.render import environment, quote, render, toml
-from provision.section import FLAGS, Section, Sink
 from provision.spec import Config, Host, Spec
-from provision.transport.ssh_config import resolve
+from provision.transport.ssh.config import resolve
 from tests.unit.recorded import facts, planned
 from tests.unit.test_spec import FULL
 

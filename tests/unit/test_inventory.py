@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from provision.errors import UsageError
-from provision.inventory import parse_selection
-from provision.reach import known_to_ssh
+from provision.hosts.connect import known_to_ssh
+from provision.hosts.selection import parse_selection
 from provision.spec import LOCAL, Host, Inventory
 
 PI1 = Host(name="pi1", host="10.0.0.1", user="ci", port=2200, platforms=("linux/arm64",))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from provision.config import load
+from provision.config.load import load
 from provision.errors import ConfigError
 
 GATES = """

@@ -8,7 +8,8 @@ from typing import Final
 
 import pytest
 
-from provision import apply, probe
+from provision import apply
+from provision.facts import question as probe
 from provision.health import deep
 from provision.plan.steps import AddMember, EnableBinfmt, MountBinfmt, Plan, SendInterpreter, Step
 from provision.spec import Spec

@@ -7,15 +7,16 @@ from dataclasses import replace
 
 import pytest
 
-from provision import binfmt, elf, layout
+from provision import binfmt, elf
+from provision import paths as layout
 from provision.architectures import ARCHITECTURES, of_qemu
 from provision.binfmt import Entry
 from provision.buildkit.digest import Digest
 from provision.errors import HostError, KernelError
 from provision.facts import Disk, Facts, File, Mount
+from provision.facts.kernel import version
+from provision.facts.packages import MANAGERS
 from provision.plan.handlers import flag_choices
-from provision.plan.kernel import version
-from provision.plan.packages import MANAGERS
 from provision.plan.service import restart_reason
 from provision.plan.steps import (
     InstallPackages,

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from provision.facts import Facts, Mount, WorkerAnswer
-from provision.platforms import rows, unmet
+from provision.health.platforms import rows, unmet
 from provision.result import PlatformRow
 from provision.spec import Spec
 from tests.unit.recorded import SPEC, WANTED, facts, settled, with_probe

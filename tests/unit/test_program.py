@@ -11,12 +11,13 @@ import pytest
 from invoke.context import Context
 from invoke.exceptions import Exit
 
-from provision import __version__, cli
-from provision.command import TASKS
-from provision.options import COMMON, SPEC
-from provision.program import Program
-from provision.reach import Reach, of_fabric
-from provision.section import FLAGS
+from provision import __version__
+from provision.cli import tasks as cli
+from provision.cli.call import TASKS
+from provision.cli.options import COMMON, SPEC
+from provision.cli.program import Program
+from provision.config.table import FLAGS
+from provision.hosts.connect import Reach, of_fabric
 from provision.spec import Config, Host, Ssh
 from provision.transport.ssh import SSH
 from tests.lab.cli import COMMAND, provision
@@ -129,7 +130,7 @@ def test_ctrl_c_before_a_task_begins_has_its_own_exit_code(monkeypatch: pytest.M
 @pytest.mark.parametrize(("handler", "code"), [("SIG_DFL", -signal.SIGINT), ("SIG_IGN", 0)])
 def test_ctrl_c_during_the_imports_leaves_no_traceback(handler: str, code: int, tmp_path: Path) -> None:
     # The words of `inv`, with a module that is interrupted while it is imported.
-    words = (Path(cli.__file__).parents[1] / "inv").read_text().rpartition("-I -c '")[2].partition("'")[0]
+    words = (Path(cli.__file__).parents[2] / "inv").read_text().rpartition("-I -c '")[2].partition("'")[0]
     (tmp_path / "tasks.py").write_text(
         "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\ndef main() -> None: pass\n"
     )

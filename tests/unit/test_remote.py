@@ -10,14 +10,14 @@ from pathlib import Path
 import fabric
 import pytest
 
-from provision import remote
-from provision.config import load
+from provision.config.load import load
 from provision.errors import BecomeError, HostKeyError
-from provision.inventory import parse_selection
-from provision.reach import of_fabric
-from provision.remote import Remote
+from provision.hosts import remote
+from provision.hosts.connect import of_fabric
+from provision.hosts.remote import Remote
+from provision.hosts.selection import parse_selection
 from provision.spec import Config, Host
-from provision.transport.trust import HostKey
+from provision.transport.ssh.known_hosts import HostKey
 
 FILE = """
 platforms = ["linux/amd64", "linux/arm64"]

@@ -16,8 +16,8 @@ from rich.cells import cell_len
 from provision.architectures import PLATFORMS, of_platform
 from provision.errors import HostError, UnreachableError, UsageError
 from provision.report import Report, Style, output, table
+from provision.report.cells import duration
 from provision.report.console import console
-from provision.report.parts import duration
 from provision.result import CheckLine, Finding, HostResult, HostStatus, PlatformRow, StepResult
 from provision.spec import LOCAL, Host
 

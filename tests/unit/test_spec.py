@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provision import schema
-from provision.config import load
+from provision.config import settings as schema
+from provision.config.load import load
+from provision.config.table import FLAGS, Section, Sink
 from provision.errors import ConfigError
 from provision.render import toml
-from provision.section import FLAGS, Section, Sink
 from provision.spec import Buildkit, Config, Registry, Spec, Ssh, Tls
 
 Write = Callable[[str], Path]

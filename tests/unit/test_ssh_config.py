@@ -9,7 +9,7 @@ import pytest
 
 from provision.errors import UsageError
 from provision.transport import SshSettings, Target
-from provision.transport.ssh_config import Endpoint, endpoint, hop, resolve
+from provision.transport.ssh.config import Endpoint, endpoint, hop, resolve
 
 needs_ssh = pytest.mark.needs("ssh", "openssh-client")
 

@@ -9,11 +9,11 @@ import pytest
 from provision import binfmt, elf
 from provision.architectures import of_platform
 from provision.binfmt import Entry
+from provision.commands.top import emulated, handlers
+from provision.commands.watch import interval
 from provision.errors import UsageError
 from provision.report import Report, Style, output
 from provision.result import HostResult, Process
-from provision.top import emulated, handlers
-from provision.watch import interval
 
 QEMU = "/usr/bin/qemu-aarch64-static"
 ENTRY = binfmt.handler(of_platform("arm64"), QEMU, "PF")

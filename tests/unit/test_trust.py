@@ -11,8 +11,8 @@ import pytest
 
 from provision.errors import HostKeyError
 from provision.transport import SshSettings, Target
-from provision.transport.ssh_config import Endpoint, endpoint
-from provision.transport.trust import HostKey, UnknownKeyError, add, check, known, search
+from provision.transport.ssh.config import Endpoint, endpoint
+from provision.transport.ssh.known_hosts import HostKey, UnknownKeyError, add, check, known, search
 
 BLOB = base64.b64encode(b"\0\0\0\x0bssh-ed25519" + b"k" * 36).decode()
 OTHER = base64.b64encode(b"\0\0\0\x0bssh-ed25519" + b"o" * 36).decode()

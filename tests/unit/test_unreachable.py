@@ -12,9 +12,9 @@ from paramiko.ssh_exception import ChannelException, IncompatiblePeer, NoValidCo
 
 from provision.errors import UnreachableError
 from provision.transport import BusyError, SshSettings, Target
-from provision.transport.diagnose import explain
-from provision.transport.login import LoginError, SlowLoginError
-from provision.transport.ssh_config import endpoint
+from provision.transport.ssh.config import endpoint
+from provision.transport.ssh.diagnose import explain
+from provision.transport.ssh.login import LoginError, SlowLoginError
 
 END = endpoint(Target(name="pi", host="pi.example", port=2222, user="me"), SshSettings(), {})
 

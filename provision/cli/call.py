@@ -1,0 +1,234 @@
+"""What every task does: reads its options and the configuration, runs on the hosts, reports, ends with a code."""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import inspect
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial, wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from invoke.collection import Collection
+from invoke.context import Context
+from invoke.exceptions import Exit
+from invoke.tasks import Task
+
+from provision.buildkit.version import canonical
+from provision.cli.options import COMMON, OWN, REQUIRED, Option
+from provision.config.load import load
+from provision.config.values import shown
+from provision.errors import EXIT_INTERRUPTED, ProvisionError, UsageError
+from provision.hosts.connect import Reach, known_to_ssh, of_fabric
+from provision.hosts.fleet import Fleet
+from provision.hosts.history import Ledger
+from provision.hosts.selection import parse_selection
+from provision.lazy import Later
+from provision.report import Report, Style, output
+from provision.result import HostResult
+from provision.spec import LATEST, Config, Host
+from provision.transport import Secret, Transport
+
+# The first host is connected to before these are imported.
+if TYPE_CHECKING:
+    from provision import crash, render
+    from provision.buildkit import release
+    from provision.commands import converge
+    from provision.commands import inspect as examine
+    from provision.transport.ssh import handshake
+else:
+    converge, crash, examine, handshake, release, render = (
+        Later(f"provision.{name}")
+        for name in (
+            "commands.converge",
+            "crash",
+            "commands.inspect",
+            "transport.ssh.handshake",
+            "buildkit.release",
+            "render",
+        )
+    )
+
+Body = Callable[["Call"], Report]
+
+TASKS: Final = Collection()
+"""The product's tasks."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """One command as it was typed, with its configuration read."""
+
+    name: str
+    options: Mapping[str, Any]
+    config: Config
+    selection: str
+    """As it was typed, or the last run's."""
+    hosts: tuple[Host, ...]
+    style: Style
+    identities: tuple[Path, ...] = ()
+    """Keys that a Fabric Connection brought along."""
+    sudo_password: Secret | None = None
+    """Fabric's own, for where ours has none."""
+
+    def run(self, work: Callable[[Transport, Host], HostResult], *, root: bool = True) -> Report:
+        """The work on every host, as a report."""
+        reach = Reach(
+            config=self.config,
+            ask_password=self.options["ask_sudo_password"],
+            root=root,
+            say=self.style.say,
+            identities=self.identities,
+            sudo_password=self.sudo_password,
+        )
+        fleet = Fleet(
+            connect=reach.connect,
+            work=work,
+            jobs=self.config.ssh.jobs,
+            progress=lambda: self.style.progress,
+            meanwhile=self._meanwhile,
+            canary=canary(self.options.get("canary", "")),
+        )
+        reach.prepare(self.hosts)
+        results = fleet.run(self.hosts)
+        if any(not host.local for host in self.hosts):
+            ledger = Ledger.of(self.name, self.config.path)
+            ledger.write(self.selection, results, others=bool(self.options.get("only_failed")))
+        return Report(command=self.name, hosts=results)
+
+    def _meanwhile(self) -> None:
+        """Imports what is needed once a host has answered, in the order in which it is needed."""
+        if any(not host.local for host in self.hosts):
+            Later.load(handshake)
+            render.prepare("session.sh", "become.sh", "boot.sh")
+        Later.load(converge, *([examine] if self.name in ("health", "explain") else []))
+        render.prepare("probe.sh", "buildkitd.toml", "buildkit.service", "buildkit.tmpfiles.conf")
+        self.style.prepare()
+
+    def version(self) -> str:
+        """The BuildKit version; asks once for all hosts which is the latest."""
+        wanted = self.config.spec.buildkit
+        return canonical(wanted.version) if wanted.version != LATEST else release.wanted_version(wanted)
+
+    def settings(self, version: str) -> converge.Run:
+        """What a run on several hosts has in common."""
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "provision"
+        return converge.Run(
+            cache=cache, timeout=self.config.ssh.timeout, progress=self.style.progress, version=version
+        )
+
+
+def command(options: Mapping[str, Option]) -> Callable[[Body], Any]:
+    """Make a function from Call to Report one of TASKS. Invoke reads a task's flags from its signature."""
+
+    def wrap(body: Body) -> Any:
+        name = body.__name__.rstrip("_")
+
+        places = tuple(key for key, option in options.items() if option.default is REQUIRED)
+
+        # What has no default comes first, as in every signature.
+        everything = dict(
+            sorted({**COMMON, **options}.items(), key=lambda item: item[1].default is not REQUIRED)
+        )
+        defaults = {key: option.default for key, option in everything.items()}
+
+        @wraps(body)
+        def run(c: Context, *words: Any, **given: Any) -> None:
+            # Invoke gives every option, a program that calls the task only some.
+            options = defaults | dict(zip(defaults, words, strict=False)) | given
+            # Exit even with code 0 would end Invoke: `inv check provision` and `fab -H a,b provision` go on.
+            if code := execute(name, body, options, c):
+                raise Exit(code=code)
+
+        run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+            [
+                inspect.Parameter("c", inspect.Parameter.POSITIONAL_OR_KEYWORD),
+                *(
+                    inspect.Parameter(key, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=option.default)
+                    for key, option in everything.items()
+                ),
+            ]
+        )
+        # Without auto_shortflags=False, --hosts would take -h from --help.
+        task: Any = Task(
+            run,
+            name=name,
+            auto_shortflags=False,
+            positional=places,
+            help={key: option.help for key, option in everything.items()},
+        )
+        TASKS.add_task(task)
+        return task
+
+    return wrap
+
+
+def execute(name: str, body: Body, given: Mapping[str, Any], context: Context) -> int:
+    """Run one command and show what came of it; the exit code. No traceback ever reaches the user."""
+    style = Style.of("table")
+    # At its end Python goes once more through every object there is, for 40 ms, to no use.
+    atexit.register(gc.freeze)
+    try:
+        style = Style.of(str(given["format"]))
+        complete(name, given)
+        report = body(_call(name, given, context, style))
+    except ProvisionError as error:
+        return output(Report(command=name, error=error), style)
+    except KeyboardInterrupt:
+        style.say("interrupted: nothing was begun that is not finished or undone")
+        return EXIT_INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - the user gets one line, the log the rest
+        return output(Report(command=name, error=crash.explain(error)), style)
+    return output(report, style)
+
+
+def complete(name: str, given: Mapping[str, Any]) -> None:
+    """Raises UsageError for what a program that calls a task left out; Invoke checks what is typed itself."""
+    for key, value in given.items():
+        if value is REQUIRED:
+            raise UsageError(f"{name} needs a {key.upper()}", hint=f"Call it with {key}=… as well.")
+
+
+def _call(name: str, given: Mapping[str, Any], context: Context, style: Style) -> Call:
+    # An empty or false option was not given: the file may say otherwise.
+    flags = {key: value for key, value in given.items() if key not in OWN and value not in ("", False, None)}
+    config = load(
+        given["config"] or None, flags | ({"ssh_config": given["ssh_config"]} if given["ssh_config"] else {})
+    )
+    ledger = Ledger.of(name, config.path)
+    again = bool(given.get("only_failed"))
+    asked = str(given["hosts"])
+    fabric = None if asked else of_fabric(context)
+    if fabric:
+        asked = fabric.selection
+    elif again and not asked:
+        asked = ledger.last()
+    # Behind a gateway that a Connection brought along, names are not for this machine to know.
+    known = None if fabric and fabric.jump else partial(known_to_ssh, config=config.ssh.config)
+    hosts = parse_selection(asked, config.inventory, known)
+    if fabric:
+        hosts = tuple(fabric.through(host) for host in hosts)
+    if again:
+        failed = ledger.failed(asked)
+        hosts = tuple(host for host in hosts if host.name in failed)
+    return Call(
+        name=name,
+        options=given,
+        config=config,
+        selection=asked,
+        hosts=hosts,
+        style=style,
+        identities=fabric.identities if fabric else (),
+        sudo_password=fabric.sudo_password if fabric else None,
+    )
+
+
+def canary(text: str) -> int:
+    """The number of canaries. Raises UsageError."""
+    if text and not re.fullmatch(r"[0-9]{1,4}", text):
+        raise UsageError(f"--canary must be a number of hosts, not {shown(text)}")
+    return int(text or 0)

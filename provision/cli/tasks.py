@@ -1,0 +1,101 @@
+"""The command line: tasks of one Invoke collection, for `./inv` and for the installed `provision`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from invoke.collection import Collection
+
+from provision.architectures import parse_platform
+from provision.cli.call import TASKS, Call, command
+from provision.cli.options import AGAIN, DEEP, FLEET, HEALTH, INTERVAL, ONCE, PLATFORM, SEVERITY, SPEC
+from provision.errors import UsageError
+from provision.lazy import Later
+from provision.report import Report
+
+# The first host is connected to before these are imported.
+if TYPE_CHECKING:
+    from provision import health
+    from provision.commands import converge
+    from provision.commands import inspect as examine
+else:
+    converge, examine, health = (
+        Later(f"provision.{name}") for name in ("commands.converge", "commands.inspect", "health")
+    )
+
+
+@command({**SPEC, **AGAIN})
+def check_(call: Call) -> Report:
+    """Can this machine become a build machine? Kernel, binfmt_misc, systemd, room, rights: seen, needed, fix."""
+    return call.run(
+        lambda transport, host: converge.check(transport, call.config.spec_for(host)), root=False
+    )
+
+
+@command({**SPEC, **AGAIN})
+def plan_(call: Call) -> Report:
+    """What `provision` would do, as a diff. Exit 2 if anything would change, 0 if not."""
+    version = call.version()
+    return call.run(
+        lambda transport, host: converge.preview(
+            transport, call.config.spec_for(host), call.settings(version), local=host.local
+        )
+    )
+
+
+@command({**SPEC, **FLEET})
+def provision_(call: Call) -> Report:
+    """Make it a build machine: QEMU handlers, BuildKit as a service, and proof that every platform runs."""
+    version = call.version()
+    return call.run(
+        lambda transport, host: converge.provision(
+            transport, call.config.spec_for(host), call.settings(version), local=host.local
+        )
+    )
+
+
+@command({"platforms": SPEC["platforms"], "deep": DEEP, **AGAIN})
+def platforms_(call: Call) -> Report:
+    """The worker's platforms: how each runs (native or emulated, by what), registered, listed; --deep: builds."""
+    ask = examine.platforms if call.options["deep"] else converge.platforms
+    return call.run(lambda transport, host: ask(transport, call.config.spec_for(host)))
+
+
+@command({**HEALTH, "severity": SEVERITY, "deep": DEEP})
+def health_(call: Call) -> Report:
+    """Will the next build work, and after the next reboot too? Proven by execution, with the fix. Exit 5 if not."""
+    bar = health.severity(call.options["severity"])
+    deep = bool(call.options["deep"])
+    report = call.run(
+        lambda transport, host: examine.check(transport, call.config.spec_for(host), bar, thorough=deep)
+    )
+    return replace(report, bar=bar)
+
+
+@command({**HEALTH, "platform": PLATFORM})
+def explain_(call: Call) -> Report:
+    """Why a platform does or does not work: from its ELF header to a running build step. Exit 5 if it does not."""
+    wanted = parse_platform(call.options["platform"])
+    return call.run(lambda transport, host: examine.explain(transport, call.config.spec_for(host), wanted))
+
+
+@command({"interval": INTERVAL, "once": ONCE})
+def top_(call: Call) -> Report:
+    """The build load of this machine, live: buildkitd and every build step and emulated process, by platform."""
+    from provision.commands import watch  # noqa: PLC0415 - psutil is for this task only
+
+    if any(not host.local for host in call.hosts):
+        raise UsageError("top shows this machine only", hint="Log in there: ssh HOST provision top")
+    return watch.run(call.name, call.hosts[0].name, call.style, call.options)
+
+
+@command({})
+def hosts_(call: Call) -> Report:
+    """What a selection of hosts means. Contacts nobody."""
+    return Report(command=call.name, selection=call.hosts)
+
+
+def namespace() -> Collection:
+    """The product's tasks, to which others may be added."""
+    return Collection(*TASKS.tasks.values())

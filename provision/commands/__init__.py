@@ -1,0 +1,1 @@
+"""What the tasks do on a host: ask, decide, apply, judge."""

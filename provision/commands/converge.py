@@ -1,0 +1,265 @@
+"""One host, from question to proof: ask, plan, apply, ask again."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from provision.apply import Journal, script
+from provision.buildkit import release as releases
+from provision.buildkit.release import Release
+from provision.buildkit.source import is_url
+from provision.errors import HostError, ProvisionError
+from provision.facts import Facts
+from provision.facts import local_emulators as sent
+from provision.facts import question as probe
+from provision.facts.answer import parse
+from provision.health.platforms import rows, unmet
+from provision.hosts.guard import guarded, status_of
+from provision.plan import Plan, plan
+from provision.plan.requirements import check_all
+from provision.plan.upload import parts, payload
+from provision.result import HostResult, HostStatus, StepResult
+from provision.spec import Buildkit, Spec
+from provision.transport import StoppedError, Transport
+
+if TYPE_CHECKING:  # rich is imported while the host is waited for
+    from provision.report.progress import Progress
+
+ASK_TIMEOUT = 120.0
+"""Seconds for the facts: they take well under one, on a loaded Pi a few."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """How a run behaves, the same for all its hosts."""
+
+    cache: Path
+    """Where this machine keeps downloads."""
+    timeout: float
+    """Seconds for the apply script."""
+    progress: Progress
+    version: str
+    """The BuildKit version, resolved once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outlook:
+    """A host as it is, and what would be done to it."""
+
+    facts: Facts
+    release: Release
+    plan: Plan
+
+
+def ask(transport: Transport, spec: Spec) -> Facts:
+    """The facts of a host. Raises HostError or UnreachableError."""
+    question = probe.question(spec)
+    answer = transport.ask(question.script, timeout=ASK_TIMEOUT)
+    if answer.status != 0 and not answer.records:
+        raise HostError(
+            f"the facts script ended with status {answer.status}",
+            cause=answer.stderr.strip()[-300:],
+            hint="log in by hand and run `sh -c true`: it must print nothing",
+        )
+    return parse(answer.records, question.expected)
+
+
+def look(transport: Transport, spec: Spec, run: Run, *, local: bool) -> Outlook:
+    """Facts and plan; `local` says that the host is this machine. Changes nothing.
+
+    Raises what stands against provisioning this host.
+    """
+    facts = ask(transport, spec)
+    release = releases.resolve(
+        spec.buildkit,
+        version=run.version,
+        machine=facts.system.machine,
+        userland_bits=facts.system.userland_bits,
+    )
+    url = release.location if host_fetches(spec.buildkit, release, facts, local=local) else None
+    made = plan(
+        spec,
+        facts,
+        release,
+        url=url,
+        sent=sent.files(spec),
+        nonce=secrets.token_bytes(7),
+        argc=probe.argc(),
+    )
+    return Outlook(facts=facts, release=release, plan=made)
+
+
+def host_fetches(buildkit: Buildkit, release: Release, facts: Facts, *, local: bool) -> bool:
+    """Whether the host downloads the release itself rather than get it from here.
+
+    Raises HostError where the user asked for what cannot be.
+    """
+    obstacle = ""
+    if not is_url(release.location):
+        obstacle = "the mirror is a folder on this machine"
+    elif "@" in release.location.split("/")[2]:
+        obstacle = "the mirror's URL holds a login, which would stand in a command line there"
+    elif not facts.tools & {"curl", "wget"}:
+        obstacle = "it has neither curl nor wget"
+    if buildkit.fetch == "host" and obstacle:
+        raise HostError(
+            "this host cannot download the release itself",
+            cause=obstacle,
+            hint='set [buildkit] fetch = "auto"',
+        )
+    return buildkit.fetch == "host" or (buildkit.fetch == "auto" and not obstacle and not local)
+
+
+def check(transport: Transport, spec: Spec) -> HostResult:
+    """Whether the host can be provisioned at all."""
+
+    def work() -> HostResult:
+        lines = check_all(spec, ask(transport, spec))
+        bad = any(line.status == "error" for line in lines)
+        return HostResult(host=transport.name, status="failed" if bad else "ok", checks=lines)
+
+    return guarded(transport.name, work)
+
+
+def platforms(transport: Transport, spec: Spec) -> HostResult:
+    """Every platform of the host: how it runs, and whether the worker lists it."""
+
+    def work() -> HostResult:
+        facts = ask(transport, spec)
+        return HostResult(host=transport.name, status="ok", platforms=rows(spec, facts))
+
+    return guarded(transport.name, work)
+
+
+def preview(transport: Transport, spec: Spec, run: Run, *, local: bool = False) -> HostResult:
+    """What `provision` would do."""
+
+    def work() -> HostResult:
+        made = look(transport, spec, run, local=local).plan
+        steps = tuple(
+            StepResult(
+                id=step.id, action=step.action, target=step.target, status="pending", detail=step.detail
+            )
+            for step in made.steps
+        )
+        return HostResult(
+            host=transport.name, status="pending" if steps else "ok", steps=steps, notes=made.notes
+        )
+
+    return guarded(transport.name, work)
+
+
+def provision(transport: Transport, spec: Spec, run: Run, *, local: bool = False) -> HostResult:
+    """Make the host as wanted, and prove it. What goes wrong on the host is in the result."""
+
+    def work() -> HostResult:
+        outlook = look(transport, spec, run, local=local)
+        facts, notes = outlook.facts, outlook.plan.notes
+        if outlook.plan.empty:
+            return _judged(transport.name, spec, facts, (), notes)
+        done: tuple[StepResult, ...] = ()
+        journal = _journal(transport.name, outlook.plan, run.progress)
+        try:
+            carry_out(transport, outlook, run, journal)
+            if spec.buildkit.fetch == "auto" and (why := not_downloaded(journal.results())):
+                # That it has curl says nothing of its network. What is done by now is not in the new plan.
+                outlook = look(transport, from_here(spec), run, local=local)
+                notes = (*notes, f"the host could not download the release ({why}): it got it from here")
+                done = tuple(step for step in journal.results() if step.status == "done")
+                journal = _journal(transport.name, outlook.plan, run.progress)
+                carry_out(transport, outlook, run, journal)
+            facts = ask(transport, spec)
+        except ProvisionError as error:
+            return _broken_off(transport.name, (*done, *journal.results()), notes, error)
+        return _judged(transport.name, spec, facts, (*done, *journal.results()), notes)
+
+    return guarded(transport.name, work)
+
+
+def from_here(spec: Spec) -> Spec:
+    """The same, with a release that is downloaded on this machine and sent."""
+    return replace(spec, buildkit=replace(spec.buildkit, fetch="controller"))
+
+
+def not_downloaded(steps: Sequence[StepResult]) -> str:
+    """What the host's own download ended with; empty if it did not fail."""
+    sign = "the download of "
+    words = (step.detail.partition("\n")[0] for step in steps if step.status == "failed")
+    return next(
+        (each.removeprefix(sign).partition(" failed: ")[2] for each in words if each.startswith(sign)), ""
+    )
+
+
+def _journal(host: str, made: Plan, progress: Progress) -> Journal:
+    targets = {step.id: f"{step.action} {step.target}" for step in made.steps}
+    return Journal(
+        steps=made.steps,
+        listener=lambda step, state, words: progress.step(
+            host, step, state, words or targets.get(step, step)
+        ),
+    )
+
+
+def carry_out(transport: Transport, outlook: Outlook, run: Run, journal: Journal) -> None:
+    """Send the plan as one script, with what the host needs from here."""
+    made, progress, host = outlook.plan, run.progress, transport.name
+
+    def archive() -> Path:
+        return releases.fetch(
+            outlook.release, run.cache, lambda done, total: progress.transfer(host, "download", done, total)
+        )
+
+    wanted = parts(made.steps, outlook.facts.cached, archive)
+    with payload(wanted, lambda done, total: progress.transfer(host, "send", done, total)) as sending:
+        transport.ask(script(made, wanted), timeout=run.timeout, payload=sending, on_record=journal.record)
+
+
+_FIXES: Final = (
+    ("No space left on device", "free some room there (see df -h), then run it again: it goes on"),
+    ("Disk quota exceeded", "raise root's quota there, then run it again: it goes on"),
+    ("Read-only file system", "mount it read-write, or use a machine whose system can be changed"),
+)
+"""What a program says, and what to do about it."""
+_ANY_FIX: Final = "mend the cause and run it again: what was finished stays"
+
+
+def _failure(step: StepResult) -> HostError:
+    """The error that a step amounts to."""
+    fix = next((fix for sign, fix in _FIXES if sign in step.detail), _ANY_FIX)
+    return HostError(f"{step.action} {step.target} failed", cause=step.detail.partition("\n")[0], hint=fix)
+
+
+def _judged(
+    host: str, spec: Spec, facts: Facts, steps: tuple[StepResult, ...], notes: tuple[str, ...]
+) -> HostResult:
+    """The result, from the facts after the fact: a step that went well proves nothing."""
+    failed = [step for step in steps if step.status == "failed"]
+    lacking = unmet(spec, facts)
+    error = None
+    if failed:
+        error = _failure(failed[0])
+    elif lacking:
+        error = HostError(
+            "the host is not as wanted after all steps",
+            cause="; ".join(lacking),
+            hint="run it again, or look at the host",
+        )
+    status: HostStatus = "failed" if error else "changed" if steps else "ok"
+    seen = rows(spec, facts)
+    return HostResult(host=host, status=status, steps=steps, platforms=seen, notes=notes, error=error)
+
+
+def _broken_off(
+    host: str, steps: tuple[StepResult, ...], notes: tuple[str, ...], error: ProvisionError
+) -> HostResult:
+    """The result of a host whose script, or the look at it afterwards, came to no end."""
+    if isinstance(error, StoppedError):
+        done = sum(step.status == "done" for step in steps)
+        error = StoppedError(
+            f"interrupted: {done} of {len(steps)} steps are done", hint="run it again: it goes on from there"
+        )
+    return HostResult(host=host, status=status_of(error), steps=steps, notes=notes, error=error)

@@ -1,0 +1,242 @@
+"""What a host is, as far as it was asked: typed facts. provision/facts/answer.py reads them from its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from provision import elf
+from provision.binfmt import Entry
+
+
+@dataclass(frozen=True, kw_only=True)
+class System:
+    """The machine. Sizes in KiB; `page` is the kernel's page size in KiB."""
+
+    kernel: str = ""
+    machine: str = ""
+    distribution: str = ""
+    version: str = ""
+    pretty: str = "unknown"
+    like: tuple[str, ...] = ()
+    native: bytes = b""
+    page: int = 0
+    memory: int = 0
+    available: int = 0
+    swap: int = 0
+    cpus: int = 0
+    boot: str = ""
+    clock: int = 0
+    """Seconds since 1970 by the host's clock when it was asked; 0 if it did not say."""
+    cgroup_memory: bool | None = None
+    """Whether the kernel can limit and account memory; None where it does not tell."""
+    systemd: str | None = None
+
+    @property
+    def userland_bits(self) -> int:
+        """32 or 64: of the programs, which may differ from the kernel's (Raspberry Pi OS)."""
+        header = elf.parse(self.native)
+        return header.bits if header else 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class User:
+    """Who the script ran as, and who called sudo."""
+
+    name: str = ""
+    uid: int = -1
+    login: str = ""
+    sudo: str = ""
+    """How a user who is not root would become it: "free", "password" or "none"."""
+
+    @property
+    def root(self) -> bool:
+        return self.uid == 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mount:
+    """One mount point, as proc(5) has it in mountinfo."""
+
+    point: str
+    type: str
+    options: frozenset[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Disk:
+    """Room on the filesystem that holds a path. KiB; inodes are a count (0 where the filesystem has none)."""
+
+    size: int
+    free: int
+    inodes: int
+    all_inodes: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Binfmt:
+    """The state of the kernel's binfmt_misc on this host."""
+
+    present: bool = False
+    before: str = "none"
+    """What was mounted before the probe looked: "autofs" alone is an automount nobody had triggered."""
+    mounted: str = "none"
+    options: frozenset[str] = frozenset()
+    enabled: bool = True
+    problem: str = ""
+    fix_binary: bool | None = None
+    """Whether a trial registration with the F flag was taken; None where it could not be tried."""
+    trial_error: str = ""
+    held: bool | None = None
+    """Whether init has it mounted: otherwise it ends with the session that looked. None: not known."""
+    loader_refuses: bool = False
+    """Whether systemd-binfmt.service does not start, as /proc/sys is read-only (a container, systemd before 253)."""
+
+    @property
+    def usable(self) -> bool:
+        return self.mounted == "binfmt_misc" and "ro" not in self.options
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """A file in a binfmt.d folder; `target` is set when it is a symlink (/dev/null masks)."""
+
+    path: str
+    target: str
+    text: str
+
+    @property
+    def name(self) -> str:
+        return self.path.rpartition("/")[2]
+
+    @property
+    def masked(self) -> bool:
+        return self.target == "/dev/null"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interpreter:
+    """An emulator's file. `identity` is "device:inode"."""
+
+    path: str
+    identity: str
+    size: int
+    mode: int
+    header: elf.Header | None
+    real: str = ""
+    """Where the path leads to when it is a symlink, or goes through one; empty if the host did not say."""
+
+    @property
+    def executable(self) -> bool:
+        return bool(self.mode & 0o111)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """The run of one architecture's probe program. `expected` and `status` are argument counts."""
+
+    expected: int
+    status: int
+    executable: str = ""
+    """What the kernel ran: the emulator's path, or the probe itself when it ran natively."""
+    held: str = ""
+    current: str = ""
+    version: str = ""
+    natively: bool | None = None
+    """Whether it also runs where no handler is registered; None where that could not be asked."""
+    milliseconds: float | None = None
+    """CPU time that its start took."""
+    held_sha256: str = ""
+    current_sha256: str = ""
+    """Of the file the kernel holds and the one at its path; only where these are not the same file."""
+
+    @property
+    def ran(self) -> bool:
+        return self.status == self.expected
+
+    @property
+    def emulated(self) -> bool:
+        return bool(self.executable) and not self.executable.rpartition("/")[2].startswith("p-")
+
+    @property
+    def qemu(self) -> str | None:
+        """The number in "qemu-aarch64 version 7.2.22 (Debian …)": what the kernel holds said so itself."""
+        words = self.version.split()
+        return words[words.index("version") + 1] if "version" in words[:-1] else None
+
+    @property
+    def shifted(self) -> bool:
+        """The program ran but argv is off by one: the P flag does not fit this emulator (binfmt.md §4.8)."""
+        return abs(self.status - self.expected) == 1
+
+    @property
+    def stale(self) -> bool:
+        """The kernel holds another file than the path now names: the emulator was replaced or deleted."""
+        return self.emulated and self.held != self.current
+
+
+@dataclass(frozen=True, kw_only=True)
+class File:
+    """A file, or a symlink (`target`). `text` is None for what is no regular file."""
+
+    path: str
+    mode: int = 0
+    owner: str = ""
+    group: str = ""
+    text: str | None = None
+    target: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Daemon:
+    """The running buildkitd: its program, and the generation of settings it was started with."""
+
+    executable: str
+    generation: str
+    tmpdir: str = ""
+    command: str = ""
+    """Its command line."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerAnswer:
+    """What `buildctl debug workers` said: JSON when `ok`, otherwise its error."""
+
+    ok: bool
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """Everything that is known of a host."""
+
+    system: System = System()
+    user: User = User()
+    tools: frozenset[str] = frozenset()
+    temporary: Mapping[str, bool] = field(default_factory=dict)
+    """Folder for temporary files -> programs may run there."""
+    mounts: tuple[Mount, ...] = ()
+    disks: Mapping[str, Disk] = field(default_factory=dict)
+    binfmt: Binfmt = Binfmt()
+    entries: tuple[Entry, ...] = ()
+    """Newest first, the order in which the kernel tries them."""
+    rules: tuple[Rule, ...] = ()
+    interpreters: Mapping[str, Interpreter] = field(default_factory=dict)
+    probes: Mapping[str, Probe] = field(default_factory=dict)
+    """QEMU's name of the architecture -> how its program ran."""
+    files: Mapping[str, File] = field(default_factory=dict)
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    releases: Mapping[str, str] = field(default_factory=dict)
+    """Folder of an unpacked BuildKit release -> sha256 of the archive it came from."""
+    cached: Mapping[str, int] = field(default_factory=dict)
+    """Name in the host's download cache -> bytes."""
+    units: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    daemon: Daemon | None = None
+    workers: WorkerAnswer | None = None
+    skew: float | None = None
+    """Seconds the host's clock is ahead of this machine's; None if nobody compared them."""
+
+    def mount_of(self, path: str) -> Mount | None:
+        """The mount that holds `path`: the longest point above it, the last one of equals."""
+        above = [m for m in self.mounts if m.point in ("/", path) or path.startswith(m.point + "/")]
+        return max(reversed(above), key=lambda mount: len(mount.point), default=None)

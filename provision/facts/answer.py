@@ -1,0 +1,218 @@
+"""From what `templates/probe.sh` printed to facts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from provision import elf
+from provision.architectures import of_qemu
+from provision.binfmt import Entry, parse_entry
+from provision.errors import HostError
+from provision.facts import (
+    Binfmt,
+    Daemon,
+    Disk,
+    Facts,
+    File,
+    Interpreter,
+    Mount,
+    Probe,
+    Rule,
+    System,
+    User,
+    WorkerAnswer,
+)
+from provision.facts.records import Record, number, records, words
+
+Found = Mapping[str, tuple[Record, ...]]
+_NOTHING = Record(kind="", fields=())
+
+
+def parse(lines: Iterable[str], expected: Mapping[str, int]) -> Facts:
+    """Facts from the probe's output.
+
+    `expected` is the argument count each probe program was started with, by QEMU name.
+    Raises HostError when the output does not end as a whole answer does.
+    """
+    found: dict[str, list[Record]] = {}
+    for record in records(lines):
+        found.setdefault(record.kind, []).append(record)
+    if "end" not in found:
+        raise HostError(
+            "the host's answer is not whole",
+            cause="its shell stopped half-way, or a login script prints and exits",
+            hint="log in by hand and run `sh -c true`: it must print nothing",
+        )
+    of = {kind: tuple(these) for kind, these in found.items()}
+    return Facts(
+        system=_system(of),
+        user=_user(of),
+        tools=frozenset(r[0] for r in of.get("tool", ())),
+        temporary={r[0]: r[1] == "exec" for r in of.get("temporary", ())},
+        mounts=tuple(
+            Mount(point=r[0], type=r[1], options=frozenset(words(r[2]))) for r in of.get("mount", ())
+        ),
+        disks={
+            r[0]: Disk(size=number(r[1]), free=number(r[2]), inodes=number(r[3]), all_inodes=number(r[4]))
+            for r in of.get("disk", ())
+        },
+        binfmt=_binfmt(of),
+        entries=_entries(of),
+        rules=tuple(Rule(path=r[0], target=r[1], text=r.text) for r in of.get("rule", ())),
+        interpreters=_interpreters(of),
+        probes=_probes(of, expected),
+        files=_files(of),
+        groups={r[0]: words(r[1]) for r in of.get("group", ())},
+        releases={r[0]: r[1] for r in of.get("release", ())},
+        cached={r[0]: number(r[1]) for r in of.get("cached", ())},
+        units=_units(of.get("unit", ())),
+        daemon=next(
+            (
+                Daemon(executable=r[0], generation=r[1], tmpdir=r[2], command=r[3].strip())
+                for r in of.get("daemon", ())
+            ),
+            None,
+        ),
+        workers=next((WorkerAnswer(ok=r[0] == "ok", text=r.text) for r in of.get("workers", ())), None),
+    )
+
+
+def _one(of: Found, kind: str) -> Record:
+    return of.get(kind, (_NOTHING,))[0]
+
+
+def _system(of: Found) -> System:
+    kernel, release, memory = _one(of, "kernel"), _one(of, "os"), _one(of, "memory")
+    return System(
+        kernel=kernel[0],
+        machine=kernel[1],
+        distribution=release[0],
+        version=release[1],
+        pretty=release[2] or "unknown",
+        like=words(release[3], " "),
+        native=bytes.fromhex(_one(of, "native")[0]),
+        page=number(_one(of, "page")[0]),
+        memory=number(memory[0]),
+        available=number(memory[1]),
+        swap=number(memory[2]),
+        cpus=number(_one(of, "cpus")[0]),
+        boot=_one(of, "boot")[0],
+        clock=number(_one(of, "clock")[0]),
+        cgroup_memory=_cgroup_memory(_one(of, "cgroup")),
+        systemd=_one(of, "systemd")[0] if "systemd" in of else None,
+    )
+
+
+def _cgroup_memory(record: Record) -> bool | None:
+    """In a container neither file need be there, and its own cgroup may lack what the machine has."""
+    if record[1]:
+        return record[1] == "1"
+    return "memory" in record[0].split() if record[0] else None
+
+
+def _user(of: Found) -> User:
+    user = _one(of, "user")
+    return User(name=user[0], uid=number(user[1]), login=user[2], sudo=user[3])
+
+
+def _binfmt(of: Found) -> Binfmt:
+    state, trial = _one(of, "binfmt"), _one(of, "trial")
+    return Binfmt(
+        present=state[0] == "present",
+        before=state[1] or "none",
+        mounted=state[2] or "none",
+        options=frozenset(words(state[3])),
+        enabled=state[4] != "disabled",
+        problem=state[5],
+        fix_binary={"yes": True, "no": False}.get(trial[0]),
+        trial_error=trial[1],
+        loader_refuses=_one(of, "loader")[0] == "refuses",
+        held={"yes": True, "no": False}.get(_one(of, "binfmt-held")[0]),
+    )
+
+
+def _entries(of: Found) -> tuple[Entry, ...]:
+    """None where something else is mounted there, whose files are no entries."""
+    if _one(of, "binfmt")[2] != "binfmt_misc":
+        return ()
+    return tuple(parse_entry(record[0], record.text) for record in of.get("entry", ()) if record.text)
+
+
+def _interpreters(of: Found) -> Mapping[str, Interpreter]:
+    heads = bytes.fromhex(_one(of, "heads").text.replace("\n", ""))
+    seen, real = of.get("interpreter", ()), of.get("real", ())
+    # One of them may have vanished in between: then it is not known which is whose.
+    places = {a[0]: b[0] for a, b in zip(seen, real, strict=True)} if len(seen) == len(real) else {}
+    found = {}
+    at = 0
+    for record in seen:
+        size = number(record[2])
+        head = heads[at : at + min(size, elf.HEAD)]
+        at += len(head)
+        found[record[0]] = Interpreter(
+            path=record[0],
+            identity=record[1],
+            size=size,
+            mode=number(record[3], 8),
+            header=elf.parse(head),
+            real=places.get(record[0], ""),
+        )
+    return found
+
+
+def _probes(of: Found, expected: Mapping[str, int]) -> Mapping[str, Probe]:
+    emulators = {record[0]: record for record in of.get("emulator", ())}
+    natively = _natively(of)
+    spent = {record[0]: number(record[1]) / 1e6 for record in of.get("spent", ())}
+    found = {}
+    for record in of.get("probe", ()):
+        name = record[0]
+        seen = emulators.get(name, _NOTHING)
+        found[name] = Probe(
+            expected=expected[name],
+            status=number(record[1]),
+            executable=seen[1],
+            held=seen[2],
+            current=seen[3],
+            version=seen[4],
+            natively=natively.get(name),
+            milliseconds=spent.get(name),
+            held_sha256=seen[5],
+            current_sha256=seen[6],
+        )
+    return found
+
+
+def _natively(of: Found) -> Mapping[str, bool]:
+    """By program: whether it runs without a handler. Nothing is said where one takes even the marked program."""
+    found = {record[0]: record[1] == "yes" for record in of.get("runs-natively", ())}
+    entries = _entries(of)
+    for record in of.get("runs-marked", ()):
+        arch = of_qemu(record[0])
+        header = elf.marked(elf.probe(arch)) if arch else b""
+        if not any(entry.enabled and entry.matches(header) for entry in entries):
+            found[record[0]] = record[1] == "yes"
+    return found
+
+
+def _files(of: Found) -> Mapping[str, File]:
+    found = {r[0]: File(path=r[0], target=r[1]) for r in of.get("link", ())}
+    for record in of.get("file", ()):
+        text = record.text if record[4].startswith("regular") else None
+        found[record[0]] = File(
+            path=record[0], mode=number(record[1], 8), owner=record[2], group=record[3], text=text
+        )
+    return found
+
+
+def _units(found: tuple[Record, ...]) -> Mapping[str, Mapping[str, str]]:
+    """Systemctl separates units by an empty line, which arrives as a record without fields."""
+    units: dict[str, dict[str, str]] = {}
+    current: dict[str, str] = {}
+    for record in (*found, _NOTHING):
+        if record[0]:
+            current[record[0]] = record[1]
+        elif current:
+            units[current.get("Id", "")] = current
+            current = {}
+    return units

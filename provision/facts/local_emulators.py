@@ -1,0 +1,55 @@
+"""Emulators that are sent to hosts: read once on this machine, sent once per content."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+
+from provision import elf
+from provision import paths as layout
+from provision.architectures import ARCHITECTURES
+from provision.elf import HEAD
+from provision.facts import Interpreter
+from provision.spec import SEND, Spec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sent:
+    """A file of this machine that becomes an interpreter on a host."""
+
+    file: Path
+    sha256: str
+    interpreter: Interpreter
+    """As the host will see it."""
+
+
+def files(spec: Spec) -> Mapping[str, Sent]:
+    """The emulators to send, by QEMU's name of the architecture; empty unless `interpreters` begins with `send:`."""
+    pattern = spec.emulation.interpreters
+    if not pattern.startswith(SEND):
+        return MappingProxyType({})
+    return _read(pattern.removeprefix(SEND))
+
+
+@cache
+def _read(pattern: str) -> Mapping[str, Sent]:
+    found = {}
+    for arch in ARCHITECTURES:
+        file = Path(pattern.format(qemu=arch.qemu))
+        if file.is_file():
+            found[arch.qemu] = _sent(arch.qemu, file)
+    return MappingProxyType(found)
+
+
+def _sent(qemu: str, file: Path) -> Sent:
+    content = file.read_bytes()
+    sha256 = hashlib.sha256(content).hexdigest()
+    path = layout.interpreter(qemu, sha256)
+    seen = Interpreter(
+        path=path, identity="", size=len(content), mode=0o755, header=elf.parse(content[:HEAD])
+    )
+    return Sent(file=file, sha256=sha256, interpreter=seen)

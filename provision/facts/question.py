@@ -1,0 +1,84 @@
+"""The question to a host: renders `templates/probe.sh`. What is asked depends on the spec: one run answers all."""
+
+from __future__ import annotations
+
+import random
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from provision import elf
+from provision import paths as layout
+from provision.architectures import ARCHITECTURES
+from provision.facts.interpreters import candidates, wanted_rows
+from provision.facts.local_emulators import files
+from provision.render import render
+from provision.spec import Spec
+
+TOOLS: Final = (
+    *("apt-get", "dnf", "apk", "pacman", "zypper"),
+    *("curl", "wget", "tar", "gzip", "sha256sum", "dd", "chroot", "mktemp", "stat", "od"),
+    *(
+        "sudo",
+        "systemctl",
+        "systemd-tmpfiles",
+        "modprobe",
+        "mount",
+        "unshare",
+        "groupadd",
+        "addgroup",
+        "usermod",
+    ),
+)
+"""Commands whose presence is a fact."""
+
+MANAGED: Final = (
+    *(layout.CURRENT, layout.BUILDCTL, layout.CONFIG, layout.UNIT, layout.TMPFILES, layout.MODULES),
+    layout.LOADER,
+    *(layout.SOCKET, layout.SOCKET.rpartition("/")[0]),
+    *(layout.rule(arch.qemu) for arch in ARCHITECTURES),
+)
+"""Files whose whole content is a fact."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """A script for a host, and how many arguments each probe program in it is started with."""
+
+    script: str
+    expected: Mapping[str, int]
+
+
+def argc() -> int:
+    """How many arguments a probe gets this time: a stub that always exits with one number cannot pass. 3 to 99:
+    shells and signals use the exit codes from 126 on, and a shifted argv must not look like a failure (1).
+    """
+    return random.SystemRandom().randint(3, 99)
+
+
+def question(spec: Spec) -> Question:
+    """The facts script for a host that shall become as `spec` says."""
+    expected = {arch.qemu: argc() for arch in ARCHITECTURES}
+    programs = [
+        {
+            "name": arch.qemu,
+            "octal": elf.octal(elf.probe(arch)),
+            "marked": elf.octal(elf.marked(elf.probe(arch))),
+            "argc": expected[arch.qemu],
+        }
+        for arch in ARCHITECTURES
+    ]
+    script = render(
+        "probe.sh",
+        nonce=secrets.token_hex(8),
+        tools=TOOLS,
+        interpreters=[path for arch in wanted_rows(spec) for path in candidates(arch, spec, files(spec))],
+        probes=programs,
+        files=MANAGED,
+        group=spec.buildkit.group,
+        units=layout.UNITS,
+        loader=layout.SYSTEMD_BINFMT,
+        socket=layout.SOCKET,
+    )
+    return Question(script=script, expected=expected)

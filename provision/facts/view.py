@@ -1,0 +1,153 @@
+"""One architecture on one host, seen from all sides. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from provision import binfmt, elf
+from provision import paths as layout
+from provision.architectures import ARCHITECTURES, Architecture
+from provision.binfmt import Entry
+from provision.facts import Facts, Interpreter, Probe
+from provision.facts.interpreters import runs_natively, wanted_rows
+from provision.result import Owner
+from provision.spec import Spec
+
+MARK = "# Written by provision"
+"""How each of this tool's files begins."""
+_DELETED = " (deleted)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """What concerns one architecture."""
+
+    arch: Architecture
+    platform: str
+    """The one that findings name: the first that is wanted of the architecture's."""
+    facts: Facts
+
+    @property
+    def header(self) -> bytes:
+        """The first bytes of its programs."""
+        return elf.probe(self.arch)
+
+    @property
+    def probe(self) -> Probe:
+        """How its program ran. One that was not run is as one that failed."""
+        return self.facts.probes.get(self.arch.qemu) or Probe(expected=-1, status=-2)
+
+    @property
+    def ran(self) -> bool:
+        return self.probe.ran
+
+    @property
+    def native(self) -> bool:
+        return runs_natively(self.arch, self.facts)
+
+    @property
+    def matching(self) -> tuple[Entry, ...]:
+        """Entries for its programs, newest first, also those that are switched off."""
+        return tuple(entry for entry in self.facts.entries if entry.matches(self.header))
+
+    @property
+    def winner(self) -> Entry | None:
+        """The entry the kernel takes."""
+        return binfmt.winner(self.facts.entries, self.header)
+
+    @property
+    def name(self) -> str:
+        """How this tool, QEMU's script and Debian call the entry."""
+        return f"qemu-{self.arch.qemu}"
+
+    @property
+    def ours(self) -> Entry | None:
+        """The entry of that name, if it is there and for these programs."""
+        return next((entry for entry in self.matching if entry.name == self.name), None)
+
+    @property
+    def rule_is_ours(self) -> bool:
+        """Whether the file that brings the entry back is this tool's."""
+        file = self.facts.files.get(layout.rule(self.arch.qemu))
+        return file is not None and (file.text or "").startswith(MARK)
+
+    @property
+    def file(self) -> Interpreter | None:
+        """What the winner's path names now."""
+        return self.facts.interpreters.get(self.winner.interpreter) if self.winner else None
+
+    @property
+    def qemu(self) -> str | None:
+        """The version of the emulator the kernel holds."""
+        return self.probe.qemu if self.probe.emulated else None
+
+    @property
+    def static(self) -> bool | None:
+        """Whether the winner's emulator needs no other file; None if its path names none here."""
+        header = self.file.header if self.file else None
+        return header.linkage != "dynamic" if header else None
+
+    @property
+    def deleted(self) -> bool:
+        """The file the kernel runs has no name any more, and its path names no other."""
+        return self.probe.executable.endswith(_DELETED) and self.file is None
+
+    @property
+    def contained(self) -> bool:
+        """The file the kernel runs was never at that path of this host: it is a container's."""
+        gone = self.winner is not None and self.file is None
+        return gone and self.probe.emulated and not self.probe.executable.endswith(_DELETED)
+
+    @property
+    def stale(self) -> bool:
+        """The path now names another file than the one the kernel runs."""
+        return self.probe.emulated and self.file is not None and self.probe.held != self.file.identity
+
+    def owner(self, entry: Entry) -> Owner:
+        """Who registered an entry, as far as files tell."""
+        if entry.name == self.name and self.rule_is_ours:
+            return "provision"
+        if self.contained and entry == self.winner:
+            return "container"
+        rules = [rule for rule in self.facts.rules if not rule.masked]
+        named = any(each.name == entry.name for rule in rules for each in binfmt.parse_rules(rule.text))
+        return "distribution" if named else "unknown"
+
+
+def provisioned(facts: Facts) -> bool:
+    """Whether this tool was ever run on the host: a release, a unit or a rule of its own is there."""
+    own = [
+        file for path, file in facts.files.items() if path == layout.UNIT or path.startswith(layout.RULES)
+    ]
+    return layout.CURRENT in facts.files or any((file.text or "").startswith(MARK) for file in own)
+
+
+def concerned(spec: Spec, facts: Facts) -> tuple[View, ...]:
+    """The architectures that health is about: those that are wanted.
+
+    Without a wish, those with an entry or a file of this tool that brings one back.
+    """
+    views = [_view(arch, spec, facts) for arch in wanted_rows(spec)]
+    if spec.platforms is not None:
+        return tuple(views)
+    return tuple(view for view in views if view.matching or layout.rule(view.arch.qemu) in facts.files)
+
+
+def view(arch: Architecture, spec: Spec, facts: Facts) -> View:
+    """One architecture, wanted or not."""
+    return _view(arch, spec, facts)
+
+
+def all_views(spec: Spec, facts: Facts) -> tuple[View, ...]:
+    """Every architecture of the table."""
+    return tuple(_view(arch, spec, facts) for arch in ARCHITECTURES)
+
+
+def _view(arch: Architecture, spec: Spec, facts: Facts) -> View:
+    platform = next((p for p in spec.platforms or () if p in _all_platforms(arch)), arch.platforms[0])
+    return View(arch=arch, platform=platform, facts=facts)
+
+
+def _all_platforms(arch: Architecture) -> Sequence[str]:
+    return (*arch.platforms, *(f"linux/{arch.name}/{variant}" for variant in arch.variants))

@@ -1,0 +1,234 @@
+"""buildkitd: its service, its version, and which platforms it lists. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from provision import paths as layout
+from provision.architectures import PLATFORMS, of_platform
+from provision.buildkit.version import REFUSED_BELOW, WARNED_BELOW, at_least, canonical, is_version
+from provision.buildkit.workers import Workers, covers, parse_workers, undetected
+from provision.errors import HostError, UsageError
+from provision.facts import Facts
+from provision.facts.view import concerned, view
+from provision.health import emulation
+from provision.health.catalogue import finding
+from provision.health.emulation import AGAIN
+from provision.result import Finding
+from provision.spec import LATEST, Spec
+
+RESTART: Final = f"systemctl restart {layout.SERVICE}"
+
+
+def findings(spec: Spec, facts: Facts) -> tuple[Finding, ...]:
+    """What is wrong with buildkitd. Where it does not run or answer, that is all there is to say of it."""
+    if stopped := _stopped(facts):
+        return (*_service(facts), stopped)
+    worker = answer(facts)
+    if worker is None:
+        return (*_service(facts), _silent(facts))
+    return (
+        *_service(facts),
+        *_version(spec, worker),
+        *_settings(spec, worker),
+        *_listing(spec, facts, worker),
+    )
+
+
+def answer(facts: Facts) -> Workers | None:
+    """What the daemon said; None if it did not answer, or nothing that can be read."""
+    if facts.workers is None or not facts.workers.ok:
+        return None
+    try:
+        return parse_workers(facts.workers.text)
+    except HostError:
+        return None
+
+
+def _unit(facts: Facts) -> dict[str, str]:
+    return dict(facts.units.get(layout.SERVICE, {}))
+
+
+def _stopped(facts: Facts) -> Finding | None:
+    unit = _unit(facts)
+    if not facts.system.systemd or unit.get("LoadState") in (None, "not-found"):
+        if facts.workers is not None and facts.workers.ok:
+            return None  # started by somebody else, and it works
+        evidence, fix = f"there is no {layout.SERVICE}", AGAIN
+        if not facts.system.systemd:
+            evidence, fix = "systemd does not run here", f"boot the machine with systemd, then {AGAIN}"
+        return finding("service-missing", "error", evidence, "nothing can be built", fix)
+    state = unit.get("ActiveState", "unknown")
+    if state == "active":
+        return None
+    fix = f"systemctl start {layout.SERVICE}"
+    if unit["LoadState"] == "masked":
+        fix = f"systemctl unmask {layout.SERVICE}, then {AGAIN}"
+    elif unit.get("SubState") == "auto-restart" or state == "failed":
+        fix = f"journalctl -u {layout.SERVICE} says why; then {AGAIN}"
+    evidence = f"{layout.SERVICE} is {state} ({unit.get('SubState', 'unknown')})"
+    return finding("service-stopped", "error", evidence, "nothing can be built", fix)
+
+
+def _service(facts: Facts) -> Iterator[Finding]:
+    unit = _unit(facts)
+    if unit.get("LoadState") != "loaded":
+        return
+    if (file_state := unit.get("UnitFileState", "")) not in ("enabled", "enabled-runtime"):
+        yield finding(
+            "service-disabled",
+            "warning",
+            f"{layout.SERVICE} is {file_state or 'not enabled'}",
+            "after the next boot nothing can be built",
+            f"systemctl enable {layout.SERVICE}",
+        )
+    restarts = int(unit.get("NRestarts") or 0)
+    if restarts and unit.get("ActiveState") == "active":
+        yield finding(
+            "service-restarts",
+            "warning",
+            f"systemd restarted it {restarts} time{'s' if restarts > 1 else ''} since it was last started by hand",
+            "each time the builds that ran were lost",
+            f"journalctl -u {layout.SERVICE} says why; systemctl reset-failed {layout.SERVICE} forgets it",
+        )
+    if evidence := _outdated(facts, unit):
+        consequence = "the settings on the disk do not count yet"
+        yield finding(
+            "service-settings", "warning", evidence, consequence, f"systemctl daemon-reload && {RESTART}"
+        )
+
+
+def _outdated(facts: Facts, unit: dict[str, str]) -> str:
+    """What shows that the daemon runs with other settings than the files have; empty if nothing does."""
+    if unit.get("NeedDaemonReload") == "yes":
+        return f"{layout.UNIT} was changed after systemd read it"
+    file = facts.files.get(layout.UNIT)
+    written = (file.text or "").partition("PROVISION_GENERATION=")[2].split("\n")[0] if file else ""
+    running = facts.daemon.generation if facts.daemon else ""
+    if written and running and written != running:
+        return f"the daemon runs generation {running}, {layout.UNIT} has {written}"
+    return ""
+
+
+def _silent(facts: Facts) -> Finding:
+    said = facts.workers.text.strip()[:200] if facts.workers else ""
+    evidence = said or f"{layout.SERVICE} is active, but there is no socket {layout.SOCKET} or no buildctl"
+    fix = f"{RESTART}; journalctl -u {layout.SERVICE} says more"
+    return finding("worker-silent", "error", evidence, "nothing can be built", fix)
+
+
+def _version(spec: Spec, worker: Workers) -> Iterator[Finding]:
+    running, wanted = worker.version or "", spec.buildkit.version
+    if not is_version(running):
+        return  # "v0.0.0+unknown": somebody's own build
+    running = canonical(running)
+    if not at_least(running, WARNED_BELOW):
+        refused = not at_least(running, REFUSED_BELOW)
+        yield finding(
+            "worker-insecure",
+            "error" if refused else "warning",
+            f"buildkitd is {running}; {REFUSED_BELOW if refused else WARNED_BELOW} mends it",
+            "a build can take over this machine" if refused else "known security holes",
+            f"{AGAIN} --buildkit-version v0.32.2" if wanted == running else AGAIN,
+        )
+    elif wanted != LATEST and running != canonical(wanted):
+        consequence = "builds may come out otherwise than on other hosts"
+        evidence = f"buildkitd is {running}, wanted is {canonical(wanted)}"
+        yield finding("worker-version", "warning", evidence, consequence, AGAIN)
+
+
+def _settings(spec: Spec, worker: Workers) -> Iterator[Finding]:
+    if worker.snapshotter == "native":
+        yield finding(
+            "worker-snapshotter",
+            "warning",
+            "the worker's snapshotter is native: overlayfs does not work here",
+            "every layer is a full copy: the disk fills and builds are slow",
+            f"put {layout.STATE} on ext4 or xfs (with ftype=1), then {RESTART}",
+        )
+    wanted = spec.buildkit.network
+    if wanted != "auto" and worker.network and worker.network != wanted:
+        evidence = f"the worker's network is {worker.network}, wanted is {wanted}"
+        consequence = "build steps reach more, or less, than they should"
+        yield finding("worker-network", "warning", evidence, consequence, AGAIN)
+    if worker.process_mode == "no-sandbox":
+        yield finding(
+            "worker-process-mode",
+            "warning",
+            "the worker's process mode is no-sandbox",
+            "build steps see the host's processes and can end them",
+            f"remove noProcessSandbox from {layout.CONFIG}, then {RESTART}",
+        )
+
+
+def _listing(spec: Spec, facts: Facts, worker: Workers) -> Iterator[Finding]:
+    tmpdir = (facts.daemon.tmpdir or "/tmp") if facts.daemon else layout.SCRATCH  # noqa: S108 - as Go does
+    mount = facts.mount_of(tmpdir)
+    if mount and "noexec" in mount.options:
+        yield finding(
+            "worker-tmpdir",
+            "error",
+            f"{tmpdir}, where it starts them, lies on {mount.point}, which is mounted noexec",
+            "from its next start on it lists the native platform alone, without a word",
+            f"mount -o remount,exec {mount.point} && {RESTART}",
+        )
+        return
+    for platform in _runs_here(spec, facts):
+        if found := _unlisted(platform, worker):
+            yield found
+    reported = {each.platform for each in emulation.findings(spec, facts)}
+    if None in reported:
+        return  # the whole table is out of order, and nothing is wrong with the list
+    for platform in worker.platforms:
+        try:
+            seen = view(of_platform(platform), spec, facts)
+        except UsageError:
+            continue  # one that the table does not know
+        if not seen.ran and not seen.native and seen.platform not in reported:
+            reported.add(seen.platform)
+            yield finding(
+                "worker-stale",
+                "warning",
+                f"buildkitd lists {platform}; {emulation.outcome(seen)}",
+                "build steps for it fail, though the list promises them",
+                f"{AGAIN} --platforms {seen.platform}, or {RESTART}",
+                seen.platform,
+            )
+
+
+def _runs_here(spec: Spec, facts: Facts) -> tuple[str, ...]:
+    """The platforms that are to be listed: those that are wanted, else of all that have a handler."""
+    works = {each.arch for each in concerned(spec, facts) if each.ran}
+    names = spec.platforms or tuple(p for p in PLATFORMS if of_platform(p) in works)
+    return tuple(p for p in names if of_platform(p) in works)
+
+
+def _unlisted(platform: str, worker: Workers) -> Finding | None:
+    """BuildKit finds more platforms while it runs, but hides those that a listed one stands for."""
+    cover = covers(worker.platforms, platform)
+    if cover == "listed" or (cover and platform not in PLATFORMS):
+        return None
+    if not cover and not undetected(worker.platforms, [platform]):
+        name = platform.split("/")[1]
+        have = [each for each in worker.platforms if each.split("/")[1] == name]
+        return finding(
+            "worker-unlisted",
+            "error",
+            f"buildkitd has looked, and this processor or emulator has {', '.join(have)}",
+            "build steps for it end with an illegal instruction",
+            f"build for {have[-1]}, or on another machine",
+            platform,
+        )
+    seen = f"it runs here, but buildkitd lists {', '.join(worker.platforms)}"
+    if cover:
+        return finding(
+            "worker-masked",
+            "warning",
+            f"{seen}: it was registered after buildkitd's start",
+            "it builds here, but whoever chooses a machine by the list (buildx) does not choose this one",
+            RESTART,
+            platform,
+        )
+    consequence = "buildx refuses it, and build steps may be run by another emulator than the kernel's"
+    return finding("worker-unlisted", "error", seen, consequence, RESTART, platform)

@@ -1,0 +1,115 @@
+"""What each platform is on a host: three answers that differ (registered, listed, builds), and how it runs. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from provision import binfmt, elf
+from provision.architectures import PLATFORMS, Architecture, of_platform
+from provision.binfmt import Entry
+from provision.buildkit.workers import covers, parse_workers, undetected
+from provision.errors import UsageError
+from provision.facts import Facts, Probe
+from provision.facts.interpreters import running
+from provision.facts.view import View, view
+from provision.result import Mode, PlatformRow
+from provision.spec import Spec
+
+
+def listed(facts: Facts) -> tuple[str, ...] | None:
+    """The platforms the worker lists, normalised; None when it could not be asked."""
+    if facts.workers is None or not facts.workers.ok:
+        return None
+    return parse_workers(facts.workers.text).platforms
+
+
+def rows(spec: Spec, facts: Facts) -> tuple[PlatformRow, ...]:
+    """Every platform that is wanted, listed, registered or runs: the user's first, then the table's order."""
+    worker = listed(facts)
+    wanted = spec.platforms or ()
+    names = dict.fromkeys((*wanted, *PLATFORMS, *(worker or ())))
+    found = (_row(platform, spec, facts, worker) for platform in names)
+    return tuple(
+        row for row in found if row.platform in wanted or row.mode != "none" or row.registered or row.listed
+    )
+
+
+def _row(platform: str, spec: Spec, facts: Facts, worker: tuple[str, ...] | None) -> PlatformRow:
+    wanted = None if spec.platforms is None else platform in spec.platforms
+    try:
+        seen = view(of_platform(platform), spec, facts)
+    except UsageError:  # the worker knows one that the table does not
+        return PlatformRow(platform=platform, mode="none", listed=True, wanted=wanted)
+    # Of a variant that was not found here: that programs of the usual one run says nothing.
+    strange = (
+        worker is not None
+        and not covers(worker, platform)
+        and platform not in undetected(worker, [platform])
+    )
+    mode = "none" if strange else _mode(seen)
+    row = PlatformRow(
+        platform=platform,
+        mode=mode,
+        listed=None if worker is None else platform in worker,
+        wanted=wanted,
+        milliseconds=None if mode == "none" else seen.probe.milliseconds,
+    )
+    if mode == "native":
+        return row
+    entry = seen.winner
+    if entry is None:
+        return replace(row, registered=False)
+    return replace(
+        row,
+        registered=True,
+        handler=entry.name,
+        flags=entry.flags,
+        interpreter=entry.interpreter,
+        qemu=None if strange else seen.probe.qemu,
+        static=seen.static,
+        owner=seen.owner(entry),
+    )
+
+
+def _mode(seen: View) -> Mode:
+    if seen.native:
+        return "native"
+    return "emulated" if seen.ran else "none"
+
+
+def unmet(spec: Spec, facts: Facts) -> tuple[str, ...]:
+    """What a provisioned host still lacks, a sentence each. Empty: every wanted platform runs and is listed.
+
+    Without a wish, everything that a handler is registered for has to run.
+    """
+    worker = listed(facts)
+    if worker is None:
+        said = facts.workers.text.strip() if facts.workers else "its socket is not there"
+        return (f"buildkitd does not answer: {said}",)
+    problems = []
+    runs = running(spec, facts)
+    late = undetected(worker, runs)
+    for platform in spec.platforms or runs:
+        arch = of_platform(platform)
+        if platform not in runs:
+            problems.append(f"{platform}: {why_not(arch, facts.probes.get(arch.qemu), facts)}")
+        elif platform in late:
+            problems.append(f"{platform}: it runs here, but buildkitd does not list it")
+        elif not covers(worker, platform):
+            problems.append(f"{platform}: this processor or emulator does not have the variant")
+    return tuple(problems)
+
+
+def why_not(arch: Architecture, probe: Probe | None, facts: Facts) -> str:
+    """The reason why a wanted platform does not run, from its probe."""
+    entry: Entry | None = binfmt.winner(facts.entries, elf.probe(arch))
+    if probe is None:
+        return "its program was not run"
+    if entry is None:
+        return "no handler is registered for it"
+    if probe.shifted:
+        return f"argv arrives shifted in {entry.name}: the P flag does not fit its emulator"
+    if probe.status == 127:
+        flags = entry.flags or "none"
+        return f"{entry.interpreter} is not to be found inside a container ({entry.name}, flags {flags})"
+    return f"{entry.name} ended its program with status {probe.status}"

@@ -1,0 +1,101 @@
+"""How one run speaks: which format, on which streams, and how its progress is shown."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import TYPE_CHECKING, Final, TextIO
+
+from provision.errors import UsageError
+from provision.lazy import Later
+from provision.result import Report
+
+# A host is connected to before rich is imported, which takes as long as a turn of the line.
+if TYPE_CHECKING:
+    from provision.report import console as consoles
+    from provision.report import envelope, html, junit, progress, prometheus, table
+    from provision.report.progress import Progress
+else:
+    consoles, progress, table = (
+        Later(f"provision.report.{name}") for name in ("console", "progress", "table")
+    )
+    envelope, html, junit, prometheus = (
+        Later(f"provision.report.{name}") for name in ("envelope", "html", "junit", "prometheus")
+    )
+
+TABLE: Final = "table"
+FILES: Final[Mapping[str, ModuleType]] = {
+    "json": envelope,
+    "prometheus": prometheus,
+    "junit": junit,
+    "html": html,
+}
+"""Formats for programs, the whole of standard output: `render` gives the text of a report."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Style:
+    """A format and two streams."""
+
+    format: str
+    out: TextIO
+    err: TextIO
+    _made: list[Progress] = field(default_factory=list, repr=False)
+    _making: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    @classmethod
+    def of(cls, name: str, *, out: TextIO | None = None, err: TextIO | None = None) -> Style:
+        """The style for `--format`. Raises UsageError for one that there is not."""
+        out, err = out or sys.stdout, err or sys.stderr
+        if name != TABLE and name not in FILES:
+            raise UsageError(
+                f"there is no format {consoles.clean(name)!r}",
+                hint=f"Use one of: {', '.join((TABLE, *FILES))}.",
+            )
+        return cls(format=name, out=out, err=err)
+
+    @property
+    def progress(self) -> Progress:
+        """The same at every call, from any thread."""
+        with self._making:
+            if not self._made:
+                self._made.append(self._progress())
+            return self._made[0]
+
+    def prepare(self) -> None:
+        """Imports what the report will need."""
+        Later.load(table if self.format == TABLE else FILES[self.format])
+
+    def _progress(self) -> Progress:
+        if self.format != TABLE:
+            return progress.Silent()
+        kind = progress.Live if consoles.interactive(self.err) else progress.Lines
+        return kind(consoles.console(self.err))
+
+    def say(self, text: str) -> None:
+        """One line on standard error, which is not part of the report."""
+        consoles.console(self.err).print(consoles.whole(text), crop=False, soft_wrap=True)
+
+
+def output(report: Report, style: Style) -> int:
+    """Print a report: what came out on standard output, errors on standard error. Returns the exit code.
+
+    A reader that has seen enough (`| head`) changes nothing about it.
+    """
+    try:
+        if style.format == TABLE:
+            log = not consoles.interactive(style.out)
+            table.render(report, consoles.console(style.out), log=log)
+        else:
+            style.out.write(FILES[style.format].render(report))
+        style.out.flush()
+    except BrokenPipeError:
+        # Python flushes standard output at its end, and would complain then (docs of `signal`, on SIGPIPE).
+        os.dup2(os.open(os.devnull, os.O_WRONLY), style.out.fileno())
+    if style.format == TABLE:
+        table.complain(report, consoles.console(style.err))
+    return report.exit_code

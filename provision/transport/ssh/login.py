@@ -1,0 +1,247 @@
+"""Logging in by key: the agent's and those in files, in the order OpenSSH has, each tried once.
+
+As ssh does it: the agent's keys that the configuration names, the agent's others unless IdentitiesOnly, the
+files; each with its certificates before it. An agent that hangs delays a login by seconds, not for ever
+(fabric#2306). Imports Paramiko.
+"""
+
+from __future__ import annotations
+
+import base64
+import copy
+import socket
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from paramiko import PKey
+from paramiko.agent import AgentKey, AgentSSH
+from paramiko.auth_strategy import AuthStrategy
+from paramiko.pkey import PublicBlob
+from paramiko.ssh_exception import (
+    AuthenticationException,
+    BadAuthenticationType,
+    PasswordRequiredException,
+    SSHException,
+)
+
+from provision.transport.ssh.config import Endpoint
+
+_AGENT_SECONDS: Final = 3.0
+_CERTIFICATE: Final = "-cert-v01@openssh.com"
+_FIELDS: Final = {
+    "ssh-rsa": ("ssh-rsa", 2),
+    "ssh-ed25519": ("ssh-ed25519", 1),
+    "ecdsa-sha2-nistp256": ("ecdsa-sha2-nistp256", 2),
+    "ecdsa-sha2-nistp384": ("ecdsa-sha2-nistp384", 2),
+    "ecdsa-sha2-nistp521": ("ecdsa-sha2-nistp521", 2),
+    "sk-ssh-ed25519": ("sk-ssh-ed25519@openssh.com", 2),
+    "sk-ecdsa-sha2-nistp256": ("sk-ecdsa-sha2-nistp256@openssh.com", 3),
+}
+"""The kind of key in a certificate's name: the key's own name, and the number of its fields."""
+
+
+class LoginError(Exception):
+    """No key opened the door. Carries what was tried, for the user."""
+
+    def __init__(self, tried: list[str], accepted: list[str], notes: list[str]) -> None:
+        super().__init__("no key was accepted")
+        self.tried = tried
+        self.accepted = accepted
+        """The methods that the server would take."""
+        self.notes = notes
+
+
+class SlowLoginError(Exception):
+    """The server did not say yes or no in time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Offer:
+    label: str
+    key: Any
+
+
+class _Agent(AgentSSH):  # type: ignore[misc]
+    """The agent at a socket, with a deadline on every answer."""
+
+    def __init__(self, path: Path, seconds: float) -> None:
+        super().__init__()
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self._socket.settimeout(_AGENT_SECONDS)
+            self._socket.connect(str(path))
+            self._connect(self._socket)
+            self._socket.settimeout(seconds)  # signing may wait for a finger on a token
+        except BaseException:
+            self._socket.close()
+            raise
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+class Login(AuthStrategy):  # type: ignore[misc]
+    """One login at one endpoint."""
+
+    def __init__(self, endpoint: Endpoint, seconds: float) -> None:
+        super().__init__(ssh_config=None)
+        self._endpoint = endpoint
+        self._seconds = seconds
+        self._notes: list[str] = []
+        self._agent: _Agent | None = None
+
+    def authenticate(self, transport: Any) -> None:
+        """Raises LoginError, SlowLoginError; SSHException if the link breaks."""
+        tried: list[str] = []
+        accepted: list[str] = []
+        try:
+            for offer in self._offers():
+                tried.append(offer.label)
+                try:
+                    more = transport.auth_publickey(self._endpoint.user, offer.key)
+                except BadAuthenticationType as error:
+                    accepted = list(error.allowed_types)
+                    break
+                except AuthenticationException as error:
+                    if "timeout" in str(error).lower():
+                        raise SlowLoginError from error
+                    if transport.is_active():
+                        continue
+                    self._notes.append("the server hung up (too many keys? then set IdentitiesOnly)")
+                    break
+                if not more:
+                    return
+                raise LoginError(
+                    tried, list(more), ["the key was right, but the server wants more than one"]
+                )
+        finally:
+            if self._agent:
+                self._agent.close()
+        raise LoginError(tried, accepted or self._methods(transport), self._notes)
+
+    def _methods(self, transport: Any) -> list[str]:
+        """Asked only when all has failed, as it costs a turn of the line."""
+        with suppress(SSHException, EOFError):
+            if transport.is_active():
+                try:
+                    transport.auth_none(self._endpoint.user)
+                except BadAuthenticationType as error:
+                    return list(error.allowed_types)
+        return []
+
+    def _offers(self) -> Iterator[_Offer]:
+        held = _by_public(self._agent_keys())
+        named = {file: _public(file) for file in self._endpoint.identities}
+        for file, public in named.items():
+            if public is not None and public in held:
+                yield from self._from_agent(str(file), held[public], self._certificates(public, file))
+        if not self._endpoint.identities_only:
+            for public, keys in held.items():
+                if public not in named.values():
+                    label = keys[0].comment or keys[0].get_name()
+                    yield from self._from_agent(label, keys, self._certificates(public))
+        for file, public in named.items():
+            if public is None or public not in held:
+                yield from self._from_file(file)
+
+    def _certificates(self, public: bytes, file: Path | None = None) -> list[bytes]:
+        """Those in files that certify this key: the one beside it, and those that the configuration names."""
+        beside = [file.with_name(f"{file.name}-cert.pub")] if file else []
+        blobs = [_blob(each) for each in (*beside, *self._endpoint.certificates)]
+        return [blob for blob in blobs if blob and certified(blob) == public]
+
+    def _agent_keys(self) -> list[Any]:
+        path = self._endpoint.agent
+        if path is None:
+            return []
+        try:
+            self._agent = _Agent(path, self._seconds)
+        except (OSError, SSHException) as error:
+            self._notes.append(f"the agent at {path} did not answer ({error})")
+            return []
+        return list(self._agent.get_keys())
+
+    def _from_file(self, file: Path) -> Iterator[_Offer]:
+        if not file.is_file():
+            return
+        try:
+            key = PKey.from_path(file)
+        except (PasswordRequiredException, TypeError):
+            # cryptography raises TypeError for a key that needs a passphrase
+            self._notes.append(f"{file} is encrypted and no agent holds it (ssh-add {file})")
+        except (OSError, ValueError, SSHException) as error:
+            self._notes.append(f"{file} cannot be read ({error})")
+        else:
+            for blob in self._certificates(bytes(key.asbytes()), file):
+                yield _Offer(label=f"{file} (certificate)", key=_certify(copy.copy(key), blob))
+            key.public_blob = None  # from_path() has put the certificate beside the file there
+            yield _Offer(label=str(file), key=key)
+
+    @staticmethod
+    def _from_agent(label: str, keys: Sequence[Any], certificates: Sequence[bytes]) -> Iterator[_Offer]:
+        """The agent's entries for one key: it signs for any certificate of it, also for one it does not hold."""
+        plain = [key for key in keys if not key.get_name().endswith(_CERTIFICATE)]
+        own = [key.blob for key in keys if key.get_name().endswith(_CERTIFICATE)]
+        for blob in dict.fromkeys((*certificates, *own)):
+            signer = AgentKey(keys[0].agent, (plain or keys)[0].blob)
+            signer.inner_key = (
+                None  # or it asks the agent for the plain key, where that has the certificate only
+            )
+            yield _Offer(label=f"{label} (agent, certificate)", key=_certify(signer, blob))
+        for key in plain:
+            yield _Offer(label=f"{label} (agent)", key=key)
+
+
+def certified(blob: bytes) -> bytes | None:
+    """The public key that a certificate is for; None if it is none. PROTOCOL.certkeys of OpenSSH."""
+    with suppress(ValueError, KeyError):
+        name, rest = _string(blob)
+        kind, suffix, _ = name[4:].decode("ascii").partition(_CERTIFICATE)
+        if not suffix:
+            return None
+        own, count = _FIELDS[kind]
+        fields = rest = _string(rest)[1]  # behind a nonce
+        for _number in range(count):
+            rest = _string(rest)[1]
+        return len(own).to_bytes(4, "big") + own.encode() + fields[: len(fields) - len(rest)]
+    return None
+
+
+def _string(data: bytes) -> tuple[bytes, bytes]:
+    """The first field with its length before it, and what follows it (RFC 4251 §5)."""
+    end = 4 + int.from_bytes(data[:4], "big")
+    if len(data) < max(end, 4):
+        raise ValueError("cut short")
+    return data[:end], data[end:]
+
+
+def _by_public(keys: Iterable[Any]) -> Mapping[bytes, Sequence[Any]]:
+    """The agent's entries by the key they are, or certify."""
+    found: dict[bytes, list[Any]] = {}
+    for key in keys:
+        found.setdefault(certified(key.blob) or bytes(key.blob), []).append(key)
+    return found
+
+
+def _certify(key: Any, certificate: bytes) -> Any:
+    """Has Paramiko offer the certificate, and sign with the key."""
+    key.public_blob = PublicBlob(_string(certificate)[0][4:].decode("ascii"), certificate)
+    return key
+
+
+def _public(file: Path) -> bytes | None:
+    """The public half of an identity file, to know it again in the agent; ssh reads the `.pub` as well."""
+    blob = _blob(file.with_name(f"{file.name}.pub")) or _blob(file)
+    return (certified(blob) or blob) if blob else None
+
+
+def _blob(file: Path) -> bytes | None:
+    """What a file of one public key or certificate holds."""
+    with suppress(OSError, ValueError, IndexError):
+        kind, text = file.read_text(encoding="ascii").split()[:2]
+        if kind.startswith(("ssh-", "ecdsa-", "sk-")):
+            return base64.b64decode(text)
+    return None
