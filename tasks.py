@@ -53,8 +53,8 @@ def lint(c: Context, fix: bool = False) -> None:
         "pytest",
         "--quiet",
         "--no-header",
-        "tests/unit/test_lint.py",
-        "tests/unit/test_lint_templates.py",
+        "tests/unit/house/test_lint.py",
+        "tests/unit/house/test_lint_templates.py",
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from provision import paths as layout
+from provision import paths
 from provision.plan.steps import Plan, Step
 from provision.plan.upload import Part
 from provision.render import render
@@ -15,7 +15,7 @@ from provision.result import StepResult, StepStatus
 def script(plan: Plan, parts: Sequence[Part] = ()) -> str:
     """The script that carries out the plan; the bytes of `parts` follow it on the channel."""
     lengths = {part.step: part.length for part in parts}
-    return render("apply.sh", steps=plan.steps, layout=layout, lengths=lengths)
+    return render("apply.sh", steps=plan.steps, paths=paths, lengths=lengths)
 
 
 Listener = Callable[[str, str, str], None]

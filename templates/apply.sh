@@ -6,7 +6,7 @@
 LC_ALL=C; export LC_ALL
 PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 umask 022
-binfmt={{ layout.BINFMT }}
+binfmt={{ paths.BINFMT }}
 stopped=
 failures=0
 
@@ -66,7 +66,7 @@ mount_binfmt() {
   # The folder appears with the module; without modprobe the mount itself loads it (fs-binfmt_misc alias).
   [ -d "$binfmt" ] || modprobe binfmt_misc || fail "this kernel has no binfmt_misc" || return 1
   [ -e "$binfmt/register" ] && return 0
-  [ -d /run/systemd/system ] && systemctl start {{ layout.BINFMT_MOUNT }}
+  [ -d /run/systemd/system ] && systemctl start {{ paths.BINFMT_MOUNT }}
   [ -e "$binfmt/register" ] || mount -t binfmt_misc binfmt_misc "$binfmt" || return 1
   [ -e "$binfmt/register" ] || fail "mounted, yet there is no register file"
 }
@@ -157,7 +157,7 @@ matches() { [ "$(sha256sum <"$1" | cut -d ' ' -f 1)" = "$2" ]; }
 # disk leaves for the next try. dd reads not a byte more than asked, in coreutils and in busybox; at the end of the
 # channel it just ends, so what counts is the size.
 receive() {
-  mkdir -p {{ layout.CACHE }} && part={{ layout.CACHE }}/$1.part && : >>"$part" || return 1
+  mkdir -p {{ paths.CACHE }} && part={{ paths.CACHE }}/$1.part && : >>"$part" || return 1
   there=$(wc -c <"$part") whole=$(($2 / 65536)) rest=$(($2 % 65536))
   { [ "$whole" -eq 0 ] || dd bs=65536 count="$whole" iflag=fullblock; } 2>"$work/dd" >>"$part" <&8 \
     && { [ "$rest" -eq 0 ] || dd bs="$rest" count=1 iflag=fullblock; } 2>>"$work/dd" >>"$part" <&8
@@ -179,7 +179,7 @@ get() {
 # download URL SHA256: after a cut once more, from where it ended. From the start only where the server refuses to go on
 # (curl 22, 33, 36; wget 8, 1): what a network that is down leaves is for the next run.
 download() {
-  mkdir -p {{ layout.CACHE }} && part={{ layout.CACHE }}/$2.part || return 1
+  mkdir -p {{ paths.CACHE }} && part={{ paths.CACHE }}/$2.part || return 1
   if [ -f "$part" ] && matches "$part" "$2"; then return 0; fi
   get "$1" "$part" || get "$1" "$part" || case $? in
     22|33|36|8|1) rm -f "$part"; get "$1" "$part" ;;
@@ -193,7 +193,7 @@ download() {
 # obtain NAME SHA256 LENGTH URL: the file is in the cache, whole and verified; from an earlier run, the URL, or the
 # LENGTH bytes of it that follow on the channel.
 obtain() {
-  file={{ layout.CACHE }}/$2
+  file={{ paths.CACHE }}/$2
   if [ -f "$file" ]; then
     if matches "$file" "$2"; then return 0; fi
     rm -f "$file" # or every later run would find it, and send nothing
@@ -221,7 +221,7 @@ interpreter() {
 release() {
   folder=$1 sha256=$3
   obtain "$2" "$3" "$5" "$6" || return 1
-  mkdir -p {{ layout.RELEASES }} && aside=$(mktemp -d {{ layout.RELEASES }}/.incoming.XXXXXX) || return 1
+  mkdir -p {{ paths.RELEASES }} && aside=$(mktemp -d {{ paths.RELEASES }}/.incoming.XXXXXX) || return 1
   unpack "$file" "$aside" "$2" "$4" && printf '%s\n' "$sha256" >"$aside/.digest" && chmod 755 "$aside" \
     && rm -rf "$folder" && mv "$aside" "$folder" && rm -f "$file" && return 0
   rm -rf "$aside" "$file"; return 1
@@ -264,7 +264,7 @@ link() {
 
 unit() {
   systemctl daemon-reload || return 1
-  [ "$2" != {{ layout.SERVICE }} ] || [ "$1" = enable ] || prepare || return 1
+  [ "$2" != {{ paths.SERVICE }} ] || [ "$1" = enable ] || prepare || return 1
   systemctl "$1" "$2" || {
     note=$(journalctl -q -n 3 -o cat -u "$2" 2>/dev/null | tail -n 3)
     return 1
@@ -272,7 +272,7 @@ unit() {
 }
 
 # The socket's folder must have its group before the daemon creates the socket (moby/buildkit#4618).
-prepare() { systemd-tmpfiles --create {{ layout.TMPFILES }}; }
+prepare() { systemd-tmpfiles --create {{ paths.TMPFILES }}; }
 
 # A folder where programs may run: /run is mounted noexec on Debian, /tmp by hardening guides. So it is tried, not read.
 work=

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from provision import paths as layout
+from provision import paths
 from provision.buildkit import values
 from provision.buildkit.gc import MAX_USED, Size, limits, sized
 from provision.buildkit.version import at_least
@@ -57,16 +57,16 @@ def render_unit(buildkit: Buildkit, version: str, generation: str) -> str:
         generation=generation,
         group=values.group(buildkit.group),
         addresses=(
-            f"unix://{layout.SOCKET}",
+            f"unix://{paths.SOCKET}",
             *(values.listen(each, buildkit.tls) for each in buildkit.listen),
         ),
-        layout=layout,
+        paths=paths,
     )
 
 
 def render_tmpfiles(buildkit: Buildkit) -> str:
     """The text of tmpfiles.d/buildkit.conf. Raises ConfigError for a group's name that is none."""
-    return render("buildkit.tmpfiles.conf", group=values.group(buildkit.group), layout=layout)
+    return render("buildkit.tmpfiles.conf", group=values.group(buildkit.group), paths=paths)
 
 
 def warnings(buildkit: Buildkit) -> tuple[str, ...]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import atexit
 import gc
-import inspect
 import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial, wraps
+from inspect import Parameter, Signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -37,14 +37,13 @@ from provision.transport import Secret, Transport
 if TYPE_CHECKING:
     from provision import crash, render
     from provision.buildkit import release
-    from provision.commands import converge
-    from provision.commands import inspect as examine
+    from provision.commands import change, inspect
     from provision.transport.ssh import handshake
 else:
-    converge, crash, examine, handshake, release, render = (
+    change, crash, inspect, handshake, release, render = (
         Later(f"provision.{name}")
         for name in (
-            "commands.converge",
+            "commands.change",
             "crash",
             "commands.inspect",
             "transport.ssh.handshake",
@@ -105,7 +104,7 @@ class Call:
         if any(not host.local for host in self.hosts):
             Later.load(handshake)
             render.prepare("session.sh", "become.sh", "boot.sh")
-        Later.load(converge, *([examine] if self.name in ("health", "explain") else []))
+        Later.load(change if self.name in ("plan", "provision") else inspect)
         render.prepare("probe.sh", "buildkitd.toml", "buildkit.service", "buildkit.tmpfiles.conf")
         self.style.prepare()
 
@@ -114,10 +113,10 @@ class Call:
         wanted = self.config.spec.buildkit
         return canonical(wanted.version) if wanted.version != LATEST else release.wanted_version(wanted)
 
-    def settings(self, version: str) -> converge.Run:
+    def settings(self, version: str) -> change.RunSettings:
         """What a run on several hosts has in common."""
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "provision"
-        return converge.Run(
+        return change.RunSettings(
             cache=cache, timeout=self.config.ssh.timeout, progress=self.style.progress, version=version
         )
 
@@ -144,11 +143,11 @@ def command(options: Mapping[str, Option]) -> Callable[[Body], Any]:
             if code := execute(name, body, options, c):
                 raise Exit(code=code)
 
-        run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        run.__signature__ = Signature(  # type: ignore[attr-defined]
             [
-                inspect.Parameter("c", inspect.Parameter.POSITIONAL_OR_KEYWORD),
+                Parameter("c", Parameter.POSITIONAL_OR_KEYWORD),
                 *(
-                    inspect.Parameter(key, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=option.default)
+                    Parameter(key, Parameter.POSITIONAL_OR_KEYWORD, default=option.default)
                     for key, option in everything.items()
                 ),
             ]

@@ -17,11 +17,10 @@ from provision.report import Report
 # The first host is connected to before these are imported.
 if TYPE_CHECKING:
     from provision import health
-    from provision.commands import converge
-    from provision.commands import inspect as examine
+    from provision.commands import change, inspect
 else:
-    converge, examine, health = (
-        Later(f"provision.{name}") for name in ("commands.converge", "commands.inspect", "health")
+    change, inspect, health = (
+        Later(f"provision.{name}") for name in ("commands.change", "commands.inspect", "health")
     )
 
 
@@ -29,7 +28,7 @@ else:
 def check_(call: Call) -> Report:
     """Can this machine become a build machine? Kernel, binfmt_misc, systemd, room, rights: seen, needed, fix."""
     return call.run(
-        lambda transport, host: converge.check(transport, call.config.spec_for(host)), root=False
+        lambda transport, host: inspect.check_host(transport, call.config.spec_for(host)), root=False
     )
 
 
@@ -38,7 +37,7 @@ def plan_(call: Call) -> Report:
     """What `provision` would do, as a diff. Exit 2 if anything would change, 0 if not."""
     version = call.version()
     return call.run(
-        lambda transport, host: converge.preview(
+        lambda transport, host: change.preview(
             transport, call.config.spec_for(host), call.settings(version), local=host.local
         )
     )
@@ -49,7 +48,7 @@ def provision_(call: Call) -> Report:
     """Make it a build machine: QEMU handlers, BuildKit as a service, and proof that every platform runs."""
     version = call.version()
     return call.run(
-        lambda transport, host: converge.provision(
+        lambda transport, host: change.provision(
             transport, call.config.spec_for(host), call.settings(version), local=host.local
         )
     )
@@ -58,7 +57,7 @@ def provision_(call: Call) -> Report:
 @command({"platforms": SPEC["platforms"], "deep": DEEP, **AGAIN})
 def platforms_(call: Call) -> Report:
     """The worker's platforms: how each runs (native or emulated, by what), registered, listed; --deep: builds."""
-    ask = examine.platforms if call.options["deep"] else converge.platforms
+    ask = inspect.build_platforms if call.options["deep"] else inspect.list_platforms
     return call.run(lambda transport, host: ask(transport, call.config.spec_for(host)))
 
 
@@ -68,7 +67,7 @@ def health_(call: Call) -> Report:
     bar = health.severity(call.options["severity"])
     deep = bool(call.options["deep"])
     report = call.run(
-        lambda transport, host: examine.check(transport, call.config.spec_for(host), bar, thorough=deep)
+        lambda transport, host: inspect.health_of(transport, call.config.spec_for(host), bar, thorough=deep)
     )
     return replace(report, bar=bar)
 
@@ -77,7 +76,7 @@ def health_(call: Call) -> Report:
 def explain_(call: Call) -> Report:
     """Why a platform does or does not work: from its ELF header to a running build step. Exit 5 if it does not."""
     wanted = parse_platform(call.options["platform"])
-    return call.run(lambda transport, host: examine.explain(transport, call.config.spec_for(host), wanted))
+    return call.run(lambda transport, host: inspect.explain(transport, call.config.spec_for(host), wanted))
 
 
 @command({"interval": INTERVAL, "once": ONCE})

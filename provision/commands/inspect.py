@@ -1,19 +1,18 @@
-"""`health` and `explain` of one host: ask, judge. Changes nothing there."""
+"""The commands that only look: `check`, `platforms`, `health` and `explain` of one host. Nothing is changed there."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from dataclasses import replace
 
 from provision import health
-from provision.commands.converge import ask
+from provision.commands.ask import ask_facts, ask_facts_and_clock
 from provision.facts import Facts
-from provision.health import daemon as worker
-from provision.health import deep
+from provision.health import daemon, deep
 from provision.health.explain import explain as explained
 from provision.health.platforms import rows
 from provision.hosts.guard import guarded
+from provision.plan.requirements import check_all
 from provision.result import Finding, HostResult, PlatformRow, Severity, first_broken
 from provision.spec import Spec
 from provision.transport import Transport
@@ -21,23 +20,35 @@ from provision.transport import Transport
 _PRODUCT = "./inv provision"
 
 
-def look(transport: Transport, spec: Spec) -> Facts:
-    """The facts, with how far the host's clock is off: within the seconds that a question takes to arrive."""
-    begun = time.time()
-    facts = ask(transport, spec)
-    if not facts.system.clock:
-        return facts
-    return replace(facts, skew=0.0 if transport.local else facts.system.clock - begun)
+def check_host(transport: Transport, spec: Spec) -> HostResult:
+    """Whether the host can be provisioned at all."""
+
+    def work() -> HostResult:
+        lines = check_all(spec, ask_facts(transport, spec))
+        bad = any(line.status == "error" for line in lines)
+        return HostResult(host=transport.name, status="failed" if bad else "ok", checks=lines)
+
+    return guarded(transport.name, work)
 
 
-def check(transport: Transport, spec: Spec, bar: Severity, *, thorough: bool = False) -> HostResult:
+def list_platforms(transport: Transport, spec: Spec) -> HostResult:
+    """Every platform of the host: how it runs, and whether the worker lists it."""
+
+    def work() -> HostResult:
+        facts = ask_facts(transport, spec)
+        return HostResult(host=transport.name, status="ok", platforms=rows(spec, facts))
+
+    return guarded(transport.name, work)
+
+
+def health_of(transport: Transport, spec: Spec, bar: Severity, *, thorough: bool = False) -> HostResult:
     """Everything that is not as it should be; `unhealthy` if any of it is as bad as `bar`.
 
     One request. `thorough` adds a second, which builds for every platform and measures.
     """
 
     def work() -> HostResult:
-        facts = look(transport, spec)
+        facts = ask_facts_and_clock(transport, spec)
         found = health.find(spec, facts)
         seen = rows(spec, facts)
         if thorough:
@@ -55,11 +66,11 @@ def check(transport: Transport, spec: Spec, bar: Severity, *, thorough: bool = F
     return guarded(transport.name, work)
 
 
-def platforms(transport: Transport, spec: Spec) -> HostResult:
+def build_platforms(transport: Transport, spec: Spec) -> HostResult:
     """Every platform of the host, with whether the daemon builds for it: it does so now. Two requests."""
 
     def work() -> HostResult:
-        seen, failed = built(transport, spec, ask(transport, spec))
+        seen, failed = built(transport, spec, ask_facts(transport, spec))
         notes = tuple(f"{each.platform}: {each.evidence}" for each in failed)
         return HostResult(host=transport.name, status="ok", platforms=seen, notes=notes)
 
@@ -71,7 +82,7 @@ def built(
 ) -> tuple[tuple[PlatformRow, ...], tuple[Finding, ...]]:
     """The platforms after a build for each, and the builds that failed. None is begun if the daemon is silent."""
     seen = rows(spec, facts)
-    if worker.answer(facts) is None:
+    if daemon.answer(facts) is None:
         return seen, ()
     said = deep.parse(transport.ask(deep.script(spec, facts), timeout=deep.TIMEOUT).records)
     return deep.rows(said, seen, facts), deep.findings(said)
@@ -82,7 +93,7 @@ def explain(transport: Transport, spec: Spec, platform: str) -> HostResult:
 
     def work() -> HostResult:
         narrow = replace(spec, platforms=(platform,))
-        facts = look(transport, narrow)
+        facts = ask_facts_and_clock(transport, narrow)
         links, findings = explained(narrow, facts, platform)
         if platform not in (spec.platforms or (platform,)):
             links = tuple(replace(link, fix=_asking(link.fix, platform)) for link in links)

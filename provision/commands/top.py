@@ -15,8 +15,7 @@ from typing import Final
 
 import psutil
 
-from provision import elf
-from provision import paths as layout
+from provision import elf, paths
 from provision.architectures import ARCHITECTURES, of_qemu, of_uname
 from provision.binfmt import Entry, parse_entry
 from provision.elf import HEAD
@@ -36,7 +35,7 @@ DELETED: Final = " (deleted)"
 
 def sample(seconds: float) -> tuple[Process, ...]:
     """What runs now, with the CPU time used during `seconds` from now on; the busiest first."""
-    entries = handlers(Path(layout.BINFMT))
+    entries = handlers(Path(paths.BINFMT))
     watched = [(process, found) for process in psutil.process_iter() if (found := _look(process, entries))]
     before = {process.pid: _cpu(process) for process, _ in watched}
     begun = time.monotonic()

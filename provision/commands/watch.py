@@ -12,8 +12,7 @@ from rich.live import Live
 from provision.commands.top import sample
 from provision.config.values import shown
 from provision.errors import UsageError
-from provision.report import Report, Style
-from provision.report import cells as parts
+from provision.report import Report, Style, cells
 from provision.report.console import console, interactive
 from provision.report.output import TABLE
 from provision.result import HostResult
@@ -33,7 +32,7 @@ def run(command: str, host: str, style: Style, options: Mapping[str, Any]) -> Re
         try:
             while True:
                 seen = sample(seconds or INTERVAL)
-                screen.update(Group(*parts.processes(seen)), refresh=True)
+                screen.update(Group(*cells.processes(seen)), refresh=True)
         except KeyboardInterrupt:
             pass
     return _report(command, host, ONCE)

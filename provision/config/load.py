@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from provision.config import settings as schema
+from provision.config import settings
 from provision.config.table import FLAGS, Section, Sink
 from provision.errors import ConfigError
 from provision.spec import Config
@@ -43,7 +43,7 @@ def load(
         overrides={FLAGS[name].path: (name, FLAGS[name].read(given[name])) for name in _known(given)},
     )
     with Section(_parse(file) if file else {}, sink=sink) as root:
-        spec, ssh, inventory = schema.spec(root), schema.ssh(root), schema.inventory(root)
+        spec, ssh, inventory = settings.spec(root), settings.ssh(root), settings.inventory(root)
     sink.complain()
     return Config(
         spec=spec,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from provision import paths as layout
+from provision import paths
 from provision.errors import KernelError
 from provision.facts import Facts
 
@@ -38,7 +38,7 @@ def refuse(facts: Facts) -> None:
         )
     if facts.binfmt.mounted == "binfmt_misc" and "ro" in facts.binfmt.options:
         raise KernelError(
-            f"{layout.BINFMT} is read-only",
+            f"{paths.BINFMT} is read-only",
             cause="this is a container; handlers belong to the machine it runs on",
             hint="provision the machine itself",
         )

@@ -9,8 +9,7 @@ from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 
-from provision import elf
-from provision import paths as layout
+from provision import elf, paths
 from provision.architectures import ARCHITECTURES
 from provision.elf import HEAD
 from provision.facts import Interpreter
@@ -48,7 +47,7 @@ def _read(pattern: str) -> Mapping[str, Sent]:
 def _sent(qemu: str, file: Path) -> Sent:
     content = file.read_bytes()
     sha256 = hashlib.sha256(content).hexdigest()
-    path = layout.interpreter(qemu, sha256)
+    path = paths.interpreter(qemu, sha256)
     seen = Interpreter(
         path=path, identity="", size=len(content), mode=0o755, header=elf.parse(content[:HEAD])
     )

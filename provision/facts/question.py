@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from provision import elf
-from provision import paths as layout
+from provision import elf, paths
 from provision.architectures import ARCHITECTURES
 from provision.facts.interpreters import candidates, wanted_rows
 from provision.facts.local_emulators import files
@@ -34,10 +33,10 @@ TOOLS: Final = (
 """Commands whose presence is a fact."""
 
 MANAGED: Final = (
-    *(layout.CURRENT, layout.BUILDCTL, layout.CONFIG, layout.UNIT, layout.TMPFILES, layout.MODULES),
-    layout.LOADER,
-    *(layout.SOCKET, layout.SOCKET.rpartition("/")[0]),
-    *(layout.rule(arch.qemu) for arch in ARCHITECTURES),
+    *(paths.CURRENT, paths.BUILDCTL, paths.CONFIG, paths.UNIT, paths.TMPFILES, paths.MODULES),
+    paths.LOADER,
+    *(paths.SOCKET, paths.SOCKET.rpartition("/")[0]),
+    *(paths.rule(arch.qemu) for arch in ARCHITECTURES),
 )
 """Files whose whole content is a fact."""
 
@@ -77,8 +76,8 @@ def question(spec: Spec) -> Question:
         probes=programs,
         files=MANAGED,
         group=spec.buildkit.group,
-        units=layout.UNITS,
-        loader=layout.SYSTEMD_BINFMT,
-        socket=layout.SOCKET,
+        units=paths.UNITS,
+        loader=paths.SYSTEMD_BINFMT,
+        socket=paths.SOCKET,
     )
     return Question(script=script, expected=expected)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from provision import binfmt, elf
-from provision import paths as layout
+from provision import binfmt, elf, paths
 from provision.architectures import ARCHITECTURES, Architecture
 from provision.binfmt import Entry
 from provision.facts import Facts, Interpreter, Probe
@@ -69,7 +68,7 @@ class View:
     @property
     def rule_is_ours(self) -> bool:
         """Whether the file that brings the entry back is this tool's."""
-        file = self.facts.files.get(layout.rule(self.arch.qemu))
+        file = self.facts.files.get(paths.rule(self.arch.qemu))
         return file is not None and (file.text or "").startswith(MARK)
 
     @property
@@ -117,10 +116,8 @@ class View:
 
 def provisioned(facts: Facts) -> bool:
     """Whether this tool was ever run on the host: a release, a unit or a rule of its own is there."""
-    own = [
-        file for path, file in facts.files.items() if path == layout.UNIT or path.startswith(layout.RULES)
-    ]
-    return layout.CURRENT in facts.files or any((file.text or "").startswith(MARK) for file in own)
+    own = [file for path, file in facts.files.items() if path == paths.UNIT or path.startswith(paths.RULES)]
+    return paths.CURRENT in facts.files or any((file.text or "").startswith(MARK) for file in own)
 
 
 def concerned(spec: Spec, facts: Facts) -> tuple[View, ...]:
@@ -131,7 +128,7 @@ def concerned(spec: Spec, facts: Facts) -> tuple[View, ...]:
     views = [_view(arch, spec, facts) for arch in wanted_rows(spec)]
     if spec.platforms is not None:
         return tuple(views)
-    return tuple(view for view in views if view.matching or layout.rule(view.arch.qemu) in facts.files)
+    return tuple(view for view in views if view.matching or paths.rule(view.arch.qemu) in facts.files)
 
 
 def view(arch: Architecture, spec: Spec, facts: Facts) -> View:

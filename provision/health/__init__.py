@@ -8,13 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from provision import paths as layout
+from provision import paths
 from provision.errors import UsageError
 from provision.facts import Facts
 from provision.facts.view import concerned, provisioned
-from provision.health import access, boot, emulation, known_bad
-from provision.health import daemon as worker
-from provision.health import resources as room
+from provision.health import access, boot, daemon, emulation, known_bad, resources
 from provision.health.catalogue import IDS, finding
 from provision.result import SEVERITIES, Finding, Severity, reaches
 from provision.spec import Spec
@@ -27,9 +25,9 @@ AREAS: Final[tuple[Area, ...]] = (
     emulation.findings,
     boot.findings,
     known_bad.findings,
-    worker.findings,
+    daemon.findings,
     access.findings,
-    room.findings,
+    resources.findings,
 )
 
 
@@ -53,7 +51,7 @@ def _never(facts: Facts) -> Finding:
     others = [entry.name for entry in facts.entries]
     seen = f"; handlers of others: {', '.join(others)}" if others else ""
     daemon = "; a buildkitd of somebody else answers" if facts.workers and facts.workers.ok else ""
-    evidence = f"no {layout.CURRENT}, no {layout.UNIT}, no rule of this tool in {layout.RULES}{seen}{daemon}"
+    evidence = f"no {paths.CURRENT}, no {paths.UNIT}, no rule of this tool in {paths.RULES}{seen}{daemon}"
     return finding("not-provisioned", "error", evidence, "not a build machine", "./inv provision")
 
 

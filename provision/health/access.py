@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Final
 
-from provision import paths as layout
+from provision import paths
 from provision.config.names import is_loopback
 from provision.facts import Facts
 from provision.health.catalogue import finding
@@ -22,7 +22,7 @@ else:
     import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
 
 SOCKET_MODE: Final = 0o660
-FOLDER: Final = layout.SOCKET.rpartition("/")[0]
+FOLDER: Final = paths.SOCKET.rpartition("/")[0]
 FOLDER_MODE: Final = 0o750
 
 
@@ -33,7 +33,7 @@ def findings(spec: Spec, facts: Facts) -> tuple[Finding, ...]:
 
 def _socket(spec: Spec, facts: Facts) -> Iterator[Finding]:
     """Whoever can write to the socket is as good as root (BuildKit's README)."""
-    wanted = {layout.SOCKET: SOCKET_MODE, FOLDER: FOLDER_MODE}
+    wanted = {paths.SOCKET: SOCKET_MODE, FOLDER: FOLDER_MODE}
     wrong = []
     open_to_all = False
     fixes = []
@@ -44,7 +44,7 @@ def _socket(spec: Spec, facts: Facts) -> Iterator[Finding]:
         owner = f"root:{spec.buildkit.group}"
         wrong.append(f"{path} is {file.mode:04o} {file.owner}:{file.group}, wanted {mode:04o} {owner}")
         fixes.append(f"chown {owner} {path} && chmod {mode:o} {path}")
-        open_to_all |= path == layout.SOCKET and bool(file.mode & 0o002)
+        open_to_all |= path == paths.SOCKET and bool(file.mode & 0o002)
     if wrong:
         yield finding(
             "socket-access",
@@ -83,7 +83,7 @@ def _listeners(spec: Spec, facts: Facts) -> Iterator[Finding]:
 
 
 def _settings(facts: Facts) -> Mapping[str, Any]:
-    file = facts.files.get(layout.CONFIG)
+    file = facts.files.get(paths.CONFIG)
     try:
         return tomllib.loads(file.text or "") if file else {}
     except tomllib.TOMLDecodeError:

@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from provision import binfmt, elf
-from provision import paths as layout
+from provision import binfmt, elf, paths
 from provision.architectures import ARCHITECTURES
 from provision.binfmt import Entry
 from provision.facts import Facts, Rule
@@ -134,7 +133,7 @@ def of(view: View, order: Sequence[Coming]) -> Finding | None:
         )
     if _character(then.entry) != _character(view.winner):
         # Where ours is there and another file comes after it, ours need not be written again.
-        ours = view.rule_is_ours and then.path != layout.rule(view.arch.qemu)
+        ours = view.rule_is_ours and then.path != paths.rule(view.arch.qemu)
         return finding(
             "boot-differs",
             "warning",
@@ -190,9 +189,9 @@ def _mount(facts: Facts) -> Finding | None:
     return finding(
         "boot-no-mount",
         "warning",
-        f"neither {layout.BINFMT_AUTOMOUNT} is active nor {layout.BINFMT_MOUNT} enabled",
+        f"neither {paths.BINFMT_AUTOMOUNT} is active nor {paths.BINFMT_MOUNT} enabled",
         "after the next boot no handler is there",
-        f"systemctl enable {layout.BINFMT_MOUNT}",
+        f"systemctl enable {paths.BINFMT_MOUNT}",
     )
 
 
@@ -201,22 +200,20 @@ def _loader(facts: Facts) -> Finding | None:
         return finding(
             "boot-no-loader",
             "warning",
-            f"{layout.SYSTEMD_BINFMT} starts only where /proc/sys is writable, and here it is read-only",
+            f"{paths.SYSTEMD_BINFMT} starts only where /proc/sys is writable, and here it is read-only",
             "after the next boot no handler is there",
             AGAIN,
         )
-    unit = facts.units.get(layout.SYSTEMD_BINFMT, {})
+    unit = facts.units.get(paths.SYSTEMD_BINFMT, {})
     if unit.get("LoadState") not in ("masked", "not-found"):
         return None
     masked = unit.get("LoadState") == "masked"
     return finding(
         "boot-no-loader",
         "warning",
-        f"{layout.SYSTEMD_BINFMT} is {'masked' if masked else 'not there'}: nothing reads binfmt.d",
+        f"{paths.SYSTEMD_BINFMT} is {'masked' if masked else 'not there'}: nothing reads binfmt.d",
         "after the next boot no handler is there",
-        f"systemctl unmask {layout.SYSTEMD_BINFMT}"
-        if masked
-        else "install systemd's systemd-binfmt.service",
+        f"systemctl unmask {paths.SYSTEMD_BINFMT}" if masked else "install systemd's systemd-binfmt.service",
     )
 
 
@@ -228,8 +225,8 @@ def _held(facts: Facts) -> tuple[Finding, ...]:
         finding(
             "binfmt-not-held",
             "warning",
-            f"{layout.BINFMT} is mounted for this session and not for init",
+            f"{paths.BINFMT} is mounted for this session and not for init",
             "every handler is gone when the last process that sees the mount ends",
-            f"systemctl start {layout.BINFMT_MOUNT}, then {AGAIN}",
+            f"systemctl start {paths.BINFMT_MOUNT}, then {AGAIN}",
         ),
     )

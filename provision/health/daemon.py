@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from provision import paths as layout
+from provision import paths
 from provision.architectures import PLATFORMS, of_platform
 from provision.buildkit.version import REFUSED_BELOW, WARNED_BELOW, at_least, canonical, is_version
 from provision.buildkit.workers import Workers, covers, parse_workers, undetected
@@ -18,7 +18,7 @@ from provision.health.emulation import AGAIN
 from provision.result import Finding
 from provision.spec import LATEST, Spec
 
-RESTART: Final = f"systemctl restart {layout.SERVICE}"
+RESTART: Final = f"systemctl restart {paths.SERVICE}"
 
 
 def findings(spec: Spec, facts: Facts) -> tuple[Finding, ...]:
@@ -47,7 +47,7 @@ def answer(facts: Facts) -> Workers | None:
 
 
 def _unit(facts: Facts) -> dict[str, str]:
-    return dict(facts.units.get(layout.SERVICE, {}))
+    return dict(facts.units.get(paths.SERVICE, {}))
 
 
 def _stopped(facts: Facts) -> Finding | None:
@@ -55,19 +55,19 @@ def _stopped(facts: Facts) -> Finding | None:
     if not facts.system.systemd or unit.get("LoadState") in (None, "not-found"):
         if facts.workers is not None and facts.workers.ok:
             return None  # started by somebody else, and it works
-        evidence, fix = f"there is no {layout.SERVICE}", AGAIN
+        evidence, fix = f"there is no {paths.SERVICE}", AGAIN
         if not facts.system.systemd:
             evidence, fix = "systemd does not run here", f"boot the machine with systemd, then {AGAIN}"
         return finding("service-missing", "error", evidence, "nothing can be built", fix)
     state = unit.get("ActiveState", "unknown")
     if state == "active":
         return None
-    fix = f"systemctl start {layout.SERVICE}"
+    fix = f"systemctl start {paths.SERVICE}"
     if unit["LoadState"] == "masked":
-        fix = f"systemctl unmask {layout.SERVICE}, then {AGAIN}"
+        fix = f"systemctl unmask {paths.SERVICE}, then {AGAIN}"
     elif unit.get("SubState") == "auto-restart" or state == "failed":
-        fix = f"journalctl -u {layout.SERVICE} says why; then {AGAIN}"
-    evidence = f"{layout.SERVICE} is {state} ({unit.get('SubState', 'unknown')})"
+        fix = f"journalctl -u {paths.SERVICE} says why; then {AGAIN}"
+    evidence = f"{paths.SERVICE} is {state} ({unit.get('SubState', 'unknown')})"
     return finding("service-stopped", "error", evidence, "nothing can be built", fix)
 
 
@@ -79,9 +79,9 @@ def _service(facts: Facts) -> Iterator[Finding]:
         yield finding(
             "service-disabled",
             "warning",
-            f"{layout.SERVICE} is {file_state or 'not enabled'}",
+            f"{paths.SERVICE} is {file_state or 'not enabled'}",
             "after the next boot nothing can be built",
-            f"systemctl enable {layout.SERVICE}",
+            f"systemctl enable {paths.SERVICE}",
         )
     restarts = int(unit.get("NRestarts") or 0)
     if restarts and unit.get("ActiveState") == "active":
@@ -90,7 +90,7 @@ def _service(facts: Facts) -> Iterator[Finding]:
             "warning",
             f"systemd restarted it {restarts} time{'s' if restarts > 1 else ''} since it was last started by hand",
             "each time the builds that ran were lost",
-            f"journalctl -u {layout.SERVICE} says why; systemctl reset-failed {layout.SERVICE} forgets it",
+            f"journalctl -u {paths.SERVICE} says why; systemctl reset-failed {paths.SERVICE} forgets it",
         )
     if evidence := _outdated(facts, unit):
         consequence = "the settings on the disk do not count yet"
@@ -102,19 +102,19 @@ def _service(facts: Facts) -> Iterator[Finding]:
 def _outdated(facts: Facts, unit: dict[str, str]) -> str:
     """What shows that the daemon runs with other settings than the files have; empty if nothing does."""
     if unit.get("NeedDaemonReload") == "yes":
-        return f"{layout.UNIT} was changed after systemd read it"
-    file = facts.files.get(layout.UNIT)
+        return f"{paths.UNIT} was changed after systemd read it"
+    file = facts.files.get(paths.UNIT)
     written = (file.text or "").partition("PROVISION_GENERATION=")[2].split("\n")[0] if file else ""
     running = facts.daemon.generation if facts.daemon else ""
     if written and running and written != running:
-        return f"the daemon runs generation {running}, {layout.UNIT} has {written}"
+        return f"the daemon runs generation {running}, {paths.UNIT} has {written}"
     return ""
 
 
 def _silent(facts: Facts) -> Finding:
     said = facts.workers.text.strip()[:200] if facts.workers else ""
-    evidence = said or f"{layout.SERVICE} is active, but there is no socket {layout.SOCKET} or no buildctl"
-    fix = f"{RESTART}; journalctl -u {layout.SERVICE} says more"
+    evidence = said or f"{paths.SERVICE} is active, but there is no socket {paths.SOCKET} or no buildctl"
+    fix = f"{RESTART}; journalctl -u {paths.SERVICE} says more"
     return finding("worker-silent", "error", evidence, "nothing can be built", fix)
 
 
@@ -145,7 +145,7 @@ def _settings(spec: Spec, worker: Workers) -> Iterator[Finding]:
             "warning",
             "the worker's snapshotter is native: overlayfs does not work here",
             "every layer is a full copy: the disk fills and builds are slow",
-            f"put {layout.STATE} on ext4 or xfs (with ftype=1), then {RESTART}",
+            f"put {paths.STATE} on ext4 or xfs (with ftype=1), then {RESTART}",
         )
     wanted = spec.buildkit.network
     if wanted != "auto" and worker.network and worker.network != wanted:
@@ -158,12 +158,12 @@ def _settings(spec: Spec, worker: Workers) -> Iterator[Finding]:
             "warning",
             "the worker's process mode is no-sandbox",
             "build steps see the host's processes and can end them",
-            f"remove noProcessSandbox from {layout.CONFIG}, then {RESTART}",
+            f"remove noProcessSandbox from {paths.CONFIG}, then {RESTART}",
         )
 
 
 def _listing(spec: Spec, facts: Facts, worker: Workers) -> Iterator[Finding]:
-    tmpdir = (facts.daemon.tmpdir or "/tmp") if facts.daemon else layout.SCRATCH  # noqa: S108 - as Go does
+    tmpdir = (facts.daemon.tmpdir or "/tmp") if facts.daemon else paths.SCRATCH  # noqa: S108 - as Go does
     mount = facts.mount_of(tmpdir)
     if mount and "noexec" in mount.options:
         yield finding(

@@ -8,8 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from provision import elf
-from provision import paths as layout
+from provision import elf, paths
 from provision.architectures import PLATFORMS, Architecture, of_platform
 from provision.facts import Facts
 from provision.facts.records import number, records
@@ -61,7 +60,7 @@ def script(spec: Spec, facts: Facts) -> str:
         for arch in dict.fromkeys([*_native(facts), *(of_platform(platform) for platform in wanted)])
     ]
     return render(
-        "deep.sh", programs=programs, socket=layout.SOCKET, nonce=secrets.token_hex(8), timeout=_BUILD
+        "deep.sh", programs=programs, socket=paths.SOCKET, nonce=secrets.token_hex(8), timeout=_BUILD
     )
 
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from provision import binfmt
-from provision import paths as layout
+from provision import binfmt, paths
 from provision.binfmt import Entry
 from provision.facts import Facts, packages
 from provision.facts.view import View, concerned
@@ -41,11 +40,11 @@ def _table(facts: Facts, emulated: list[View]) -> Finding | None:
         return None
     if not state.usable:
         seen = state.problem or f"mounted there: {state.mounted}"
-        evidence = f"{layout.BINFMT}: {seen}" if state.present else f"there is no {layout.BINFMT}"
+        evidence = f"{paths.BINFMT}: {seen}" if state.present else f"there is no {paths.BINFMT}"
         return finding("binfmt-not-mounted", "error", evidence, f"no program of {names} runs", AGAIN)
     if not state.enabled:
-        fix = f"echo 1 > {layout.BINFMT}/status"
-        evidence = f"{layout.BINFMT}/status says: disabled"
+        fix = f"echo 1 > {paths.BINFMT}/status"
+        evidence = f"{paths.BINFMT}/status says: disabled"
         return finding("binfmt-disabled", "error", evidence, f"no program of {names} runs", fix)
     return None
 
@@ -64,7 +63,7 @@ def native(view: View, _spec: Spec) -> Finding | None:
         "warning",
         f"{describe(view.winner)} answers, though the program also runs without a handler",
         "these programs are emulated where the CPU could run them: many times slower",
-        f"echo -1 > {layout.BINFMT}/{view.winner.name}, and delete its file in binfmt.d",
+        f"echo -1 > {paths.BINFMT}/{view.winner.name}, and delete its file in binfmt.d",
         view.platform,
     )
 
@@ -80,7 +79,7 @@ def missing(view: View, _spec: Spec) -> Finding | None:
             "error",
             f"{describe(off[0])} is registered and disabled",
             "the kernel passes it over: its programs end with `exec format error`",
-            f"echo 1 > {layout.BINFMT}/{off[0].name}",
+            f"echo 1 > {paths.BINFMT}/{off[0].name}",
             view.platform,
         )
     return finding(
@@ -133,7 +132,7 @@ def shadowed(view: View, _spec: Spec) -> Finding | None:
         "warning" if view.ran else "error",
         f"{describe(view.winner)} was registered after {ours.name} and answers for it; {outcome(view)}",
         "another emulator than the one that was set up runs its programs",
-        f"{AGAIN}, which lets {ours.name} answer again; or echo -1 > {layout.BINFMT}/{view.winner.name}",
+        f"{AGAIN}, which lets {ours.name} answer again; or echo -1 > {paths.BINFMT}/{view.winner.name}",
         view.platform,
     )
 

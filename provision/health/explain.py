@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from provision import binfmt
-from provision import paths as layout
+from provision import binfmt, paths
 from provision.architectures import of_platform
 from provision.buildkit.workers import covers
 from provision.facts import Facts
 from provision.facts.view import View, view
-from provision.health import boot, emulation, known_bad
-from provision.health import daemon as worker
+from provision.health import boot, daemon, emulation, known_bad
 from provision.result import OWNERS, Finding, Link, LinkStatus
 from provision.spec import Spec
 
@@ -81,7 +79,7 @@ def explain(spec: Spec, facts: Facts, platform: str) -> tuple[tuple[Link, ...], 
 
 
 def _findings(spec: Spec, facts: Facts, seen: View, platform: str) -> tuple[Finding, ...]:
-    areas = (emulation.findings, boot.findings, known_bad.findings, worker.findings)
+    areas = (emulation.findings, boot.findings, known_bad.findings, daemon.findings)
     found = [each for area in areas for each in area(spec, facts) if each.id in LINK_OF]
     mine = [each for each in found if each.platform in (None, seen.platform, platform)]
     return tuple(sorted(mine, key=lambda each: LINKS.index(LINK_OF[each.id])))
@@ -176,11 +174,11 @@ def _boot(seen: View, _platform: str) -> str:
 
 
 def _service(_seen: View, _platform: str) -> str:
-    return f"{layout.SERVICE} runs and answers"
+    return f"{paths.SERVICE} runs and answers"
 
 
 def _listing(seen: View, platform: str) -> str:
-    found = worker.answer(seen.facts)
+    found = daemon.answer(seen.facts)
     if found is None:
         return "not known"
     if covers(found.platforms, platform) == "listed":

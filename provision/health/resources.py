@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from provision import paths as layout
+from provision import paths
 from provision.buildkit.gc import MIN_FREE, sized
 from provision.facts import Disk, Facts
 from provision.facts.view import concerned
@@ -28,7 +28,7 @@ def findings(spec: Spec, facts: Facts) -> tuple[Finding, ...]:
 
 
 def _state(facts: Facts) -> Disk | None:
-    return facts.disks.get(layout.STATE)
+    return facts.disks.get(paths.STATE)
 
 
 def disk(facts: Facts) -> Finding | None:
@@ -44,7 +44,7 @@ def disk(facts: Facts) -> Finding | None:
     return finding(
         "disk-low",
         "error" if free < GIB else "warning",
-        f"{free / 1e9:.1f} GB of {size / 1e9:.0f} GB are free for {layout.STATE}; garbage collection keeps"
+        f"{free / 1e9:.1f} GB of {size / 1e9:.0f} GB are free for {paths.STATE}; garbage collection keeps"
         f" {limit / 1e9:.1f} GB free",
         "builds fail with `no space left on device`"
         if free < GIB
@@ -61,7 +61,7 @@ def inodes(facts: Facts) -> Finding | None:
     return finding(
         "inodes-low",
         "warning" if room.inodes > 1000 else "error",
-        f"{room.inodes} of {room.all_inodes} inodes are free for {layout.STATE}",
+        f"{room.inodes} of {room.all_inodes} inodes are free for {paths.STATE}",
         "builds fail with `no space left on device` though there is room",
         "buildctl prune, or remove small files beside the cache",
     )

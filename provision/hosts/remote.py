@@ -16,8 +16,7 @@ from pathlib import Path
 from provision.errors import BecomeError, HostKeyError, UnreachableError
 from provision.spec import Config, Host
 from provision.transport import Secret, SshSettings, Sudo, Target
-from provision.transport.ssh import SSH
-from provision.transport.ssh import known_hosts as trust
+from provision.transport.ssh import SSH, known_hosts
 from provision.transport.ssh.config import resolve
 from provision.transport.ssh.known_hosts import HostKey
 from provision.transport.ssh.link import scan
@@ -92,7 +91,7 @@ class Remote:
             self.say(f"new host keys, for {file}:")
             for key in keys:
                 self.say(f"  {key.name} {key}")
-            trust.add(file, keys)
+            known_hosts.add(file, keys)
 
     def _unknown(self, host: Host) -> tuple[tuple[Path, HostKey], ...]:
         """The keys on the way to a host that it does not know, and where its configuration keeps such."""

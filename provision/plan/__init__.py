@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from provision.buildkit import daemon as config
+from provision.buildkit import daemon
 from provision.buildkit.release import Release
 from provision.facts import Facts
 from provision.facts.local_emulators import Sent
@@ -35,7 +35,7 @@ def plan(
     steps, generation = service.plan(spec, facts, release, url, restart=handlers.registers)
     return Plan(
         steps=(*handlers.steps, *steps),
-        notes=(*handlers.notes, *_release_notes(release, steps), *config.warnings(spec.buildkit)),
+        notes=(*handlers.notes, *_release_notes(release, steps), *daemon.warnings(spec.buildkit)),
         generation=generation,
     )
 

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from provision import binfmt
-from provision import paths as layout
+from provision import binfmt, paths
 from provision.errors import HostError
 from provision.facts import Facts, kernel, packages
 from provision.facts.boot import mounted_at_boot
@@ -151,23 +150,23 @@ def _mount_steps(facts: Facts) -> tuple[Step, ...]:
     state = facts.binfmt
     steps: list[Step] = []
     if not state.usable:
-        steps.append(MountBinfmt(id="binfmt-mount", action="mount", target=layout.BINFMT))
+        steps.append(MountBinfmt(id="binfmt-mount", action="mount", target=paths.BINFMT))
     elif not state.enabled:
-        steps.append(EnableBinfmt(id="binfmt-enable", action="enable", target=layout.BINFMT))
+        steps.append(EnableBinfmt(id="binfmt-enable", action="enable", target=paths.BINFMT))
     if not state.present:
         # The folder appears when the module is loaded; systemd's automount unit needs it there at boot.
-        steps.append(_file("module", layout.MODULES, "binfmt_misc\n", facts))
+        steps.append(_file("module", paths.MODULES, "binfmt_misc\n", facts))
     if state.loader_refuses:
-        steps.append(_file("binfmt-loader", layout.LOADER, render("systemd-binfmt.conf"), facts))
+        steps.append(_file("binfmt-loader", paths.LOADER, render("systemd-binfmt.conf"), facts))
     if facts.system.systemd and not mounted_at_boot(facts):
         # Nothing would mount it at the next boot (a container, or a masked automount).
         steps.append(
             RunUnit(
                 id="binfmt-boot",
                 action="enable",
-                target=layout.BINFMT_MOUNT,
+                target=paths.BINFMT_MOUNT,
                 verb="enable",
-                unit=layout.BINFMT_MOUNT,
+                unit=paths.BINFMT_MOUNT,
             )
         )
     return tuple(steps)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from provision import binfmt, elf
-from provision import paths as layout
+from provision import binfmt, elf, paths
 from provision.architectures import Architecture
 from provision.binfmt import Entry
 from provision.errors import HostError
@@ -113,7 +112,7 @@ def _entry_diff(registered: Sequence[Entry], wanted: Entry, stale: bool) -> str:
 
 def rule(arch: Architecture, line: str, facts: Facts, *, follows: bool) -> WriteRule | None:
     """The step that makes a handler come back at boot, if its file is not already so."""
-    path = layout.rule(arch.qemu)
+    path = paths.rule(arch.qemu)
     content = f"{_HEADER}{line}\n"
     old = facts.files.get(path)
     if old is not None and old.text == content:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Literal
 
-from provision import paths as layout
+from provision import paths
 from provision.buildkit.asset import asset_for
 from provision.errors import ReleaseError
 from provision.facts import Facts, kernel, packages
@@ -77,7 +77,7 @@ def binfmt_mounted(spec: Spec, facts: Facts) -> CheckLine:
     if state.usable:
         return _line("binfmt-misc", True, "mounted read-write", needed, "")
     if state.problem and state.mounted == "autofs":
-        fix = f"systemctl restart {layout.BINFMT_AUTOMOUNT}"
+        fix = f"systemctl restart {paths.BINFMT_AUTOMOUNT}"
         return _line("binfmt-misc", False, f"the automount is broken: {state.problem}", needed, fix)
     seen = "not mounted" if state.present else "not there: the module is not loaded, or the kernel lacks it"
     return _line("binfmt-misc", False, seen, needed, "`provision` loads and mounts it", severity="warning")
@@ -152,14 +152,14 @@ def memory(spec: Spec, facts: Facts) -> CheckLine:
 
 
 def disk(spec: Spec, facts: Facts) -> CheckLine:
-    room = facts.disks.get(layout.STATE)
+    room = facts.disks.get(paths.STATE)
     free = room.free if room else 0
     return _line(
         "disk",
         free >= BUILD_DISK,
-        f"{free / GIB:.1f} GiB free for {layout.STATE}",
+        f"{free / GIB:.1f} GiB free for {paths.STATE}",
         f"{BUILD_DISK // GIB} GiB, for BuildKit and its cache",
-        f"free some room, or mount a larger disk at {layout.STATE}",
+        f"free some room, or mount a larger disk at {paths.STATE}",
         severity="error" if free < GIB else "warning",
     )
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import Final
 
-from provision import elf
-from provision import paths as layout
-from provision.buildkit import daemon as config
+from provision import elf, paths
+from provision.buildkit import daemon
 from provision.buildkit.release import Release
 from provision.buildkit.source import shown
 from provision.buildkit.workers import parse_workers, undetected
@@ -38,10 +37,10 @@ def refuse_host(facts: Facts) -> None:
             cause="buildkitd is installed as a systemd service",
             hint="boot the machine with systemd; in a container, use the machine it runs on",
         )
-    room = facts.disks.get(layout.RELEASES)
+    room = facts.disks.get(paths.RELEASES)
     if room is not None and room.free < ROOM:
         raise HostError(
-            f"{room.free >> 10} MiB are left for {layout.RELEASES}",
+            f"{room.free >> 10} MiB are left for {paths.RELEASES}",
             cause=f"a release needs {ROOM >> 10} MiB while it is unpacked",
             hint="free some room",
         )
@@ -55,14 +54,14 @@ def plan(
     `restart` says that handlers change, which a running buildkitd does not see (its list is cached and masked).
     """
     refuse_host(facts)
-    folder = layout.release(release.version, release.digest.value)
-    disk = facts.disks.get(layout.STATE)
+    folder = paths.release(release.version, release.digest.value)
+    disk = facts.disks.get(paths.STATE)
     texts = {
-        layout.CONFIG: config.render_config(spec.buildkit, release.version, disk.size * 1024 if disk else 0),
-        layout.TMPFILES: config.render_tmpfiles(spec.buildkit),
+        paths.CONFIG: daemon.render_config(spec.buildkit, release.version, disk.size * 1024 if disk else 0),
+        paths.TMPFILES: daemon.render_tmpfiles(spec.buildkit),
     }
-    generation = _generation(folder, *texts.values(), config.render_unit(spec.buildkit, release.version, ""))
-    texts[layout.UNIT] = config.render_unit(spec.buildkit, release.version, generation)
+    generation = _generation(folder, *texts.values(), daemon.render_unit(spec.buildkit, release.version, ""))
+    texts[paths.UNIT] = daemon.render_unit(spec.buildkit, release.version, generation)
     files = tuple(_file(path, text, facts) for path, text in texts.items())
     steps = (
         *_group(spec, facts),
@@ -78,7 +77,7 @@ def _generation(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
-_IDS = {layout.CONFIG: "buildkit-config", layout.TMPFILES: "buildkit-tmpfiles", layout.UNIT: "buildkit-unit"}
+_IDS = {paths.CONFIG: "buildkit-config", paths.TMPFILES: "buildkit-tmpfiles", paths.UNIT: "buildkit-unit"}
 
 
 def _file(path: str, text: str, facts: Facts) -> WriteFile | None:
@@ -136,8 +135,8 @@ def _release(release: Release, folder: str, url: str | None, facts: Facts) -> tu
 
 def _links(folder: str, facts: Facts) -> tuple[Step, ...]:
     wanted = {
-        layout.CURRENT: ("release-link", folder),
-        layout.BUILDCTL: ("buildctl-link", f"{layout.CURRENT}/bin/buildctl"),
+        paths.CURRENT: ("release-link", folder),
+        paths.BUILDCTL: ("buildctl-link", f"{paths.CURRENT}/bin/buildctl"),
     }
     steps: list[Step] = []
     for path, (name, to) in wanted.items():
@@ -154,16 +153,16 @@ def _links(folder: str, facts: Facts) -> tuple[Step, ...]:
 
 
 def _unit(spec: Spec, facts: Facts, generation: str, restart: bool) -> tuple[Step, ...]:
-    unit = facts.units.get(layout.SERVICE, {})
+    unit = facts.units.get(paths.SERVICE, {})
     steps: list[Step] = []
     if unit.get("UnitFileState") != "enabled":
         steps.append(
             RunUnit(
                 id="service-enable",
                 action="enable",
-                target=layout.SERVICE,
+                target=paths.SERVICE,
                 verb="enable",
-                unit=layout.SERVICE,
+                unit=paths.SERVICE,
             )
         )
     running = unit.get("ActiveState") == "active"
@@ -173,9 +172,9 @@ def _unit(spec: Spec, facts: Facts, generation: str, restart: bool) -> tuple[Ste
             RunUnit(
                 id="service-start",
                 action="start",
-                target=layout.SERVICE,
+                target=paths.SERVICE,
                 verb="restart",
-                unit=layout.SERVICE,
+                unit=paths.SERVICE,
             )
         )
     elif why:
@@ -183,10 +182,10 @@ def _unit(spec: Spec, facts: Facts, generation: str, restart: bool) -> tuple[Ste
             RunUnit(
                 id="service-restart",
                 action="restart",
-                target=layout.SERVICE,
+                target=paths.SERVICE,
                 detail=why,
                 verb="restart",
-                unit=layout.SERVICE,
+                unit=paths.SERVICE,
             )
         )
     return tuple(steps)

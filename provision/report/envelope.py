@@ -1,4 +1,4 @@
-"""The JSON envelope: one object on stdout, frozen by tests/unit/test_envelope_contract.py.
+"""The JSON envelope: one object on stdout, frozen by tests/unit/report/test_envelope_contract.py.
 
 Keys may be added to a host's object, never renamed or dropped, while `version` is 1.
 """

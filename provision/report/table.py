@@ -9,7 +9,7 @@ from typing import Final
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from provision.report import cells as parts
+from provision.report import cells
 from provision.report.console import Prefixed, clean, whole
 from provision.result import EXIT_CODES, WORST_FIRST, HostResult, Report, first_broken
 
@@ -22,7 +22,7 @@ _WORDS: Final = {"ok": "unchanged"}
 def render(report: Report, console: Console, *, log: bool) -> None:
     """Print everything but the errors. `log`: lines name their host instead of standing under it."""
     if report.selection:
-        _print(console, parts.hosts(report.selection))
+        _print(console, cells.hosts(report.selection))
     several = len(report.hosts) > 1
     for host in report.hosts:
         if several and report.command == "health":
@@ -34,7 +34,7 @@ def render(report: Report, console: Console, *, log: bool) -> None:
         for part in body:
             _print(console, part, prefix, "dim" if log else "")
     if several:
-        _print(console, parts.summary(_ordered(report), _words(report.command)))
+        _print(console, cells.summary(_ordered(report), _words(report.command)))
         _print(console, Text(_total(report)))
 
 
@@ -42,11 +42,11 @@ def complain(report: Report, console: Console) -> None:
     """Print every error in its three parts; for standard error."""
     several = len(report.hosts) > 1
     if report.error:
-        for part in parts.error(report.error):
+        for part in cells.error(report.error):
             _print(console, part)
     for host in report.hosts:
         if host.error:
-            for part in parts.error(host.error, host.host if several else ""):
+            for part in cells.error(host.error, host.host if several else ""):
                 _print(console, part)
 
 
@@ -73,7 +73,7 @@ def _words(command: str) -> dict[str, str]:
 def _total(report: Report) -> str:
     words = _words(report.command)
     counts = Counter(words.get(host.status, host.status) for host in report.hosts)
-    return f"{parts.count(len(report.hosts), 'host')}: " + ", ".join(
+    return f"{cells.count(len(report.hosts), 'host')}: " + ", ".join(
         f"{n} {word}" for word, n in counts.items()
     )
 
@@ -86,51 +86,51 @@ def _body(command: str, host: HostResult, *, several: bool) -> Iterator[Renderab
 
 
 def _plan(host: HostResult) -> Iterator[RenderableType]:
-    yield from parts.steps(host.steps)
+    yield from cells.steps(host.steps)
     if host.steps:
-        yield Text(f"{parts.count(len(host.steps), 'change')} pending", "bold")
+        yield Text(f"{cells.count(len(host.steps), 'change')} pending", "bold")
     elif host.status == "ok":
         yield Text("nothing to change", "green")
 
 
 def _provision(host: HostResult) -> Iterator[RenderableType]:
-    yield from parts.steps(host.steps)
+    yield from cells.steps(host.steps)
     running = sum(row.mode != "none" for row in host.platforms)
     if host.steps:
         yield from _platforms(host)
         done = sum(step.status == "done" for step in host.steps)
         yield Text(
-            f"{host.status}: {parts.count(done, 'step')} done in {parts.duration(host.seconds)}", "bold"
+            f"{host.status}: {cells.count(done, 'step')} done in {cells.duration(host.seconds)}", "bold"
         )
     elif host.status == "ok":
-        yield Text(f"nothing to change: {parts.count(running, 'platform')} run here", "green")
+        yield Text(f"nothing to change: {cells.count(running, 'platform')} run here", "green")
 
 
 def _brief(host: HostResult) -> Iterator[RenderableType]:
     """Of many hosts only what did not go well; the summary has a line for each."""
-    yield from parts.steps(step for step in host.steps if step.status == "failed")
+    yield from cells.steps(step for step in host.steps if step.status == "failed")
 
 
 def _platforms(host: HostResult) -> Iterator[RenderableType]:
     if host.platforms:
-        yield parts.platforms(host.platforms)
+        yield cells.platforms(host.platforms)
 
 
 def _check(host: HostResult) -> Iterator[RenderableType]:
-    yield from parts.checks(host.checks)
+    yield from cells.checks(host.checks)
 
 
 def _health(host: HostResult) -> Iterator[RenderableType]:
-    yield from parts.findings(host.findings)
+    yield from cells.findings(host.findings)
     if host.status == "ok":
-        runs = parts.count(sum(row.mode != "none" for row in host.platforms), "platform")
+        runs = cells.count(sum(row.mode != "none" for row in host.platforms), "platform")
         yield Text(f"healthy: {runs} run here", "green")
     if any(row.builds is not None for row in host.platforms):
-        yield parts.builds(host.platforms)
+        yield cells.builds(host.platforms)
 
 
 def _explain(host: HostResult) -> Iterator[RenderableType]:
-    yield from parts.chain(host.chain)
+    yield from cells.chain(host.chain)
     link = first_broken(host.chain)
     if link is None:
         yield from () if host.error else (Text("every link holds", "green"),)
@@ -150,15 +150,15 @@ def _explain(host: HostResult) -> Iterator[RenderableType]:
 
 
 def _top(host: HostResult) -> Iterator[RenderableType]:
-    yield from parts.processes(host.processes)
+    yield from cells.processes(host.processes)
 
 
 def _anything(host: HostResult) -> Iterator[RenderableType]:
     """A command without a view of its own: whatever there is."""
-    yield from parts.steps(host.steps)
+    yield from cells.steps(host.steps)
     yield from _platforms(host)
-    yield from parts.checks(host.checks)
-    yield from parts.findings(host.findings)
+    yield from cells.checks(host.checks)
+    yield from cells.findings(host.findings)
 
 
 VIEWS: Final[Mapping[str, View]] = {

@@ -16,7 +16,7 @@ import pytest
 
 from provision import binfmt
 from provision.architectures import of_platform
-from provision.facts import question as probe
+from provision.facts import question
 from provision.spec import Spec
 from tests.lab.busybox import busybox
 from tests.lab.cli import Outcome, provision
@@ -101,7 +101,7 @@ def test_a_healthy_host_has_no_finding(bench: Bench) -> None:
 
 def test_the_question_takes_well_under_a_second_of_the_hosts_time(bench: Bench) -> None:
     """CPU time of everything the script starts, every architecture's program among it."""
-    bench.host.run("cat > /root/question", stdin=probe.question(Spec()).script)
+    bench.host.run("cat > /root/question", stdin=question.question(Spec()).script)
     timed = "bash -c 'TIMEFORMAT=\"%U %S\"; time sh /root/question > /root/answer'"
     user, system = map(float, bench.host.run(timed).stderr.split())
     assert user + system < 1.0

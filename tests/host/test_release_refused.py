@@ -13,7 +13,7 @@ from typing import Final
 
 import pytest
 
-from provision import paths as layout
+from provision import paths
 from tests.lab.cli import Outcome, provision
 from tests.lab.mirror import Faults, Mirror
 from tests.lab.nspawn import Host
@@ -24,7 +24,7 @@ CUT: Final = 5_000_000
 
 # What there would be, were it installed; a folder that is empty is none.
 REMAINS: Final = f"""
-find {layout.RELEASES} {layout.CACHE} {layout.BUILDCTL} {layout.CONFIG} {layout.UNIT} {layout.TMPFILES} \
+find {paths.RELEASES} {paths.CACHE} {paths.BUILDCTL} {paths.CONFIG} {paths.UNIT} {paths.TMPFILES} \
   -mindepth 0 \\( -type d -empty -o -print \\) 2>/dev/null
 systemctl list-unit-files --no-legend buildkit.service
 """
@@ -151,7 +151,7 @@ def test_the_same_host_is_provisioned_after_a_cut(bench: Bench, tmp_path: Path) 
     assert sum(each.sent for each in asked) == bench.release.path.stat().st_size
     assert not bench.without_buildkit()
     assert bench.host.run("systemctl is-active buildkit").stdout.strip() == "active"
-    assert bench.host.run(f"ls -A {layout.CACHE}").stdout == ""
+    assert bench.host.run(f"ls -A {paths.CACHE}").stdout == ""
 
     again = bench.provision(tmp_path, sha256=bench.release.sha256)
     assert (again.code, again.envelope["status"]) == (0, "ok"), again
@@ -162,13 +162,13 @@ def test_a_bad_release_does_not_touch_the_one_that_runs(
 ) -> None:
     """The host has the good one by now: the test before this one saw to it."""
     before = bench.host.run(
-        f"readlink {layout.CURRENT}; ls -A {layout.RELEASES}; systemctl show -P MainPID buildkit"
+        f"readlink {paths.CURRENT}; ls -A {paths.RELEASES}; systemctl show -P MainPID buildkit"
     )
     data, reason = archives.NOT_A_RELEASE["symlink"]
     outcome = bench.provision(tmp_path, sha256=publish_instead(data))
     assert outcome.code == 3
     assert reason in outcome.host["error"]["cause"]
     after = bench.host.run(
-        f"readlink {layout.CURRENT}; ls -A {layout.RELEASES}; systemctl show -P MainPID buildkit"
+        f"readlink {paths.CURRENT}; ls -A {paths.RELEASES}; systemctl show -P MainPID buildkit"
     )
     assert after.stdout == before.stdout

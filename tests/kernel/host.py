@@ -5,10 +5,9 @@ from __future__ import annotations
 import secrets
 
 from provision import apply
-from provision.commands import converge
+from provision.commands.ask import ask_facts
 from provision.errors import ProvisionError
-from provision.facts import Facts
-from provision.facts import question as probe
+from provision.facts import Facts, question
 from provision.plan import emulation
 from provision.plan.steps import Plan
 from provision.result import StepResult
@@ -37,10 +36,10 @@ class TableHost(Local):
         return Session(self.name, _Process(command, own_session=True), begin, refusal)
 
     def facts(self, spec: Spec) -> Facts:
-        return converge.ask(self, spec)
+        return ask_facts(self, spec)
 
     def planned(self, spec: Spec, facts: Facts) -> emulation.Emulation:
-        return emulation.plan(spec, facts, {}, secrets.token_bytes(7), probe.argc())
+        return emulation.plan(spec, facts, {}, secrets.token_bytes(7), question.argc())
 
     def emulate(self, spec: Spec) -> tuple[StepResult, ...]:
         """Ask, plan and apply what concerns emulation; what became of each step."""

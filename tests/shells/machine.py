@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from provision.apply import Journal, script
-from provision.commands import converge
+from provision.commands.ask import ask_facts
 from provision.facts import Facts
 from provision.plan.steps import Plan, Step
 from provision.plan.upload import Part, payload
@@ -108,4 +108,4 @@ class Machine:
         return Applied(answer=answer, steps={each.id: each for each in journal.results()})
 
     def facts(self, spec: Spec | None = None) -> Facts:
-        return converge.ask(self.space, spec or Spec(platforms=("linux/arm64",)))
+        return ask_facts(self.space, spec or Spec(platforms=("linux/arm64",)))

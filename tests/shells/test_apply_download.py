@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from provision import paths as layout
+from provision import paths
 from tests.lab.mirror import Mirror
 from tests.shells import archives, steps
 from tests.shells.archives import plain, sha256
 from tests.shells.machine import Applied, Machine
 
 BIG = plain(more=os.urandom(600_000))
-PART = f"{layout.CACHE}/{sha256(BIG)}.part"
-FOLDER = layout.release(archives.VERSION, sha256(BIG))
+PART = f"{paths.CACHE}/{sha256(BIG)}.part"
+FOLDER = paths.release(archives.VERSION, sha256(BIG))
 CLIENTS = [
     pytest.param("dash", "curl", marks=pytest.mark.needs("curl", "curl"), id="curl"),
     pytest.param("bash", "wget", marks=pytest.mark.needs("wget", "wget"), id="wget"),
@@ -47,7 +47,7 @@ def test_it_is_fetched_once_and_unpacked(machine: Machine, client: str, mirror: 
     assert install(machine, f"{mirror.url}/a.tar.gz").states == ["done"]
     assert mirror.count("a.tar.gz") == 1
     assert machine.listing(FOLDER) == [".digest", "bin"]
-    assert machine.listing(layout.CACHE) == []
+    assert machine.listing(paths.CACHE) == []
 
 
 @with_each
@@ -73,7 +73,7 @@ def test_what_an_earlier_run_left(machine: Machine, client: str, mirror: Mirror,
         assert (applied.states, ranges) == (["done"], [])
     elif applied.states != ["done"]:
         assert "its sha256 differs" in applied.only.detail
-        assert machine.listing(layout.CACHE) == []
+        assert machine.listing(paths.CACHE) == []
         assert install(machine, f"{mirror.url}/a.tar.gz").states == ["done"]
 
 
@@ -105,8 +105,8 @@ def test_what_is_not_the_file_is_not_kept(machine: Machine, client: str, mirror:
         assert "404" in first
     else:
         assert first == "a.tar.gz is not the file it should be: its sha256 differs"
-    assert machine.listing(layout.CACHE) == []
-    assert not machine.at(layout.RELEASES).exists()
+    assert machine.listing(paths.CACHE) == []
+    assert not machine.at(paths.RELEASES).exists()
 
 
 @with_good_statuses

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from provision import binfmt, elf
-from provision import paths as layout
+from provision import binfmt, elf, paths
 from provision.architectures import of_qemu
 from provision.facts import Facts
 from provision.plan import handlers
@@ -52,12 +51,12 @@ def steps(qemu: str, path: str, facts: Facts | None = None) -> tuple[RegisterHan
 
 
 def names(machine: Machine) -> list[str]:
-    listed = machine.space.run(f"ls {layout.BINFMT}").split("\n")
+    listed = machine.space.run(f"ls {paths.BINFMT}").split("\n")
     return [name for name in listed if name not in ("register", "status")]
 
 
 def interpreter(machine: Machine, name: str) -> str:
-    return binfmt.parse_entry(name, machine.space.run(f"cat {layout.BINFMT}/{name}")).interpreter
+    return binfmt.parse_entry(name, machine.space.run(f"cat {paths.BINFMT}/{name}")).interpreter
 
 
 def test_a_handler_is_registered_proven_and_comes_back_at_boot(machine: Machine) -> None:
@@ -74,7 +73,7 @@ def test_a_handler_is_registered_proven_and_comes_back_at_boot(machine: Machine)
     assert not probe.stale
     assert probe.version.startswith("qemu-aarch64 version")
     # What systemd-binfmt will read is what the kernel has now.
-    (written,) = binfmt.parse_rules(machine.at(layout.rule("aarch64")).read_text())
+    (written,) = binfmt.parse_rules(machine.at(paths.rule("aarch64")).read_text())
     assert written.same_rule(entry)
 
 
@@ -85,7 +84,7 @@ def test_a_handler_is_replaced(machine: Machine) -> None:
     assert applied.states == ["done", "done"]
     assert names(machine) == ["qemu-aarch64"]
     assert interpreter(machine, "qemu-aarch64") == "/opt/qemu/new"
-    assert "/opt/qemu/new" in machine.at(layout.rule("aarch64")).read_text()
+    assert "/opt/qemu/new" in machine.at(paths.rule("aarch64")).read_text()
 
 
 def test_while_it_is_replaced_every_program_runs(machine: Machine) -> None:
@@ -109,7 +108,7 @@ def test_while_it_is_replaced_every_program_runs(machine: Machine) -> None:
 
 def test_a_bad_emulator_leaves_the_former_handler_and_the_other_one(machine: Machine) -> None:
     machine.apply(*steps("aarch64", "/usr/bin/qemu-aarch64-static"))
-    before = machine.at(layout.rule("aarch64")).read_text()
+    before = machine.at(paths.rule("aarch64")).read_text()
     s390x = of_qemu("s390x")
     assert s390x
     bad = {
@@ -129,7 +128,7 @@ def test_a_bad_emulator_leaves_the_former_handler_and_the_other_one(machine: Mac
         assert reason.startswith(f"{path}: " if content else f"there is no {path}"), name
         assert sorted(names(machine)) == ["qemu-aarch64", "qemu-s390x"]
         assert interpreter(machine, "qemu-aarch64") == "/usr/bin/qemu-aarch64-static"
-        assert machine.at(layout.rule("aarch64")).read_text() == before
+        assert machine.at(paths.rule("aarch64")).read_text() == before
     assert machine.facts(SPEC).probes["aarch64"].ran
 
 
@@ -169,21 +168,21 @@ def test_the_next_choice_of_flags_is_taken_and_written(machine: Machine) -> None
     assert machine.apply(reversed_, rule).states == ["done", "done"]
     (entry,) = machine.facts(SPEC).entries
     assert entry.flags == "PF"
-    assert machine.at(layout.rule("aarch64")).read_text().endswith(f"{best.line}\n")
+    assert machine.at(paths.rule("aarch64")).read_text().endswith(f"{best.line}\n")
 
 
 def test_what_an_ended_run_left_is_cleared(machine: Machine) -> None:
     register, rule = steps("aarch64", "/usr/bin/qemu-aarch64-static")
     (variant, *_) = register.variants
     for line in (variant.trial, variant.standby):
-        machine.space.run(f"printf %s '{line}' >{layout.BINFMT}/register")
+        machine.space.run(f"printf %s '{line}' >{paths.BINFMT}/register")
     assert sorted(names(machine)) == ["qemu-aarch64.standby", "qemu-aarch64.trial"]
     assert machine.apply(register, rule).states == ["done", "done"]
     assert names(machine) == ["qemu-aarch64"]
 
 
 def test_the_entries_of_others_stay(machine: Machine) -> None:
-    machine.space.run(f"printf %s ':jar:E::jar::/usr/bin/env:' >{layout.BINFMT}/register")
+    machine.space.run(f"printf %s ':jar:E::jar::/usr/bin/env:' >{paths.BINFMT}/register")
     machine.apply(*steps("aarch64", "/usr/bin/qemu-aarch64-static"))
     machine.apply(*steps("aarch64", "/usr/bin/qemu-aarch64-static"))
     assert sorted(names(machine)) == ["jar", "qemu-aarch64"]
@@ -194,6 +193,6 @@ def test_an_emulator_with_any_name(machine: Machine) -> None:
     install(machine, "aarch64", path)
     assert machine.apply(*steps("aarch64", path)).states == ["done", "done"]
     assert interpreter(machine, "qemu-aarch64") == path
-    (written,) = binfmt.parse_rules(machine.at(layout.rule("aarch64")).read_text())
+    (written,) = binfmt.parse_rules(machine.at(paths.rule("aarch64")).read_text())
     assert written.interpreter == path
     assert not machine.at("/pwned").exists()

@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from provision import paths as layout
+from provision import paths
 from provision.plan.upload import Part, parts
 from tests.shells import archives, steps
 from tests.shells.archives import HARMLESS, NOT_A_RELEASE, STRIPPED, plain, sha256
 from tests.shells.machine import Applied, Machine
 
 GOOD = plain()
-FORMER = f"{layout.RELEASES}/v0.31.2-0123456789ab"
+FORMER = f"{paths.RELEASES}/v0.31.2-0123456789ab"
 
 
 def folder(data: bytes) -> str:
-    return layout.release(archives.VERSION, sha256(data))
+    return paths.release(archives.VERSION, sha256(data))
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def with_former(machine: Machine) -> Machine:
     """A host that runs an earlier release."""
     machine.write(f"{FORMER}/bin/buildkitd", "former", 0o755)
     machine.write(f"{FORMER}/.digest", "0123456789ab\n")
-    machine.at(layout.CURRENT).symlink_to(FORMER)
+    machine.at(paths.CURRENT).symlink_to(FORMER)
     return machine
 
 
@@ -36,16 +36,16 @@ def install(
     """Send and unpack an archive, from where the host has it. `sent`, if it is not what was promised."""
     step = steps.release(folder(data), digest or sha256(data), archive="buildkit.tar.gz")
     file = archives.save(tmp_path, data if sent is None else sent)
-    cache = machine.at(layout.CACHE)
+    cache = machine.at(paths.CACHE)
     cached = {each.name: each.stat().st_size for each in cache.iterdir()} if cache.exists() else {}
     return machine.apply(step, parts=parts((step,), cached, lambda: file))
 
 
 def former_is_current(machine: Machine) -> bool:
-    current = machine.at(layout.CURRENT)
+    current = machine.at(paths.CURRENT)
     return (
         str(current.readlink()) == FORMER
-        and machine.listing(layout.RELEASES) == ["current", Path(FORMER).name]
+        and machine.listing(paths.RELEASES) == ["current", Path(FORMER).name]
         and machine.at(f"{FORMER}/bin/buildkitd").read_text() == "former"
     )
 
@@ -61,8 +61,8 @@ def test_a_release_is_unpacked(with_former: Machine, tmp_path: Path, name: str) 
         assert (status.st_mode & 0o7777, status.st_uid) == (0o755, os.getuid()), each
     for path, content in archives.PLAIN.items():
         assert (unpacked / path).read_bytes() == content
-    assert machine.listing(layout.CACHE) == []
-    assert str(machine.at(layout.CURRENT).readlink()) == FORMER  # another step switches
+    assert machine.listing(paths.CACHE) == []
+    assert str(machine.at(paths.CURRENT).readlink()) == FORMER  # another step switches
     assert machine.facts().releases[folder(data)] == sha256(data)
 
 
@@ -75,8 +75,8 @@ def test_what_is_no_release_leaves_the_former_one(with_former: Machine, tmp_path
         applied = install(machine, tmp_path, data)
         assert applied.only.status == "failed", name
         assert reason in applied.only.detail.split("\n")[0], (name, applied.only.detail)
-        assert former_is_current(machine), (name, machine.listing(layout.RELEASES))
-        assert machine.listing(layout.CACHE) == [], name
+        assert former_is_current(machine), (name, machine.listing(paths.RELEASES))
+        assert machine.listing(paths.CACHE) == [], name
         assert machine.listing("/opt") == ["buildkit", "victim"], name
         assert (victim.read_text(), victim.stat().st_mode & 0o7777) == ("unharmed", 0o600), name
 
@@ -86,7 +86,7 @@ def test_the_bytes_come_in_pieces_with_a_script_behind_them(machine: Machine, tm
     for size in (1, 65_535, 65_536, 65_537, 300_000):
         emulator = os.urandom(size)
         file = archives.save(tmp_path, emulator)
-        path = layout.interpreter("arm", sha256(emulator))
+        path = paths.interpreter("arm", sha256(emulator))
         send = steps.send(file, path, sha256(emulator))
         unpack = steps.release(folder(GOOD), sha256(GOOD))
         made = parts((send, unpack), {}, lambda: archives.save(tmp_path, GOOD))
@@ -94,7 +94,7 @@ def test_the_bytes_come_in_pieces_with_a_script_behind_them(machine: Machine, tm
         assert applied.states == ["done", "done"], (size, applied)
         assert machine.at(path).read_bytes() == emulator
         assert machine.at(path).stat().st_mode & 0o7777 == 0o755
-        assert machine.listing(layout.CACHE) == []
+        assert machine.listing(paths.CACHE) == []
 
 
 def test_no_program_can_eat_the_bytes(machine: Machine, tmp_path: Path) -> None:
@@ -110,17 +110,17 @@ def test_no_program_can_eat_the_bytes(machine: Machine, tmp_path: Path) -> None:
 def test_what_an_earlier_run_left_is_gone_on_from(machine: Machine, tmp_path: Path, there: int) -> None:
     big = plain(more=os.urandom(200_000))
     there = len(big) if there == len(GOOD) else there
-    machine.write(f"{layout.CACHE}/{sha256(big)}.part", big[:there])
+    machine.write(f"{paths.CACHE}/{sha256(big)}.part", big[:there])
     step = steps.release(folder(big), sha256(big))
     file = archives.save(tmp_path, big)
     (part,) = parts((step,), {f"{sha256(big)}.part": there}, lambda: file)
     assert part == Part(step="release", file=file, offset=there, length=len(big) - there)
     assert machine.apply(step, parts=(part,)).states == ["done"]
-    assert machine.listing(layout.CACHE) == []
+    assert machine.listing(paths.CACHE) == []
 
 
 def test_what_is_cached_whole_is_not_sent_again(machine: Machine, tmp_path: Path) -> None:
-    machine.write(f"{layout.CACHE}/{sha256(GOOD)}", GOOD)
+    machine.write(f"{paths.CACHE}/{sha256(GOOD)}", GOOD)
     step = steps.release(folder(GOOD), sha256(GOOD))
     assert parts((step,), {sha256(GOOD): len(GOOD)}, lambda: tmp_path / "not needed") == ()
     assert machine.apply(step).states == ["done"]
@@ -130,7 +130,7 @@ def test_a_wrong_digest_is_said_and_nothing_is_kept(with_former: Machine, tmp_pa
     applied = install(with_former, tmp_path, GOOD, digest="f" * 64)
     assert applied.only.status == "failed"
     assert applied.only.detail == "buildkit.tar.gz is not the file it should be: its sha256 differs"
-    assert with_former.listing(layout.CACHE) == []
+    assert with_former.listing(paths.CACHE) == []
     assert former_is_current(with_former)
 
 
@@ -139,19 +139,19 @@ def test_a_bad_cache_costs_one_run(with_former: Machine, tmp_path: Path, there: 
     """Whatever lies there, the run after the one that found it succeeds."""
     name = sha256(GOOD) if there == "a broken whole" else f"{sha256(GOOD)}.part"
     content = {"wrong bytes": b"x" * 1000, "too many": GOOD + b"x", "a broken whole": GOOD[:-1]}[there]
-    with_former.write(f"{layout.CACHE}/{name}", content)
+    with_former.write(f"{paths.CACHE}/{name}", content)
     applied = install(with_former, tmp_path, GOOD)
     assert applied.only.status == "failed"
     assert "its sha256 differs" in applied.only.detail
-    assert with_former.listing(layout.CACHE) == []
+    assert with_former.listing(paths.CACHE) == []
     assert former_is_current(with_former)
     assert install(with_former, tmp_path, GOOD).states == ["done"]
 
 
 def test_when_the_disk_is_full_it_says_so(with_former: Machine, tmp_path: Path) -> None:
     big = plain(more=os.urandom(200_000))
-    with_former.at(layout.CACHE).mkdir()
-    with_former.open(f"mount -t tmpfs -o size=64k tmpfs {layout.CACHE}")
+    with_former.at(paths.CACHE).mkdir()
+    with_former.open(f"mount -t tmpfs -o size=64k tmpfs {paths.CACHE}")
     applied = install(with_former, tmp_path, big)
     assert applied.only.status == "failed"
     assert "No space left on device" in applied.only.detail.split("\n")[0]
@@ -160,12 +160,12 @@ def test_when_the_disk_is_full_it_says_so(with_former: Machine, tmp_path: Path) 
 
 def test_when_there_is_no_room_to_unpack_nothing_stays(machine: Machine, tmp_path: Path) -> None:
     big = plain(more=os.urandom(200_000))
-    machine.at(layout.RELEASES).mkdir()
-    machine.open(f"mount -t tmpfs -o size=64k tmpfs {layout.RELEASES}")
+    machine.at(paths.RELEASES).mkdir()
+    machine.open(f"mount -t tmpfs -o size=64k tmpfs {paths.RELEASES}")
     applied = install(machine, tmp_path, big)
     assert applied.only.status == "failed"
     assert "No space left on device" in applied.only.detail
-    assert machine.space.run(f"ls -A {layout.RELEASES}") == ""
+    assert machine.space.run(f"ls -A {paths.RELEASES}") == ""
 
 
 def test_an_unpacked_release_with_another_digest_is_replaced(machine: Machine, tmp_path: Path) -> None:

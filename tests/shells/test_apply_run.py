@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from provision import paths as layout
+from provision import paths
 from provision.apply import Journal, script
 from provision.errors import ConnectionLostError, DeadlineError
 from provision.plan.steps import Plan, RegisterHandler, Step, Variant
@@ -42,7 +42,7 @@ def hopeless(qemu: str, *, optional: bool = False) -> RegisterHandler:
 
 def leftovers(machine: Machine) -> list[str]:
     """Whatever a run made for itself and must not leave."""
-    places = ("/run", "/tmp", layout.RELEASES, "/etc/buildkit")
+    places = ("/run", "/tmp", paths.RELEASES, "/etc/buildkit")
     return [
         f"{place}/{name}"
         for place in places
@@ -86,7 +86,7 @@ def test_after_a_fatal_failure_nothing_more_is_done(machine: Machine) -> None:
 def test_a_failed_handler_does_not_stop_the_others(machine: Machine) -> None:
     plan: tuple[Step, ...] = (
         hopeless("arm"),
-        steps.rule(layout.rule("arm"), ":a:", follows=True, step="rule-arm"),
+        steps.rule(paths.rule("arm"), ":a:", follows=True, step="rule-arm"),
         hopeless("s390x", optional=True),
         steps.file("/etc/a", "a"),
     )
@@ -146,10 +146,10 @@ def test_stopped_while_bytes_are_sent_they_are_kept_for_the_next_run(
     machine: Machine, tmp_path: Path
 ) -> None:
     data = plain(more=os.urandom(6_000_000))
-    unpack = steps.release(layout.release(archives.VERSION, sha256(data)), sha256(data))
+    unpack = steps.release(paths.release(archives.VERSION, sha256(data)), sha256(data))
     file = archives.save(tmp_path, data)
     part = f"{sha256(data)}.part"
-    arrived = machine.at(f"{layout.CACHE}/{part}")
+    arrived = machine.at(f"{paths.CACHE}/{part}")
     after = tuple(steps.file("/etc/a", "a", step=f"after-{n}") for n in range(40))
 
     def send(there: int, *, stop: bool) -> list[str]:
@@ -174,7 +174,7 @@ def test_stopped_while_bytes_are_sent_they_are_kept_for_the_next_run(
     kept = arrived.read_bytes()
     assert 0 < len(kept) < len(data)
     assert data.startswith(kept)
-    assert not machine.at(layout.RELEASES).exists()
+    assert not machine.at(paths.RELEASES).exists()
     assert set(send(len(kept), stop=False)) == {"done: "}
 
 
@@ -182,7 +182,7 @@ def test_stopped_while_bytes_are_sent_they_are_kept_for_the_next_run(
 def test_when_time_is_up_nothing_half_done_stays(machine: Machine, tmp_path: Path) -> None:
     data = plain()
     machine.fake("tar", 'case $1 in -x*) sleep 60 ;; *) exec /host/usr/bin/tar "$@" ;; esac')
-    step = steps.release(layout.release(archives.VERSION, sha256(data)), sha256(data))
+    step = steps.release(paths.release(archives.VERSION, sha256(data)), sha256(data))
     wanted = (Part(step="release", file=archives.save(tmp_path, data), offset=0, length=len(data)),)
     journal = Journal(steps=(step,))
     with payload(wanted, lambda _done, _all: None) as sending, pytest.raises(DeadlineError):
@@ -191,4 +191,4 @@ def test_when_time_is_up_nothing_half_done_stays(machine: Machine, tmp_path: Pat
         )
     assert [(each.status, each.detail) for each in journal.results()] == [("failed", "its end was not seen")]
     assert until(lambda: not leftovers(machine)), leftovers(machine)
-    assert machine.listing(layout.RELEASES) == []
+    assert machine.listing(paths.RELEASES) == []

@@ -6,8 +6,7 @@ import platform
 
 import pytest
 
-from provision import binfmt
-from provision import paths as layout
+from provision import binfmt, paths
 from provision.architectures import of_platform
 from provision.errors import KernelError
 from provision.facts import Facts, kernel
@@ -15,7 +14,7 @@ from provision.spec import Emulation, Spec
 from tests.lab.namespace import MOUNTED
 from tests.shells.machine import WITHOUT_APPLETS, Machine
 
-TABLE = layout.BINFMT
+TABLE = paths.BINFMT
 
 
 def traces(machine: Machine) -> list[str]:
@@ -40,10 +39,10 @@ def test_a_bare_host(machine: Machine) -> None:
 
 
 def test_nothing_is_printed_but_records(machine: Machine) -> None:
-    from provision.facts import question as probe  # noqa: PLC0415
+    from provision.facts import question  # noqa: PLC0415
     from provision.spec import Spec  # noqa: PLC0415
 
-    answer = machine.space.ask(probe.question(Spec()).script, timeout=60)
+    answer = machine.space.ask(question.question(Spec()).script, timeout=60)
     assert answer.records[-1] == "end"
     assert answer.stderr == ""
 
@@ -236,24 +235,24 @@ def test_rules_in_every_folder_with_odd_names(machine: Machine) -> None:
 
 def test_a_file_that_looks_like_records_is_text(machine: Machine) -> None:
     forged = "end\nrelease\t/opt/x\tffff\n|workers\tok\nbinfmt\tabsent"
-    machine.write(layout.CONFIG, forged, 0o640)
+    machine.write(paths.CONFIG, forged, 0o640)
     facts = machine.facts()
-    file = facts.files[layout.CONFIG]
+    file = facts.files[paths.CONFIG]
     assert (file.text, file.mode, file.owner, file.group) == (f"{forged}\n", 0o640, "root", "root")
     assert (facts.releases, facts.workers, facts.binfmt.present) == ({}, None, True)
 
 
 def test_what_is_where_a_file_should_be(machine: Machine) -> None:
-    machine.at(layout.CONFIG).mkdir(parents=True)
+    machine.at(paths.CONFIG).mkdir(parents=True)
     machine.at("/opt/buildkit").mkdir()
-    machine.at(layout.CURRENT).symlink_to("/opt/a b")
-    machine.write(layout.UNIT, "")
-    machine.write(layout.BUILDCTL, b"\0binary\n\xff\xfe\r\nlast", 0o755)
+    machine.at(paths.CURRENT).symlink_to("/opt/a b")
+    machine.write(paths.UNIT, "")
+    machine.write(paths.BUILDCTL, b"\0binary\n\xff\xfe\r\nlast", 0o755)
     facts = machine.facts()
-    assert facts.files[layout.CONFIG].text is None
-    assert facts.files[layout.CURRENT].target == "/opt/a b"
-    assert facts.files[layout.UNIT].text == ""
-    text = facts.files[layout.BUILDCTL].text
+    assert facts.files[paths.CONFIG].text is None
+    assert facts.files[paths.CURRENT].target == "/opt/a b"
+    assert facts.files[paths.UNIT].text == ""
+    text = facts.files[paths.BUILDCTL].text
     assert text
     assert text.endswith("\\xff\\xfe\r\nlast\n")
 
@@ -263,9 +262,9 @@ def test_releases_and_the_cache(machine: Machine) -> None:
     machine.write("/opt/buildkit/v2/bin/x", "no digest")
     machine.write("/opt/buildkit/a b/.digest", "cc")
     machine.write("/opt/buildkit/.incoming.x/.digest", "dd\n")
-    machine.at(layout.CURRENT).symlink_to("/opt/buildkit/v1-aa")
-    machine.write(f"{layout.CACHE}/aa.part", "12345")
-    machine.write(f"{layout.CACHE}/aa", "")
+    machine.at(paths.CURRENT).symlink_to("/opt/buildkit/v1-aa")
+    machine.write(f"{paths.CACHE}/aa.part", "12345")
+    machine.write(f"{paths.CACHE}/aa", "")
     facts = machine.facts()
     assert facts.releases == {"/opt/buildkit/v1-aa": "aa00", "/opt/buildkit/a b": "cc"}
     assert facts.cached == {"aa.part": 5, "aa": 0}

@@ -8,9 +8,9 @@ from typing import Final
 
 import pytest
 
-from provision.commands import inspect as examine
+from provision.commands import inspect
 from provision.errors import HostError
-from provision.facts import question as probe
+from provision.facts import question
 from provision.result import Severity
 from provision.spec import Spec
 from provision.transport import Answer, Listener, Payload
@@ -55,30 +55,30 @@ BARE: Final = FOLDER / "bare.txt"
 @pytest.fixture(autouse=True)
 def one_count(monkeypatch: pytest.MonkeyPatch) -> None:
     """The recorded programs counted 42 arguments."""
-    monkeypatch.setattr(probe, "argc", lambda: COUNT)
+    monkeypatch.setattr(question, "argc", lambda: COUNT)
 
 
 def test_health_is_one_request() -> None:
     host = Recorded(SOUND)
-    result = examine.check(host, SPEC, "warning")
+    result = inspect.health_of(host, SPEC, "warning")
     assert (result.status, result.findings, len(host.asked)) == ("ok", (), 1)
     assert {row.platform for row in result.platforms if row.listed} >= set(SPEC.platforms or ())
 
 
 @pytest.mark.parametrize(("bar", "status"), [("error", "unhealthy"), ("info", "unhealthy")])
 def test_a_bare_host(bar: Severity, status: str) -> None:
-    result = examine.check(Recorded(BARE), SPEC, bar)
+    result = inspect.health_of(Recorded(BARE), SPEC, bar)
     assert (result.status, [found.id for found in result.findings]) == (status, ["not-provisioned"])
     assert result.findings[0].fix == "./inv provision --hosts pi1"
-    here = examine.check(Recorded(BARE, local=True), SPEC, bar)
+    here = inspect.health_of(Recorded(BARE, local=True), SPEC, bar)
     assert here.findings[0].fix == "./inv provision"
 
 
 def test_explain_is_one_request() -> None:
     host = Recorded(SOUND)
-    result = examine.explain(host, Spec(), "linux/arm64")
+    result = inspect.explain(host, Spec(), "linux/arm64")
     assert (result.status, result.findings, len(host.asked)) == ("ok", (), 1)
-    broken = examine.explain(Recorded(BARE), Spec(), "linux/arm64")
+    broken = inspect.explain(Recorded(BARE), Spec(), "linux/arm64")
     assert broken.status == "unhealthy"
     assert "./inv provision --hosts pi1" in {link.fix for link in broken.chain}
 
@@ -86,17 +86,19 @@ def test_explain_is_one_request() -> None:
 @pytest.mark.parametrize(("off", "ids"), [(0, []), (-7200, ["clock-off"]), (7200, ["clock-off"])])
 def test_the_clock_is_compared(off: int, ids: list[str]) -> None:
     clock = (f"clock\t{int(time.time()) + off}",)
-    assert [found.id for found in examine.check(Recorded(SOUND, more=clock), SPEC, "error").findings] == ids
+    assert [
+        found.id for found in inspect.health_of(Recorded(SOUND, more=clock), SPEC, "error").findings
+    ] == ids
     # This machine's own is what others are compared with.
-    assert examine.check(Recorded(SOUND, local=True, more=clock), SPEC, "error").findings == ()
+    assert inspect.health_of(Recorded(SOUND, local=True, more=clock), SPEC, "error").findings == ()
 
 
 def test_deep_is_asked_only_where_buildkitd_answers() -> None:
     bare = Recorded(BARE)
-    examine.check(bare, SPEC, "warning", thorough=True)
+    inspect.health_of(bare, SPEC, "warning", thorough=True)
     assert len(bare.asked) == 1
     sound = Recorded(SOUND)
-    examine.check(sound, SPEC, "warning", thorough=True)
+    inspect.health_of(sound, SPEC, "warning", thorough=True)
     assert len(sound.asked) == 2
     assert "buildctl" in sound.asked[1]
 
@@ -108,5 +110,5 @@ def test_a_failure_is_a_result(monkeypatch: pytest.MonkeyPatch) -> None:
         raise HostError("the host is on fire")
 
     monkeypatch.setattr(host, "ask", fail)
-    result = examine.check(host, SPEC, "warning")
+    result = inspect.health_of(host, SPEC, "warning")
     assert (result.status, result.error and result.error.message) == ("failed", "the host is on fire")

@@ -9,15 +9,15 @@ from typing import Final
 import pytest
 
 from provision import apply
-from provision.facts import question as probe
+from provision.facts import question
 from provision.health import deep
 from provision.plan.steps import AddMember, EnableBinfmt, MountBinfmt, Plan, SendInterpreter, Step
 from provision.spec import Spec
 from provision.transport import Secret
 from provision.transport.become import opening
 from tests.lab.checkout import ROOT
+from tests.unit.house.test_lint import BIN, accept
 from tests.unit.recorded import facts, planned
-from tests.unit.test_lint import BIN, accept
 
 # What a plan for the recorded bare machine lacks.
 MORE: Final = (
@@ -43,7 +43,7 @@ def whole_plan() -> Plan:
 
 def scripts() -> Iterator[tuple[str, str]]:
     """Each template's name, and a text it renders to."""
-    yield "probe.sh", probe.question(Spec()).script
+    yield "probe.sh", question.question(Spec()).script
     yield "apply.sh", apply.script(whole_plan())
     yield "deep.sh", deep.script(Spec(), facts("provisioned"))
     for sudo in ("auto", "always", "never"):

@@ -1,4 +1,4 @@
-"""One host, from question to proof: ask, plan, apply, ask again."""
+"""The commands that change a host: `plan` shows what would be done, `provision` does it and asks again for proof."""
 
 from __future__ import annotations
 
@@ -12,15 +12,12 @@ from provision.apply import Journal, script
 from provision.buildkit import release as releases
 from provision.buildkit.release import Release
 from provision.buildkit.source import is_url
+from provision.commands.ask import ask_facts
 from provision.errors import HostError, ProvisionError
-from provision.facts import Facts
-from provision.facts import local_emulators as sent
-from provision.facts import question as probe
-from provision.facts.answer import parse
+from provision.facts import Facts, local_emulators, question
 from provision.health.platforms import rows, unmet
 from provision.hosts.guard import guarded, status_of
 from provision.plan import Plan, plan
-from provision.plan.requirements import check_all
 from provision.plan.upload import parts, payload
 from provision.result import HostResult, HostStatus, StepResult
 from provision.spec import Buildkit, Spec
@@ -29,12 +26,9 @@ from provision.transport import StoppedError, Transport
 if TYPE_CHECKING:  # rich is imported while the host is waited for
     from provision.report.progress import Progress
 
-ASK_TIMEOUT = 120.0
-"""Seconds for the facts: they take well under one, on a loaded Pi a few."""
-
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class RunSettings:
     """How a run behaves, the same for all its hosts."""
 
     cache: Path
@@ -47,7 +41,7 @@ class Run:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outlook:
+class PlannedHost:
     """A host as it is, and what would be done to it."""
 
     facts: Facts
@@ -55,25 +49,12 @@ class Outlook:
     plan: Plan
 
 
-def ask(transport: Transport, spec: Spec) -> Facts:
-    """The facts of a host. Raises HostError or UnreachableError."""
-    question = probe.question(spec)
-    answer = transport.ask(question.script, timeout=ASK_TIMEOUT)
-    if answer.status != 0 and not answer.records:
-        raise HostError(
-            f"the facts script ended with status {answer.status}",
-            cause=answer.stderr.strip()[-300:],
-            hint="log in by hand and run `sh -c true`: it must print nothing",
-        )
-    return parse(answer.records, question.expected)
-
-
-def look(transport: Transport, spec: Spec, run: Run, *, local: bool) -> Outlook:
+def look(transport: Transport, spec: Spec, run: RunSettings, *, local: bool) -> PlannedHost:
     """Facts and plan; `local` says that the host is this machine. Changes nothing.
 
     Raises what stands against provisioning this host.
     """
-    facts = ask(transport, spec)
+    facts = ask_facts(transport, spec)
     release = releases.resolve(
         spec.buildkit,
         version=run.version,
@@ -86,11 +67,11 @@ def look(transport: Transport, spec: Spec, run: Run, *, local: bool) -> Outlook:
         facts,
         release,
         url=url,
-        sent=sent.files(spec),
+        sent=local_emulators.files(spec),
         nonce=secrets.token_bytes(7),
-        argc=probe.argc(),
+        argc=question.argc(),
     )
-    return Outlook(facts=facts, release=release, plan=made)
+    return PlannedHost(facts=facts, release=release, plan=made)
 
 
 def host_fetches(buildkit: Buildkit, release: Release, facts: Facts, *, local: bool) -> bool:
@@ -114,28 +95,7 @@ def host_fetches(buildkit: Buildkit, release: Release, facts: Facts, *, local: b
     return buildkit.fetch == "host" or (buildkit.fetch == "auto" and not obstacle and not local)
 
 
-def check(transport: Transport, spec: Spec) -> HostResult:
-    """Whether the host can be provisioned at all."""
-
-    def work() -> HostResult:
-        lines = check_all(spec, ask(transport, spec))
-        bad = any(line.status == "error" for line in lines)
-        return HostResult(host=transport.name, status="failed" if bad else "ok", checks=lines)
-
-    return guarded(transport.name, work)
-
-
-def platforms(transport: Transport, spec: Spec) -> HostResult:
-    """Every platform of the host: how it runs, and whether the worker lists it."""
-
-    def work() -> HostResult:
-        facts = ask(transport, spec)
-        return HostResult(host=transport.name, status="ok", platforms=rows(spec, facts))
-
-    return guarded(transport.name, work)
-
-
-def preview(transport: Transport, spec: Spec, run: Run, *, local: bool = False) -> HostResult:
+def preview(transport: Transport, spec: Spec, run: RunSettings, *, local: bool = False) -> HostResult:
     """What `provision` would do."""
 
     def work() -> HostResult:
@@ -153,7 +113,7 @@ def preview(transport: Transport, spec: Spec, run: Run, *, local: bool = False) 
     return guarded(transport.name, work)
 
 
-def provision(transport: Transport, spec: Spec, run: Run, *, local: bool = False) -> HostResult:
+def provision(transport: Transport, spec: Spec, run: RunSettings, *, local: bool = False) -> HostResult:
     """Make the host as wanted, and prove it. What goes wrong on the host is in the result."""
 
     def work() -> HostResult:
@@ -172,7 +132,7 @@ def provision(transport: Transport, spec: Spec, run: Run, *, local: bool = False
                 done = tuple(step for step in journal.results() if step.status == "done")
                 journal = _journal(transport.name, outlook.plan, run.progress)
                 carry_out(transport, outlook, run, journal)
-            facts = ask(transport, spec)
+            facts = ask_facts(transport, spec)
         except ProvisionError as error:
             return _broken_off(transport.name, (*done, *journal.results()), notes, error)
         return _judged(transport.name, spec, facts, (*done, *journal.results()), notes)
@@ -204,7 +164,7 @@ def _journal(host: str, made: Plan, progress: Progress) -> Journal:
     )
 
 
-def carry_out(transport: Transport, outlook: Outlook, run: Run, journal: Journal) -> None:
+def carry_out(transport: Transport, outlook: PlannedHost, run: RunSettings, journal: Journal) -> None:
     """Send the plan as one script, with what the host needs from here."""
     made, progress, host = outlook.plan, run.progress, transport.name
 

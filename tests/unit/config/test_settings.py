@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provision.config import settings as schema
+from provision.config import settings
 from provision.config.load import load
 from provision.config.table import FLAGS, Section, Sink
 from provision.errors import ConfigError
@@ -471,7 +471,7 @@ def read(values: dict[str, Any]) -> list[str]:
     """The texts that come out of a document, or none if it is refused."""
     sink = Sink(file=None)
     with Section(values, sink=sink) as root:
-        spec, inventory = schema.spec(root), schema.inventory(root)
+        spec, inventory = settings.spec(root), settings.inventory(root)
     if sink.problems:
         return []
     out = [spec.buildkit.group, *spec.buildkit.users, *spec.buildkit.registries, *spec.buildkit.labels]
@@ -519,6 +519,6 @@ def test_no_document_crashes_the_reader(value: object) -> None:
         {"platforms": value, "buildkit": value, "hosts": value, "groups": value, "registry": value},
         sink=sink,
     ) as root:
-        schema.spec(root)
-        schema.ssh(root)
-        schema.inventory(root)
+        settings.spec(root)
+        settings.ssh(root)
+        settings.inventory(root)

@@ -24,7 +24,7 @@ from jinja2 import meta
 from provision.apply import script
 from provision.architectures import parse_platform
 from provision.buildkit import daemon
-from provision.config import settings as schema
+from provision.config import settings
 from provision.config.load import load
 from provision.config.table import FLAGS, Section, Sink
 from provision.errors import BecomeError, UsageError
@@ -38,8 +38,8 @@ from provision.plan.steps import Plan, Step, Variant
 from provision.render import environment, quote, render, toml
 from provision.spec import Config, Host, Spec
 from provision.transport.ssh.config import resolve
+from tests.unit.config.test_settings import FULL
 from tests.unit.recorded import facts, planned
-from tests.unit.test_spec import FULL
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -110,9 +110,9 @@ def walk() -> tuple[list[Place], list[Place]]:
         patch.setattr(Section, "check_name", heard_name)
         sink = Sink(file=None)
         with Section(tomllib.loads(FULL), sink=sink) as root:
-            schema.spec(root)
-            schema.ssh(root)
-            schema.inventory(root)
+            settings.spec(root)
+            settings.ssh(root)
+            settings.inventory(root)
         sink.complain()
     return list(dict.fromkeys(keys)), list(dict.fromkeys(named))
 

@@ -12,8 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from provision import binfmt, health
-from provision import paths as layout
+from provision import binfmt, health, paths
 from provision.architectures import ARCHITECTURES, of_platform
 from provision.errors import UsageError
 from provision.facts import Facts, Mount, Rule, WorkerAnswer
@@ -78,8 +77,8 @@ def lists(*platforms: str) -> Change:
 
 def disk(**changes: int) -> Change:
     def change(facts: Facts) -> Facts:
-        room = replace(facts.disks[layout.STATE], **changes)
-        return replace(facts, disks={**facts.disks, layout.STATE: room})
+        room = replace(facts.disks[paths.STATE], **changes)
+        return replace(facts, disks={**facts.disks, paths.STATE: room})
 
     return change
 
@@ -114,7 +113,7 @@ NOTHING: Final[list[tuple[str, str | None]]] = []
 CASES: Final[dict[str, tuple[Change, list[tuple[str, str | None]]]]] = {
     "healthy": (lambda facts: facts, []),
     "binfmt.d is not read": (
-        unit(layout.SYSTEMD_BINFMT, LoadState="masked", UnitFileState="masked"),
+        unit(paths.SYSTEMD_BINFMT, LoadState="masked", UnitFileState="masked"),
         [("boot-no-loader", None)],
     ),
     "binfmt.d is read only where /proc/sys is writable": (
@@ -122,20 +121,20 @@ CASES: Final[dict[str, tuple[Change, list[tuple[str, str | None]]]]] = {
         [("boot-no-loader", None)],
     ),
     "nothing mounts the table": (
-        unit(layout.BINFMT_MOUNT, UnitFileState="disabled"),
+        unit(paths.BINFMT_MOUNT, UnitFileState="disabled"),
         [("boot-no-mount", None)],
     ),
     "the automount does": (
         both(
-            unit(layout.BINFMT_MOUNT, UnitFileState="static"),
-            unit(layout.BINFMT_AUTOMOUNT, ActiveState="active"),
+            unit(paths.BINFMT_MOUNT, UnitFileState="static"),
+            unit(paths.BINFMT_AUTOMOUNT, ActiveState="active"),
         ),
         [],
     ),
     "the automount does, for the last time": (
         both(
-            unit(layout.BINFMT_MOUNT, UnitFileState="static"),
-            unit(layout.BINFMT_AUTOMOUNT, ActiveState="active", UnitFileState="masked"),
+            unit(paths.BINFMT_MOUNT, UnitFileState="static"),
+            unit(paths.BINFMT_AUTOMOUNT, ActiveState="active", UnitFileState="masked"),
         ),
         [("boot-no-mount", None)],
     ),
@@ -145,17 +144,17 @@ CASES: Final[dict[str, tuple[Change, list[tuple[str, str | None]]]]] = {
     ),
     "no unit": (
         both(
-            unit(layout.SERVICE, LoadState="not-found", ActiveState="inactive", UnitFileState=""),
+            unit(paths.SERVICE, LoadState="not-found", ActiveState="inactive", UnitFileState=""),
             lambda facts: replace(facts, workers=None, daemon=None),
         ),
         [("service-missing", None)],
     ),
     "a crash loop": (
-        unit(layout.SERVICE, ActiveState="activating", SubState="auto-restart", NRestarts="7"),
+        unit(paths.SERVICE, ActiveState="activating", SubState="auto-restart", NRestarts="7"),
         [("service-stopped", None)],
     ),
-    "restarted": (unit(layout.SERVICE, NRestarts="1"), [("service-restarts", None)]),
-    "a unit changed by hand": (unit(layout.SERVICE, NeedDaemonReload="yes"), [("service-settings", None)]),
+    "restarted": (unit(paths.SERVICE, NRestarts="1"), [("service-restarts", None)]),
+    "a unit changed by hand": (unit(paths.SERVICE, NeedDaemonReload="yes"), [("service-settings", None)]),
     "settings from before": (daemon(generation="0" * 16), [("service-settings", None)]),
     "no answer": (
         lambda facts: replace(facts, workers=WorkerAnswer(ok=False, text="context deadline exceeded")),
@@ -233,7 +232,7 @@ def test_without_a_wish_a_file_of_ours_is_one() -> None:
     gone = replace(facts, entries=tuple(entry for entry in facts.entries if entry.name != "qemu-arm"))
     gone = with_probe(gone, "arm", status=127, executable="")
     assert ("handler-missing", ARM) in ids(gone, Spec())
-    forgotten = {path: each for path, each in gone.files.items() if path != layout.rule("arm")}
+    forgotten = {path: each for path, each in gone.files.items() if path != paths.rule("arm")}
     # Nobody wants it any more: only the daemon's list still has it.
     assert ids(replace(gone, files=forgotten), Spec()) == [("worker-stale", ARM)]
 
@@ -253,7 +252,7 @@ def test_what_was_asked_for_is_not_found() -> None:
     [(0o660, "buildkit", None), (0o666, "buildkit", "error"), (0o600, "root", "warning")],
 )
 def test_the_socket(mode: int, group: str, severity: str | None) -> None:
-    found = health.find(SPEC, file(layout.SOCKET, mode=mode, group=group)(settled()))
+    found = health.find(SPEC, file(paths.SOCKET, mode=mode, group=group)(settled()))
     assert [each.severity for each in found] == ([severity] if severity else [])
 
 
@@ -275,7 +274,7 @@ def test_the_socket(mode: int, group: str, severity: str | None) -> None:
 )
 def test_listeners(command: str, toml: str, severity: str | None) -> None:
     spec = recorded.buildkit(listen=("tcp://127.0.0.1:1234",))
-    facts = both(daemon(command=f"/opt/buildkitd {command}"), file(layout.CONFIG, text=toml))(settled())
+    facts = both(daemon(command=f"/opt/buildkitd {command}"), file(paths.CONFIG, text=toml))(settled())
     found = health.find(spec, facts)
     assert [(each.id, each.severity) for each in found] == (
         [("listener-open", severity)] if severity else []
@@ -299,12 +298,12 @@ def test_a_variant_that_is_not_here_is_no_matter_of_a_restart() -> None:
 
 def test_the_wrong_emulator_at_boot() -> None:
     facts = settled()
-    text = facts.files[layout.rule("aarch64")].text or ""
+    text = facts.files[paths.rule("aarch64")].text or ""
     for other, evidence in (
         (text.replace(":PF", ":P"), "no F flag"),
         (text.replace("/usr/bin/qemu-aarch64-static", "/opt/qemu"), "not there"),
     ):
-        ours = layout.rule("aarch64")
+        ours = paths.rule("aarch64")
         rules = tuple(replace(each, text=other) if each.path == ours else each for each in facts.rules)
         found = only(replace(facts, rules=rules))
         assert (found.id, found.platform) == ("boot-broken", ARM64)
@@ -315,7 +314,7 @@ def test_the_wrong_emulator_at_boot() -> None:
 def test_another_way_to_run_at_boot_under_the_same_name(flags: str, written: str) -> None:
     """P shifts arguments, C keeps privileges: the emulator alone does not tell."""
     facts = settled()
-    ours = layout.rule("aarch64")
+    ours = paths.rule("aarch64")
     rules = tuple(
         replace(each, text=each.text.replace(":PF", f":{flags}")) if each.path == ours else each
         for each in facts.rules
@@ -365,7 +364,7 @@ def test_who_owns_an_entry() -> None:
     arm64 = view(of_platform(ARM64), SPEC, facts)
     assert arm64.winner
     assert arm64.owner(arm64.winner) == "provision"
-    files = {path: each for path, each in facts.files.items() if path != layout.rule("aarch64")}
+    files = {path: each for path, each in facts.files.items() if path != paths.rule("aarch64")}
     assert view(of_platform(ARM64), SPEC, replace(facts, files=files)).owner(arm64.winner) == "distribution"
     alone = replace(facts, files=files, rules=())
     assert view(of_platform(ARM64), SPEC, alone).owner(arm64.winner) == "unknown"
@@ -382,7 +381,7 @@ def test_an_upgrade_with_a_link_in_between() -> None:
 
 def test_worst_first_and_the_bar() -> None:
     facts = both(
-        system(cgroup_memory=False), file(layout.SOCKET, mode=0o666), unit(layout.SERVICE, NRestarts="2")
+        system(cgroup_memory=False), file(paths.SOCKET, mode=0o666), unit(paths.SERVICE, NRestarts="2")
     )(settled())
     found = health.find(SPEC, facts)
     assert [each.severity for each in found] == ["error", "warning", "warning"]

@@ -7,8 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from provision import binfmt, elf
-from provision import paths as layout
+from provision import binfmt, elf, paths
 from provision.architectures import ARCHITECTURES, of_qemu
 from provision.binfmt import Entry
 from provision.buildkit.digest import Digest
@@ -114,7 +113,7 @@ def test_a_read_only_table_is_refused() -> None:
 def test_a_loader_that_refuses_to_start_in_a_container_is_made_to() -> None:
     seen = replace(BARE, binfmt=replace(BARE.binfmt, loader_refuses=True))
     (step,) = (each for each in planned(seen).steps if each.id == "binfmt-loader")
-    assert (step.action, step.target) == ("create", layout.LOADER)
+    assert (step.action, step.target) == ("create", paths.LOADER)
     assert "+ConditionPathIsReadWrite=\n" in f"{step.detail}\n"
     assert "binfmt-loader" not in ids(planned(BARE))
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from provision.commands.converge import host_fetches
+from provision.commands.change import host_fetches
 from provision.errors import (
     EXIT_INTERRUPTED,
     EXIT_UNREACHABLE,

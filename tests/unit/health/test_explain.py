@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from provision import paths as layout
+from provision import paths
 from provision.architectures import parse_platform
 from provision.facts import Facts
 from provision.health import IDS
@@ -73,7 +73,7 @@ def test_what_breaks_now_comes_before_what_will() -> None:
     masked = replace(facts, rules=rules)
     assert (broken(chain(masked, "arm64")).id, broken(chain(masked, "arm64")).status) == ("boot", "warning")
     stopped = replace(
-        masked, units={**facts.units, layout.SERVICE: {"LoadState": "loaded", "ActiveState": "failed"}}
+        masked, units={**facts.units, paths.SERVICE: {"LoadState": "loaded", "ActiveState": "failed"}}
     )
     assert (broken(chain(stopped, "arm64")).id, broken(chain(stopped, "arm64")).status) == (
         "service",
@@ -84,9 +84,9 @@ def test_what_breaks_now_comes_before_what_will() -> None:
 @pytest.mark.parametrize("typed", ["amd64", "arm64"])
 def test_a_service_that_the_next_boot_does_not_start(typed: str) -> None:
     facts = settled()
-    disabled = {**facts.units[layout.SERVICE], "UnitFileState": "disabled"}
-    link = broken(chain(replace(facts, units={**facts.units, layout.SERVICE: disabled}), typed))
-    assert (link.id, link.status, link.fix) == ("service", "warning", f"systemctl enable {layout.SERVICE}")
+    disabled = {**facts.units[paths.SERVICE], "UnitFileState": "disabled"}
+    link = broken(chain(replace(facts, units={**facts.units, paths.SERVICE: disabled}), typed))
+    assert (link.id, link.status, link.fix) == ("service", "warning", f"systemctl enable {paths.SERVICE}")
 
 
 def test_another_platforms_fault_is_not_this_ones() -> None:

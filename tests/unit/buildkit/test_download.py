@@ -81,7 +81,7 @@ def test_fetched_once_and_used_again(mirror: Mirror, cache: Path) -> None:
 
 def test_a_cached_file_is_not_trusted(mirror: Mirror, cache: Path) -> None:
     path = get(mirror, cache)
-    path.write_bytes(CONTENT[:-1] + b"!")
+    path.write_bytes(CONTENT[:-1] + bytes([CONTENT[-1] ^ 1]))
     assert get(mirror, cache).read_bytes() == CONTENT
     assert mirror.count("asset") == 2
 

@@ -19,7 +19,7 @@ from provision.report import Report
 from provision.report.html import render
 from provision.result import Finding, HostResult, PlatformRow
 from tests.lab.browser import Browser
-from tests.unit.test_machine_formats import REPORT
+from tests.unit.report.test_machine_formats import REPORT
 
 NOW: Final = datetime(2026, 3, 4, 5, 6, tzinfo=timezone.utc)
 VOID: Final = {"meta", "input", "br"}

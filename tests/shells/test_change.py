@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from provision import elf
-from provision import paths as layout
+from provision import elf, paths
 from provision.buildkit.asset import asset_for
-from provision.commands import converge
-from provision.commands.converge import Run
+from provision.commands import change, inspect
+from provision.commands.ask import ask_facts
+from provision.commands.change import RunSettings
 from provision.errors import KernelError
 from provision.facts import Facts
 from provision.report.progress import Silent
@@ -83,7 +83,7 @@ def listen(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
         server.bind("socket")
 
 
-def order(tmp_path: Path, interpreters: str = "packages") -> tuple[Spec, Run]:
+def order(tmp_path: Path, interpreters: str = "packages") -> tuple[Spec, RunSettings]:
     asset = asset_for(VERSION, platform.machine())
     mirror = tmp_path / "mirror"
     (mirror / VERSION).mkdir(parents=True, exist_ok=True)
@@ -93,7 +93,7 @@ def order(tmp_path: Path, interpreters: str = "packages") -> tuple[Spec, Run]:
         emulation=Emulation(interpreters=interpreters),
         buildkit=Buildkit(mirror=str(mirror), sha256={asset.key: sha256(RELEASE)}),
     )
-    return spec, Run(cache=tmp_path / "cache", timeout=60, progress=Silent(), version=VERSION)
+    return spec, RunSettings(cache=tmp_path / "cache", timeout=60, progress=Silent(), version=VERSION)
 
 
 def seen(result: HostResult) -> tuple[str, list[str], object]:
@@ -102,36 +102,36 @@ def seen(result: HostResult) -> tuple[str, list[str], object]:
 
 def test_from_bare_to_provisioned_and_nothing_the_second_time(host: Machine, tmp_path: Path) -> None:
     spec, run = order(tmp_path)
-    planned = converge.preview(host.space, spec, run)
+    planned = change.preview(host.space, spec, run)
     assert seen(planned) == ("pending", IDS, None)
     assert host.listing("/opt") == []
 
-    first = converge.provision(host.space, spec, run, local=True)
+    first = change.provision(host.space, spec, run, local=True)
     assert seen(first) == ("changed", IDS, None)
     assert {step.status for step in first.steps} == {"done"}
     (row,) = [row for row in first.platforms if row.platform == FOREIGN]
     assert (row.mode, row.registered, row.listed) == ("emulated", True, True)
 
     for _ in range(2):
-        assert seen(converge.provision(host.space, spec, run, local=True)) == ("ok", [], None)
-    assert seen(converge.preview(host.space, spec, run)) == ("ok", [], None)
+        assert seen(change.provision(host.space, spec, run, local=True)) == ("ok", [], None)
+    assert seen(change.preview(host.space, spec, run)) == ("ok", [], None)
 
 
 @ONE_SHELL
 def test_only_what_was_spoiled_is_mended(host: Machine, tmp_path: Path) -> None:
     spec, run = order(tmp_path)
-    converge.provision(host.space, spec, run, local=True)
+    change.provision(host.space, spec, run, local=True)
     spoil = {
-        "rule-s390x": f"rm {layout.rule('s390x')}",
-        "handler-s390x": f"echo -1 >{layout.BINFMT}/qemu-s390x",
-        "buildkit-config": f"chmod 600 {layout.CONFIG}",
-        "buildctl-link": f"rm {layout.BUILDCTL}",
+        "rule-s390x": f"rm {paths.rule('s390x')}",
+        "handler-s390x": f"echo -1 >{paths.BINFMT}/qemu-s390x",
+        "buildkit-config": f"chmod 600 {paths.CONFIG}",
+        "buildctl-link": f"rm {paths.BUILDCTL}",
         "group": "grep -v buildkit /etc/group >/etc/new; mv /etc/new /etc/group",
         "release": "rm /opt/buildkit/v*/.digest",
     }
     for step, script in spoil.items():
         host.space.run(script)
-        result = converge.provision(host.space, spec, run, local=True)
+        result = change.provision(host.space, spec, run, local=True)
         ids = [each.id for each in result.steps]
         expected = [step, "service-restart"] if step == "handler-s390x" else [step]
         assert (result.status, ids) == ("changed", expected), (step, result)
@@ -142,17 +142,17 @@ def test_an_emulator_is_sent_with_the_release_behind_it(host: Machine, tmp_path:
     assert found
     shutil.copy(found, tmp_path / "emulator-s390x")
     spec, run = order(tmp_path, f"send:{tmp_path}/emulator-{{qemu}}")
-    first = converge.provision(host.space, spec, run, local=True)
+    first = change.provision(host.space, spec, run, local=True)
     assert seen(first) == ("changed", ["binfmt-boot", "interpreter-s390x", *IDS[2:]], None)
     assert ["apt-get"] not in [call[:1] for call in host.calls()]
-    assert seen(converge.provision(host.space, spec, run, local=True)) == ("ok", [], None)
+    assert seen(change.provision(host.space, spec, run, local=True)) == ("ok", [], None)
 
 
 @ONE_SHELL
 def test_a_failed_step_is_the_hosts_error_and_the_next_run_goes_on(host: Machine, tmp_path: Path) -> None:
     host.fake("groupadd", "echo 'groupadd: cannot lock /etc/group' >&2; exit 10")
     spec, run = order(tmp_path)
-    result = converge.provision(host.space, spec, run, local=True)
+    result = change.provision(host.space, spec, run, local=True)
     assert result.status == "failed"
     assert result.error
     assert result.error.message == "create group buildkit failed"
@@ -160,7 +160,7 @@ def test_a_failed_step_is_the_hosts_error_and_the_next_run_goes_on(host: Machine
     states = [step.status for step in result.steps]
     assert states == [*["done"] * 4, "failed", *["skipped"] * 8]
     host.fake("groupadd", 'echo "$2:x:998:" >>/etc/group')
-    assert seen(converge.provision(host.space, spec, run, local=True)) == ("changed", IDS[4:], None)
+    assert seen(change.provision(host.space, spec, run, local=True)) == ("changed", IDS[4:], None)
 
 
 def test_an_old_kernel_is_refused_before_anything_changes(host: Machine, tmp_path: Path) -> None:
@@ -168,17 +168,17 @@ def test_an_old_kernel_is_refused_before_anything_changes(host: Machine, tmp_pat
     host.open(before=("setarch", "--uname-2.6")).run("systemctl --version")
     before = tree(host.root)
     for result in (
-        converge.provision(host.space, spec, run, local=True),
-        converge.preview(host.space, spec, run),
+        change.provision(host.space, spec, run, local=True),
+        change.preview(host.space, spec, run),
     ):
         assert result.status == "failed"
         assert isinstance(result.error, KernelError)
         assert re.fullmatch(r"kernel 2\.6\.\S+ is too old", result.error.message)
         assert result.steps == ()
-    (line,) = [line for line in converge.check(host.space, spec).checks if line.id == "kernel"]
+    (line,) = [line for line in inspect.check_host(host.space, spec).checks if line.id == "kernel"]
     assert (line.status, line.seen[:4]) == ("error", "2.6.")
     assert tree(host.root) == before
-    assert host.space.run(f"ls {layout.BINFMT}").split() == ["register", "status"]
+    assert host.space.run(f"ls {paths.BINFMT}").split() == ["register", "status"]
     assert host.calls() == []
 
 
@@ -221,9 +221,9 @@ def test_the_three_shells_see_the_same(
     for machine in each_machine:
         listen(furnish(machine), monkeypatch)
         machine.write("/usr/lib/binfmt.d/a b.conf", ":x:E::x::/opt/none:\n|no end")
-        bare = converge.ask(machine.space, spec)
-        assert converge.provision(machine.space, spec, run, local=True).status == "changed"
-        found.append((comparable(bare), comparable(converge.ask(machine.space, spec))))
+        bare = ask_facts(machine.space, spec)
+        assert change.provision(machine.space, spec, run, local=True).status == "changed"
+        found.append((comparable(bare), comparable(ask_facts(machine.space, spec))))
     for dash, *others in zip(*found, strict=True):
         for field in fields(dash):
             for other in others:
@@ -236,7 +236,7 @@ def test_a_host_with_curl_and_no_network_gets_the_release_from_here(host: Machin
     host.fake("curl", "echo 'curl: (6) Could not resolve host: mirror' >&2; exit 6")
     with Mirror(tmp_path / "mirror") as mirror:
         spec = replace(spec, buildkit=replace(spec.buildkit, mirror=mirror.url))
-        result = converge.provision(host.space, spec, run)
+        result = change.provision(host.space, spec, run)
         assert seen(result) == ("changed", IDS, None)
         assert any("curl: (6)" in note and "from here" in note for note in result.notes)
         assert [call[0] for call in host.calls()].count("curl") == 2
