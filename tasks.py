@@ -44,7 +44,7 @@ def test(c: Context, rung: str = "", k: str = "", args: str = "") -> None:
 
 @task(auto_shortflags=False, help={"fix": "first let ruff repair and format what it can"})
 def lint(c: Context, fix: bool = False) -> None:
-    """Run the linters alone: ruff, mypy --strict, shellcheck on every script."""
+    """Run the linters alone: ruff, mypy --strict, the arrows between rooms, shellcheck on every script."""
     if fix:
         subprocess.run([sys.executable, "-m", "ruff", "check", "--fix", "--quiet"], cwd=ROOT, check=False)
         run("-m", "ruff", "format", "--quiet")

@@ -47,6 +47,11 @@ def test_mypy_strict() -> None:
     accept(sys.executable, "-m", "mypy")
 
 
+def test_the_arrows_between_rooms() -> None:
+    # Its own cache folder would be one more thing in the checkout, and saves less than a second.
+    accept(BIN / "lint-imports", "--no-cache")
+
+
 def shell_scripts() -> list[Path]:
     """What a shell reads as it stands: by its first line, templates aside."""
     found = []
