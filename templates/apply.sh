@@ -1,6 +1,7 @@
 #!/bin/sh
 # Carries out a plan on one host, step by step. Prints a record when a step begins and when it ends:
-#   step <tab> id <tab> begin|done|failed|skipped <tab> words
+#   step <tab> id <tab> begin|done|failed|skipped <tab> words <tab> status
+# The status is that of a probe program whose answer was wrong; provision/facts/view.py says what it means.
 # A step leaves its target as it was or as it shall be: files arrive under a temporary name and are renamed.
 # Runs in dash, bash and busybox sh, with coreutils or busybox.
 LC_ALL=C; export LC_ALL
@@ -10,7 +11,7 @@ binfmt={{ paths.BINFMT }}
 stopped=
 failures=0
 
-record() { printf 'step\t%s\t%s\t%s\n' "$1" "$2" "$(printf '%s' "${3:-}" | tr '\t\n' '  ')"; }
+record() { printf 'step\t%s\t%s\t%s\t%s\n' "$1" "$2" "$(printf '%s' "${3:-}" | tr '\t\n' '  ')" "${4:-}"; }
 
 # run ID FATAL COMMAND...: one step. What it prints is kept for the case that it fails.
 run() {
@@ -19,18 +20,20 @@ run() {
   [ -z "${PROVISION_STOP:-}" ] || stopped=interrupted
   if [ -n "$stopped" ]; then record "$id" skipped "$stopped"; return; fi
   record "$id" begin
-  note=
+  note='' wrong=''
   if "$@" >"$work/log" 2>&1; then
     record "$id" "done" "$note"
   else
-    record "$id" failed "${note:-$(tail -n 3 "$work/log")}"
+    [ -n "$note$wrong" ] || note=$(tail -n 3 "$work/log")
+    record "$id" failed "$note" "$wrong"
     tail -n 20 "$work/log" | sed 's/^/|/'
     failures=$((failures + 1))
     [ "$fatal" = no ] || stopped="after $id"
   fi
 }
 
-# Every step runs in this shell, not a subshell: it may set `note`, its words for the report.
+# Every step runs in this shell, not a subshell: it may set `note`, its words for the report, and `wrong`, the status
+# that a probe program should not have had.
 fail() { note=$1; return 1; }
 
 # put PATH MODE: standard input becomes the file, whole or not at all.
@@ -77,27 +80,15 @@ enable_binfmt() { echo 1 >"$binfmt/status"; }
 enter() { printf '%s' "$1" >"$binfmt/register"; }
 drop() { [ ! -e "$binfmt/$1" ] || echo -1 >"$binfmt/$1"; }
 
-# counts PROGRAM ARGC: runs the program in the empty chroot with ARGC arguments and sets `answer` to its exit status.
+# counts PROGRAM ARGC: runs the program in the empty chroot with ARGC arguments. True if that is its exit status, else
+# `wrong` is.
 counts() {
   program=$1 wanted=$2
   set --
   while [ $(($# + 1)) -lt "$wanted" ]; do set -- "$@" x; done
   chroot "$work/root" "/$program" "$@" </dev/null >/dev/null 2>&1
-  answer=$?
-  [ "$answer" -eq "$wanted" ]
-}
-
-# What a wrong answer means.
-meaning() {
-  case $1 in
-    126) printf 'the kernel found no handler for it, or may not run it' ;;
-    127) printf 'the emulator is not to be found inside a container: the F flag is missing or it is dynamic' ;;
-    255) printf 'the emulator refused the program' ;;
-    *)
-      if [ "$1" -ge 128 ]; then printf 'the emulator died of signal %d' $(($1 - 128))
-      elif [ "$1" -eq $(($2 - 1)) ] || [ "$1" -eq $(($2 + 1)) ]; then printf 'argv arrives shifted: the P flag does not fit this emulator'
-      else printf 'the program exited %d instead of %d' "$1" "$2"; fi ;;
-  esac
+  wrong=$?
+  [ "$wrong" -eq "$wanted" ] && wrong=
 }
 
 # handler NAME INTERPRETER ARGC OPTIONAL then LINE STANDBY TRIAL for each choice of flags, best first.
@@ -109,33 +100,33 @@ handler() {
   line=
   [ -f "$interpreter" ] || { [ "$optional" = no ] || { note="skipped: there is no $interpreter"; return 0; }
     fail "there is no $interpreter"; return 1; }
-  reason=
   while [ $# -gt 0 ]; do
     drop "$name.trial"
     if enter "$3"; then
-      counts trial "$argc" && reason= || reason=$(meaning "$answer" "$argc")
+      note=
+      if counts trial "$argc"; then drop "$name.trial"; break; fi
       drop "$name.trial"
     else
-      reason="the kernel refused the entry: $(tail -n 1 "$work/log")"
+      wrong=
+      note="$interpreter: the kernel refused the entry: $(tail -n 1 "$work/log")"
     fi
-    [ -n "$reason" ] || break
     shift 3
   done
-  [ -z "$reason" ] || { fail "$interpreter: $reason"; return 1; }
+  [ $# -gt 0 ] || return 1
   if [ -e "$binfmt/$name.standby" ] && [ ! -e "$binfmt/$name" ]; then
     enter "$1" || return 1 # a run that was cut off left the standby, which serves until here
   else
     drop "$name.standby"
     enter "$2" || return 1
     if ! counts probe "$argc"; then
-      drop "$name.standby"; fail "$(meaning "$answer" "$argc"); what was there before stays"; return 1
+      drop "$name.standby"; fail "$name is left as it was"; return 1
     fi
     if ! drop "$name" || ! enter "$1"; then
       fail "could not register $name; $name.standby stands in for it"; return 1
     fi
   fi
   drop "$name.standby"
-  counts probe "$argc" || { fail "$(meaning "$answer" "$argc")"; return 1; }
+  counts probe "$argc" || return 1
   line=$1
 }
 

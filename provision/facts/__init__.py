@@ -166,7 +166,7 @@ class Probe:
 
     @property
     def shifted(self) -> bool:
-        """The program ran but argv is off by one: the P flag does not fit this emulator (binfmt.md §4.8)."""
+        """The program ran but argv is off by one: the P flag does not fit this emulator (kernel, binfmt-misc.rst)."""
         return abs(self.status - self.expected) == 1
 
     @property

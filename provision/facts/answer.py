@@ -25,7 +25,7 @@ from provision.facts import (
 from provision.facts.records import Record, number, records, words
 
 Found = Mapping[str, tuple[Record, ...]]
-_NOTHING = Record(kind="", fields=())
+_NOTHING = Record(kind="")
 
 
 def parse(lines: Iterable[str], expected: Mapping[str, int]) -> Facts:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from provision import binfmt, elf, paths
 from provision.architectures import ARCHITECTURES, Architecture
@@ -13,9 +14,12 @@ from provision.facts.interpreters import runs_natively, wanted_rows
 from provision.result import Owner
 from provision.spec import Spec
 
-MARK = "# Written by provision"
+MARK: Final = "# Written by provision"
 """How each of this tool's files begins."""
-_DELETED = " (deleted)"
+NOT_RUN: Final = -2
+"""The status of a program that was not run."""
+_NOT_STARTED: Final = "the F flag is missing, or it is dynamically linked, or no program for this machine"
+_DELETED: Final = " (deleted)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +39,7 @@ class View:
     @property
     def probe(self) -> Probe:
         """How its program ran. One that was not run is as one that failed."""
-        return self.facts.probes.get(self.arch.qemu) or Probe(expected=-1, status=-2)
+        return self.facts.probes.get(self.arch.qemu) or Probe(expected=-1, status=NOT_RUN)
 
     @property
     def ran(self) -> bool:
@@ -103,6 +107,13 @@ class View:
         """The path now names another file than the one the kernel runs."""
         return self.probe.emulated and self.file is not None and self.probe.held != self.file.identity
 
+    @property
+    def outcome(self) -> str:
+        """How its program ended, or why it did not run, as a clause."""
+        if self.probe.status != NOT_RUN and not self.ran and self.winner is None:
+            return "no handler is registered for it"
+        return meaning(self.probe.status, self.probe.expected)
+
     def owner(self, entry: Entry) -> Owner:
         """Who registered an entry, as far as files tell."""
         if entry.name == self.name and self.rule_is_ours:
@@ -112,6 +123,27 @@ class View:
         rules = [rule for rule in self.facts.rules if not rule.masked]
         named = any(each.name == entry.name for rule in rules for each in binfmt.parse_rules(rule.text))
         return "distribution" if named else "unknown"
+
+
+def meaning(status: int, expected: int) -> str:
+    """What the exit status of a probe program that an emulator was to run means, as a clause.
+
+    `expected` is the number of its arguments. chroot ends with 127 if it could not start a program, where GNU's tries a
+    shell before it gives up (execvp(3), ENOEXEC), or with 126 (POSIX, env). QEMU ends with 255 if it fails itself.
+    """
+    if status == NOT_RUN:
+        return "its program was not run"
+    if status == expected:
+        return "its program ran"
+    if abs(status - expected) == 1:
+        return "its arguments arrive shifted: the P flag does not fit the emulator"
+    if status in (126, 127):
+        return f"its emulator cannot be started inside a container: {_NOT_STARTED}"
+    if status == 255:
+        return "its emulator refused the program"
+    if status > 128:
+        return f"its emulator was ended by signal {status - 128}"
+    return f"its program ended with status {status} instead of {expected}"
 
 
 def provisioned(facts: Facts) -> bool:

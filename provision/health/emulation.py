@@ -99,7 +99,7 @@ def without_f(view: View, _spec: Spec) -> Finding | None:
     return finding(
         "handler-without-f",
         "error",
-        f"{describe(view.winner)}: in an empty chroot {outcome(view)}",
+        f"{describe(view.winner)}: {outcome(view)}",
         "build steps for it end with `no such file or directory`, and buildkitd does not list it",
         AGAIN,
         view.platform,
@@ -173,7 +173,7 @@ def broken(view: View, _spec: Spec) -> Finding | None:
     return finding(
         "handler-broken",
         "error",
-        f"{describe(view.winner)}: in an empty chroot {outcome(view)}",
+        f"{describe(view.winner)}: {outcome(view)}",
         "build steps for it fail",
         AGAIN,
         view.platform,
@@ -234,19 +234,8 @@ def replaced(view: View, _spec: Spec) -> Finding | None:
 
 
 def outcome(view: View) -> str:
-    """How its program ended, in words."""
-    probe = view.probe
-    if probe.status == -2:
-        return "its program was not run"
-    if probe.ran:
-        return f"its program ran ({_speed(view)})"
-    if probe.shifted:
-        return "its arguments arrived shifted"
-    if probe.status == 127:
-        return "its program was not started: its emulator is not to be found there"
-    if probe.status > 128:
-        return f"its emulator ended by signal {probe.status - 128}"
-    return f"its program ended with status {probe.status}"
+    """How its program ended, in words; with its speed where it ran."""
+    return f"its program ran ({_speed(view)})" if view.ran else view.outcome
 
 
 def _speed(view: View) -> str:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from provision import binfmt, elf
-from provision.architectures import PLATFORMS, Architecture, of_platform
-from provision.binfmt import Entry
+from provision.architectures import PLATFORMS, of_platform
 from provision.buildkit.workers import covers, parse_workers, undetected
 from provision.errors import UsageError
-from provision.facts import Facts, Probe
+from provision.facts import Facts
 from provision.facts.interpreters import running
 from provision.facts.view import View, view
+from provision.health.emulation import describe
 from provision.result import Mode, PlatformRow
 from provision.spec import Spec
 
@@ -90,9 +89,8 @@ def unmet(spec: Spec, facts: Facts) -> tuple[str, ...]:
     runs = running(spec, facts)
     late = undetected(worker, runs)
     for platform in spec.platforms or runs:
-        arch = of_platform(platform)
         if platform not in runs:
-            problems.append(f"{platform}: {why_not(arch, facts.probes.get(arch.qemu), facts)}")
+            problems.append(f"{platform}: {why_not(view(of_platform(platform), spec, facts))}")
         elif platform in late:
             problems.append(f"{platform}: it runs here, but buildkitd does not list it")
         elif not covers(worker, platform):
@@ -100,16 +98,6 @@ def unmet(spec: Spec, facts: Facts) -> tuple[str, ...]:
     return tuple(problems)
 
 
-def why_not(arch: Architecture, probe: Probe | None, facts: Facts) -> str:
-    """The reason why a wanted platform does not run, from its probe."""
-    entry: Entry | None = binfmt.winner(facts.entries, elf.probe(arch))
-    if probe is None:
-        return "its program was not run"
-    if entry is None:
-        return "no handler is registered for it"
-    if probe.shifted:
-        return f"argv arrives shifted in {entry.name}: the P flag does not fit its emulator"
-    if probe.status == 127:
-        flags = entry.flags or "none"
-        return f"{entry.interpreter} is not to be found inside a container ({entry.name}, flags {flags})"
-    return f"{entry.name} ended its program with status {probe.status}"
+def why_not(seen: View) -> str:
+    """The reason why a wanted platform does not run."""
+    return f"{describe(seen.winner)}: {seen.outcome}" if seen.winner else seen.outcome

@@ -13,6 +13,7 @@ from provision import binfmt, elf
 from provision.architectures import ARCHITECTURES, Architecture
 from provision.errors import HostError
 from provision.facts import Facts
+from provision.facts.view import view
 from provision.health.platforms import rows, why_not
 from provision.result import PlatformRow
 from provision.spec import Emulation, Spec
@@ -45,7 +46,7 @@ def row(facts: Facts, arch: Architecture) -> PlatformRow:
 
 
 def verdict(facts: Facts, arch: Architecture) -> str:
-    return why_not(arch, facts.probes[arch.qemu], facts)
+    return why_not(view(arch, Spec(platforms=arch.platforms), facts))
 
 
 def test_every_architecture_is_registered_proven_and_persistent(
@@ -84,7 +85,7 @@ def test_without_f_it_is_not_there_inside_a_container(
     facts = host.facts(Spec())
     assert row(facts, arch).mode == "none"
     assert row(facts, arch).registered
-    assert "not to be found inside a container" in verdict(facts, arch)
+    assert "its emulator cannot be started inside a container" in verdict(facts, arch)
     heals(host, arch)
 
 
@@ -93,7 +94,7 @@ def test_a_wrong_p_shifts_the_arguments(host: TableHost, namespace: Namespace, a
     namespace.register(binfmt.handler(arch, named_for_p(arch), "F"))
     facts = host.facts(Spec())
     assert facts.probes[arch.qemu].shifted
-    assert "argv arrives shifted" in verdict(facts, arch)
+    assert "its arguments arrive shifted" in verdict(facts, arch)
     heals(host, arch)
 
 

@@ -51,9 +51,10 @@ def test_a_bare_host_shows_what_is_missing() -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"status": 43}, "argv arrives shifted"),
-        ({"status": 127}, "not to be found inside a container"),
-        ({"status": 139}, "status 139"),
+        ({"status": 43}, "its arguments arrive shifted: the P flag"),
+        ({"status": 127}, "its emulator cannot be started inside a container"),
+        ({"status": 139}, "ended by signal 11"),
+        ({"status": 7}, "status 7 instead of 42"),
     ],
 )
 def test_why_a_registered_platform_does_not_run(changes: dict[str, object], words: str) -> None:
