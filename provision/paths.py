@@ -1,23 +1,41 @@
-"""Where things live on a host. Nothing else in the code spells these paths."""
+"""Where things live on a host. Neither the code nor a template spells these paths again."""
 
 from __future__ import annotations
 
 from typing import Final
 
 RELEASES: Final = "/opt/buildkit"
-CURRENT: Final = "/opt/buildkit/current"
+DIGEST: Final = ".digest"
+"""The file in a release's folder that holds the sha256 of its archive."""
+CURRENT: Final = f"{RELEASES}/current"
+PROGRAMS: Final = f"{CURRENT}/bin"
+CLIENT: Final = f"{PROGRAMS}/buildctl"
 BUILDCTL: Final = "/usr/local/bin/buildctl"
+"""A link to `CLIENT`, for people."""
 CONFIG: Final = "/etc/buildkit/buildkitd.toml"
+ENVIRONMENT: Final = "/etc/buildkit/buildkitd.env"
+"""The user's own variables for the daemon, such as proxies."""
 UNIT: Final = "/etc/systemd/system/buildkit.service"
 TMPFILES: Final = "/etc/tmpfiles.d/buildkit.conf"
 MODULES: Final = "/etc/modules-load.d/binfmt_misc.conf"
 LOADER: Final = "/etc/systemd/system/systemd-binfmt.service.d/provision.conf"
 RULES: Final = "/etc/binfmt.d"
+RULE_FOLDERS: Final = (RULES, "/run/binfmt.d", "/usr/local/lib/binfmt.d", "/usr/lib/binfmt.d")
+"""Where systemd-binfmt reads rules, highest first (binfmt.d(5)); /lib is a link to /usr/lib, or as good as one."""
+UNIT_FOLDERS: Final = (
+    "/lib/systemd/system",
+    "/usr/lib/systemd/system",
+    "/usr/local/lib/systemd/system",
+    "/etc/systemd/system",
+)
+"""Where systemd reads units, lowest first (systemd.unit(5)); /run is empty after a boot."""
+EMULATORS: Final = "/usr/local/lib/provision"
 CACHE: Final = "/var/cache/provision"
 STATE: Final = "/var/lib/buildkit"
 SCRATCH: Final = "/var/lib/buildkit/tmp"
 """TMPDIR of the service (templates/buildkit.service)."""
-SOCKET: Final = "/run/buildkit/buildkitd.sock"
+SOCKET_FOLDER: Final = "/run/buildkit"
+SOCKET: Final = f"{SOCKET_FOLDER}/buildkitd.sock"
 BINFMT: Final = "/proc/sys/fs/binfmt_misc"
 
 SERVICE: Final = "buildkit.service"
@@ -34,7 +52,7 @@ def rule(qemu: str) -> str:
 
 def interpreter(qemu: str, sha256: str) -> str:
     """The path of an emulator that was sent: named by its content, so a new one never replaces one in use."""
-    return f"/usr/local/lib/provision/{sha256[:12]}/qemu-{qemu}"
+    return f"{EMULATORS}/{sha256[:12]}/qemu-{qemu}"
 
 
 def release(version: str, sha256: str) -> str:

@@ -213,7 +213,7 @@ release() {
   folder=$1 sha256=$3
   obtain "$2" "$3" "$5" "$6" || return 1
   mkdir -p {{ paths.RELEASES }} && aside=$(mktemp -d {{ paths.RELEASES }}/.incoming.XXXXXX) || return 1
-  unpack "$file" "$aside" "$2" "$4" && printf '%s\n' "$sha256" >"$aside/.digest" && chmod 755 "$aside" \
+  unpack "$file" "$aside" "$2" "$4" && printf '%s\n' "$sha256" >"$aside/{{ paths.DIGEST }}" && chmod 755 "$aside" \
     && rm -rf "$folder" && mv "$aside" "$folder" && rm -f "$file" && return 0
   rm -rf "$aside" "$file"; return 1
 }
@@ -265,21 +265,13 @@ unit() {
 # The socket's folder must have its group before the daemon creates the socket (moby/buildkit#4618).
 prepare() { systemd-tmpfiles --create {{ paths.TMPFILES }}; }
 
-# A folder where programs may run: /run is mounted noexec on Debian, /tmp by hardening guides. So it is tried, not read.
-work=
-for place in /tmp /var/tmp /run /dev/shm /root; do
-  work=$(mktemp -d "$place/provision.XXXXXX" 2>/dev/null) || continue
-  printf '#!/bin/sh\nexit 7\n' >"$work/try" && chmod 755 "$work/try"
-  "$work/try" </dev/null >/dev/null 2>&1
-  [ $? -ne 7 ] || break
-  rm -rf "$work"; work=
-done
-[ -n "$work" ] || exit 1
+{% include "workplace.sh" %}
+
+workplace '' || exit 1
 aside='' receiver=''
 # Not before all that is sent has come: what is left of it would be taken for the next request.
 trap 'arrival; rm -rf "$work" ${aside:+"$aside"}' EXIT
 trap 'exit 1' HUP INT TERM
-mkdir "$work/root" && chmod 755 "$work" "$work/root"
 # The channel is kept aside: no command of a step may eat from it. What comes on it is taken at once, while the steps
 # go on: bytes that nobody takes would hold up the word to stop, or the end of the link, behind them.
 exec 8<&0 </dev/null

@@ -15,17 +15,7 @@ now() {
   esac
 }
 
-workplace() {
-  for place in /tmp /var/tmp /run /dev/shm "${HOME:-/root}"; do
-    work=$(mktemp -d "$place/provision-deep.XXXXXX" 2>/dev/null) || continue
-    printf '#!/bin/sh\nexit 7\n' >"$work/try" && chmod 755 "$work/try"
-    "$work/try" </dev/null >/dev/null 2>&1
-    [ $? -ne 7 ] || return 0
-    rm -rf "$work"
-  done
-  work=
-  return 1
-}
+{% include "workplace.sh" %}
 
 # CPU time of all that this shell has started, in microseconds: unlike the clock's it is the same on a busy machine. The
 # second line of `times` is theirs, as 0m1.230000s with as many digits as the shell likes. In a subshell it would be 0.
@@ -64,7 +54,7 @@ context() {
 build() {
   platform=$1 folder=$work/$2
   now; begun=$moment
-  timeout {{ timeout }} "$client" --addr {{ ('unix://' ~ socket) | q }} build --progress plain \
+  timeout {{ timeout }} "$client" --addr {{ ('unix://' ~ paths.SOCKET) | q }} build --progress plain \
     --frontend dockerfile.v0 --local context="$folder" --local dockerfile="$folder" --no-cache \
     --opt platform="$platform" </dev/null >"$work/log" 2>&1
   status=$?
@@ -76,9 +66,8 @@ build() {
 trap '[ -z "$work" ] || rm -rf "$work"' EXIT
 trap 'exit 1' HUP INT TERM
 work=
-workplace || exit 1
-mkdir "$work/root" && chmod 755 "$work" "$work/root"
-client=/opt/buildkit/current/bin/buildctl
+workplace '' || exit 1
+client={{ paths.CLIENT }}
 [ -x "$client" ] || client=$(command -v buildctl) || client=false
 
 {% for program in programs %}

@@ -84,18 +84,18 @@ mounts() {
     type=${rest#*- }; type=${type%% *}
     [ "$point" != /proc/sys ] || settings=${options%%,*}
     case $point in
-      /proc/sys/fs/binfmt_misc|/dev/shm|/run|/var/lib/buildkit/tmp) ;;
-      /proc*|/sys*|/dev*|/run/*|/var/lib/docker/*|/var/lib/containers/*|/var/lib/buildkit/*) continue ;;
+      {{ paths.BINFMT }}|/dev/shm|/run|{{ paths.SCRATCH }}) ;;
+      /proc*|/sys*|/dev*|/run/*|/var/lib/docker/*|/var/lib/containers/*|{{ paths.STATE }}/*) continue ;;
     esac
     record mount "$point" "$type" "$options"
   done </proc/self/mountinfo
   set --
-  for place in / /var/lib/buildkit /opt/buildkit /tmp; do
+  for place in {{ disks | q }}; do
     while [ ! -d "$place" ]; do place=${place%/*}; place=${place:-/}; done
     set -- "$@" "$place"
   done
   # df prints a line for each of its arguments, in their order.
-  for wanted in / /var/lib/buildkit /opt/buildkit /tmp; do
+  for wanted in {{ disks | q }}; do
     size='' free='' inodes='' unused=''
     read -r _ size _ free _ <&6
     read -r _ inodes _ unused _ <&7
@@ -107,26 +107,11 @@ $(df -Pi "$@" 2>/dev/null | tail -n +2)
 END-OF-INODES
 }
 
-# A folder where programs may run: /tmp is often mounted noexec (CIS hardening), so it is tried, not read.
-workplace() {
-  work=
-  for place in /tmp /var/tmp /run /dev/shm "${HOME:-/root}"; do
-    [ -d "$place" ] || continue
-    folder=$(mktemp -d "$place/provision-probe.XXXXXX" 2>/dev/null) || continue
-    printf '#!/bin/sh\nexit 7\n' >"$folder/try" && chmod 755 "$folder/try"
-    "$folder/try" </dev/null >/dev/null 2>&1
-    if [ $? -eq 7 ]; then
-      record temporary "$place" exec
-      [ -n "$work" ] || { work=$folder; continue; }
-    else
-      record temporary "$place" noexec
-    fi
-    rm -rf "$folder"
-  done
-  [ -n "$work" ] && mkdir "$work/root" && chmod 755 "$work" "$work/root"
-}
+{% include "workplace.sh" %}
 
-binfmt=/proc/sys/fs/binfmt_misc
+temporary() { record temporary "$1" "$2"; }
+
+binfmt={{ paths.BINFMT }}
 
 binfmt_state() {
   [ -d "$binfmt" ] || { record binfmt absent; return; }
@@ -179,9 +164,8 @@ binfmt_entries() {
 }
 
 binfmt_rules() {
-  # systemd's search path, highest first (binfmt.d(5)).
-  for folder in /etc /run /usr/local/lib /usr/lib; do
-    for path in "$folder"/binfmt.d/*.conf; do
+  for folder in {{ paths.RULE_FOLDERS | q }}; do
+    for path in "$folder"/*.conf; do
       [ -e "$path" ] || [ -h "$path" ] || continue
       target=; [ -h "$path" ] && target=$(readlink "$path")
       record rule "$path" "$target"
@@ -200,7 +184,7 @@ interpreters() {
 $({
     printf '%s\n' {{ interpreters | map('q') | join(' ') }}
     find "$binfmt" -maxdepth 1 -type f -exec sed -n 's/^interpreter //p' {} + 2>/dev/null
-    find /etc/binfmt.d /run/binfmt.d /usr/local/lib/binfmt.d /usr/lib/binfmt.d -name '*.conf' -type f \
+    find {{ paths.RULE_FOLDERS | q }} -name '*.conf' -type f \
       -exec sed -n 's/^\([^#; ]\).*\1\(\/.*\)\1[A-Z]*[[:space:]]*$/\2/p' {} + 2>/dev/null
   } | sort -u)
 END-OF-PATHS
@@ -316,7 +300,7 @@ unregistered() {
   have unshare || return
   # shellcheck disable=SC2016
   unshare -U -r -m sh -c '
-    mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc || exit 1
+    mount -t binfmt_misc binfmt_misc {{ paths.BINFMT }} || exit 1
     for name do
       chroot "$0" "/p-$name" x x </dev/null >/dev/null 2>&1
       [ $? -eq 3 ] && answer=yes || answer=no
@@ -361,18 +345,18 @@ service() {
   # shellcheck disable=SC2016
   group=$(getent group {{ group | q }} 2>/dev/null || grep {{ ('^' ~ group ~ ':') | q }} /etc/group)
   [ -z "$group" ] || record group "${group%%:*}" "${group##*:}"
-  for folder in /opt/buildkit/*/; do
+  for folder in {{ paths.RELEASES }}/*/; do
     folder=${folder%/}
-    [ -h "$folder" ] || [ ! -r "$folder/.digest" ] || { read -r digest <"$folder/.digest"; record release "$folder" "$digest"; }
+    [ -h "$folder" ] || [ ! -r "$folder/{{ paths.DIGEST }}" ] || { read -r digest <"$folder/{{ paths.DIGEST }}"; record release "$folder" "$digest"; }
   done
-  for path in /var/cache/provision/*; do
+  for path in {{ paths.CACHE }}/*; do
     [ -f "$path" ] && record cached "${path##*/}" "$(stat -c %s "$path")"
   done
   if [ -d /run/systemd/system ]; then
     record systemd "$(systemctl --version 2>/dev/null | { read -r _ version _; printf '%s' "$version"; })"
     # systemctl prints the properties in an order of its own, and an empty line between units.
     systemctl show --property Id,LoadState,ActiveState,SubState,UnitFileState,NRestarts,NeedDaemonReload,MainPID,FragmentPath \
-      {{ units | map('q') | join(' ') }} 2>/dev/null | while IFS='=' read -r key value; do
+      {{ paths.UNITS | q }} 2>/dev/null | while IFS='=' read -r key value; do
       record unit "$key" "$value"
       [ "$key" != MainPID ] || [ "$value" = 0 ] || daemon "$value"
     done
@@ -385,14 +369,14 @@ service() {
 # containers it is not. An empty value, in a drop-in say, takes all conditions away (systemd.unit(5)). Read from the
 # files, as the next boot does.
 loader() {
-  unit={{ loader | q }}
+  unit={{ paths.SYSTEMD_BINFMT }}
   set --
-  for folder in /lib /usr/lib /usr/local/lib /etc; do
-    path=$folder/systemd/system/$unit
+  for folder in {{ paths.UNIT_FOLDERS | q }}; do
+    path=$folder/$unit
     [ -f "$path" ] && set -- "$path"
   done
-  for folder in /lib /usr/lib /usr/local/lib /etc; do
-    for path in "$folder/systemd/system/$unit.d/"*.conf; do
+  for folder in {{ paths.UNIT_FOLDERS | q }}; do
+    for path in "$folder/$unit.d/"*.conf; do
       [ -f "$path" ] && set -- "$@" "$path"
     done
   done
@@ -418,10 +402,10 @@ daemon() {
 }
 
 workers() {
-  client=/opt/buildkit/current/bin/buildctl
+  client={{ paths.CLIENT }}
   [ -x "$client" ] || client=$(command -v buildctl) || return
-  [ -S {{ socket | q }} ] || return
-  if answer=$("$client" --addr {{ ('unix://' ~ socket) | q }} --timeout 10 debug workers --format '{{ '{{json .}}' }}' 2>&1 </dev/null); then
+  [ -S {{ paths.SOCKET }} ] || return
+  if answer=$("$client" --addr {{ ('unix://' ~ paths.SOCKET) | q }} --timeout 10 debug workers --format '{{ '{{json .}}' }}' 2>&1 </dev/null); then
     record workers ok
   else
     record workers error
@@ -436,7 +420,7 @@ trap 'exit 1' HUP INT TERM
 
 system
 mounts
-workplace
+workplace temporary
 binfmt_state
 binfmt_trial
 binfmt_entries

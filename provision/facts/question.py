@@ -35,10 +35,14 @@ TOOLS: Final = (
 MANAGED: Final = (
     *(paths.CURRENT, paths.BUILDCTL, paths.CONFIG, paths.UNIT, paths.TMPFILES, paths.MODULES),
     paths.LOADER,
-    *(paths.SOCKET, paths.SOCKET.rpartition("/")[0]),
+    *(paths.SOCKET, paths.SOCKET_FOLDER),
     *(paths.rule(arch.qemu) for arch in ARCHITECTURES),
 )
 """Files whose whole content is a fact."""
+
+
+DISKS: Final = ("/", paths.STATE, paths.RELEASES, "/tmp")  # noqa: S108 - looked at, not used
+"""Folders for whose filesystems the room is a fact."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,8 +80,7 @@ def question(spec: Spec) -> Question:
         probes=programs,
         files=MANAGED,
         group=spec.buildkit.group,
-        units=paths.UNITS,
-        loader=paths.SYSTEMD_BINFMT,
-        socket=paths.SOCKET,
+        disks=DISKS,
+        paths=paths,
     )
     return Question(script=script, expected=expected)

@@ -22,7 +22,7 @@ else:
     import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
 
 SOCKET_MODE: Final = 0o660
-FOLDER: Final = paths.SOCKET.rpartition("/")[0]
+FOLDER: Final = paths.SOCKET_FOLDER
 FOLDER_MODE: Final = 0o750
 
 

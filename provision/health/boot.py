@@ -22,9 +22,6 @@ from provision.health.emulation import AGAIN, describe
 from provision.result import Finding
 from provision.spec import Spec
 
-FOLDERS = ("/etc/binfmt.d", "/run/binfmt.d", "/usr/local/lib/binfmt.d", "/usr/lib/binfmt.d")
-"""Highest first (binfmt.d(5)); /lib is a link to /usr/lib, or as good as one."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Coming:
@@ -37,7 +34,7 @@ class Coming:
 def effective(rules: Iterable[Rule]) -> tuple[Rule, ...]:
     """The files that count, by name: of several with one name the highest folder's, though it be a mask."""
     chosen: dict[str, Rule] = {}
-    for folder in FOLDERS:
+    for folder in paths.RULE_FOLDERS:
         for rule in rules:
             if rule.path == f"{folder}/{rule.name}":
                 chosen.setdefault(rule.name, rule)
@@ -97,7 +94,7 @@ def _over_native(spec: Spec, facts: Facts, order: Sequence[Coming]) -> Iterator[
 def _without(path: str) -> str:
     """The command after which a file of binfmt.d does not count. A package would bring its own back."""
     folder, _, name = path.rpartition("/")
-    return f"rm {path}" if folder == FOLDERS[0] else f"ln -s /dev/null {FOLDERS[0]}/{name}"
+    return f"rm {path}" if folder == paths.RULES else f"ln -s /dev/null {paths.RULES}/{name}"
 
 
 def _coming_back(spec: Spec, facts: Facts, order: Sequence[Coming]) -> tuple[Finding, ...]:

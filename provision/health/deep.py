@@ -59,9 +59,7 @@ def script(spec: Spec, facts: Facts) -> str:
         }
         for arch in dict.fromkeys([*_native(facts), *(of_platform(platform) for platform in wanted)])
     ]
-    return render(
-        "deep.sh", programs=programs, socket=paths.SOCKET, nonce=secrets.token_hex(8), timeout=_BUILD
-    )
+    return render("deep.sh", programs=programs, paths=paths, nonce=secrets.token_hex(8), timeout=_BUILD)
 
 
 def _wanted(spec: Spec, facts: Facts) -> tuple[str, ...]:

@@ -136,7 +136,7 @@ def _release(release: Release, folder: str, url: str | None, facts: Facts) -> tu
 def _links(folder: str, facts: Facts) -> tuple[Step, ...]:
     wanted = {
         paths.CURRENT: ("release-link", folder),
-        paths.BUILDCTL: ("buildctl-link", f"{paths.CURRENT}/bin/buildctl"),
+        paths.BUILDCTL: ("buildctl-link", paths.CLIENT),
     }
     steps: list[Step] = []
     for path, (name, to) in wanted.items():

@@ -55,8 +55,8 @@ def leftovers(machine: Machine) -> list[str]:
 def test_each_step_is_reported_as_it_begins_and_ends(machine: Machine) -> None:
     applied = machine.apply(steps.file("/etc/a", "a", step="a"), steps.file("/etc/b", "b", step="b"))
     assert applied.answer.records == (
-        *("step\ta\tbegin\t", "step\ta\tdone\t"),
-        *("step\tb\tbegin\t", "step\tb\tdone\t"),
+        *("step\ta\tbegin\t\t", "step\ta\tdone\t\t"),
+        *("step\tb\tbegin\t\t", "step\tb\tdone\t\t"),
     )
     assert (applied.answer.status, applied.answer.stderr) == (0, "")
     assert leftovers(machine) == []

@@ -12,6 +12,7 @@ from provision import apply
 from provision.facts import question
 from provision.health import deep
 from provision.plan.steps import AddMember, EnableBinfmt, MountBinfmt, Plan, SendInterpreter, Step
+from provision.render import render
 from provision.spec import Spec
 from provision.transport import Secret
 from provision.transport.become import opening
@@ -45,6 +46,7 @@ def scripts() -> Iterator[tuple[str, str]]:
     """Each template's name, and a text it renders to."""
     yield "probe.sh", question.question(Spec()).script
     yield "apply.sh", apply.script(whole_plan())
+    yield "workplace.sh", render("workplace.sh")
     yield "deep.sh", deep.script(Spec(), facts("provisioned"))
     for sudo in ("auto", "always", "never"):
         for password in (None, Secret("secret")):

@@ -1,0 +1,17 @@
+{# Included by the scripts that run programs of their own on a host. -#}
+# workplace COMMAND: sets `work` to a new folder where programs may run, which has an empty folder `root` for chroot.
+# Empty, and false, where there is none. It is tried, not read: /run is mounted noexec on Debian, /tmp by hardening
+# guides (CIS). Every place is tried if COMMAND is not empty: it is called with the place and exec or noexec.
+workplace() {
+  work=
+  for place in /tmp /var/tmp /run /dev/shm "${HOME:-/root}"; do
+    folder=$(mktemp -d "$place/provision.XXXXXX" 2>/dev/null) || continue
+    mkdir "$folder/root" && printf '#!/bin/sh\nexit 7\n' >"$folder/try" && chmod 755 "$folder" "$folder"/*
+    "$folder/try" </dev/null >/dev/null 2>&1
+    if [ $? -eq 7 ]; then runs='exec'; else runs='noexec'; fi
+    [ -z "$1" ] || "$1" "$place" "$runs"
+    if [ "$runs" = exec ] && [ -z "$work" ]; then work=$folder; else rm -rf "$folder"; fi
+    [ -n "$1" ] || [ -z "$work" ] || break
+  done
+  [ -n "$work" ]
+}
