@@ -8,7 +8,7 @@ from dataclasses import replace
 from provision import health
 from provision.commands.ask import ask_facts, ask_facts_and_clock
 from provision.facts import Facts
-from provision.health import daemon, deep
+from provision.health import deep
 from provision.health.explain import explain as explained
 from provision.health.platforms import rows
 from provision.hosts.guard import guarded
@@ -82,7 +82,7 @@ def built(
 ) -> tuple[tuple[PlatformRow, ...], tuple[Finding, ...]]:
     """The platforms after a build for each, and the builds that failed. None is begun if the daemon is silent."""
     seen = rows(spec, facts)
-    if daemon.answer(facts) is None:
+    if facts.worker is None:
         return seen, ()
     said = deep.parse(transport.ask(deep.script(spec, facts), timeout=deep.TIMEOUT).records)
     return deep.rows(said, seen, facts), deep.findings(said)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from provision import elf
+from provision.architectures import Architecture
 from provision.binfmt import Entry
+from provision.buildkit.workers import Workers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +23,7 @@ class System:
     pretty: str = "unknown"
     like: tuple[str, ...] = ()
     native: bytes = b""
+    """The first bytes of one of its own programs."""
     page: int = 0
     memory: int = 0
     available: int = 0
@@ -32,11 +36,20 @@ class System:
     """Whether the kernel can limit and account memory; None where it does not tell."""
     systemd: str | None = None
 
+    @cached_property
+    def header(self) -> elf.Header | None:
+        """The ELF header of its own programs; None if the host did not say."""
+        return elf.parse(self.native)
+
+    @property
+    def architecture(self) -> Architecture | None:
+        """What its own programs are made for; None if that is not known or not in the table."""
+        return self.header.architecture if self.header else None
+
     @property
     def userland_bits(self) -> int:
         """32 or 64: of the programs, which may differ from the kernel's (Raspberry Pi OS)."""
-        header = elf.parse(self.native)
-        return header.bits if header else 64
+        return self.header.bits if self.header else 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,11 +212,26 @@ class Daemon:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WorkerAnswer:
-    """What `buildctl debug workers` said: JSON when `ok`, otherwise its error."""
+class Unit:
+    """A unit of systemd, in the words of `systemctl show`. Empty where systemd did not say."""
 
-    ok: bool
-    text: str
+    load: str = ""
+    """Such as "loaded", "masked" or "not-found"."""
+    active: str = ""
+    """Such as "active", "inactive", "activating" or "failed"."""
+    sub: str = ""
+    """Such as "running", "dead" or "auto-restart"."""
+    file_state: str = ""
+    """What the next boot does with it: "enabled", "disabled", "static", "generated", "masked" …"""
+    restarts: int = 0
+    """How often systemd restarted it by itself since somebody started it."""
+    reload_due: bool = False
+    """Whether its file changed after systemd read it."""
+
+    @property
+    def found(self) -> bool:
+        """Whether systemd knows such a unit, were it masked."""
+        return self.load not in ("", "not-found")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,11 +258,18 @@ class Facts:
     """Folder of an unpacked BuildKit release -> sha256 of the archive it came from."""
     cached: Mapping[str, int] = field(default_factory=dict)
     """Name in the host's download cache -> bytes."""
-    units: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    units: Mapping[str, Unit] = field(default_factory=dict)
     daemon: Daemon | None = None
-    workers: WorkerAnswer | None = None
+    worker: Workers | None = None
+    """What buildkitd answered; None if it was not asked (no socket, no buildctl) or did not answer."""
+    worker_error: str = ""
+    """What buildctl said instead of an answer."""
     skew: float | None = None
     """Seconds the host's clock is ahead of this machine's; None if nobody compared them."""
+
+    def unit(self, name: str) -> Unit:
+        """A unit; an empty one where systemd does not run."""
+        return self.units.get(name, Unit())
 
     def mount_of(self, path: str) -> Mount | None:
         """The mount that holds `path`: the longest point above it, the last one of equals."""

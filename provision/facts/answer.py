@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from provision import elf
 from provision.architectures import of_qemu
 from provision.binfmt import Entry, parse_entry
+from provision.buildkit.workers import Workers, parse_workers
 from provision.errors import HostError
 from provision.facts import (
     Binfmt,
@@ -19,8 +20,8 @@ from provision.facts import (
     Probe,
     Rule,
     System,
+    Unit,
     User,
-    WorkerAnswer,
 )
 from provision.facts.records import Record, number, records, words
 
@@ -44,6 +45,7 @@ def parse(lines: Iterable[str], expected: Mapping[str, int]) -> Facts:
             hint="log in by hand and run `sh -c true`: it must print nothing",
         )
     of = {kind: tuple(these) for kind, these in found.items()}
+    worker, worker_error = _worker(of)
     return Facts(
         system=_system(of),
         user=_user(of),
@@ -73,7 +75,8 @@ def parse(lines: Iterable[str], expected: Mapping[str, int]) -> Facts:
             ),
             None,
         ),
-        workers=next((WorkerAnswer(ok=r[0] == "ok", text=r.text) for r in of.get("workers", ())), None),
+        worker=worker,
+        worker_error=worker_error,
     )
 
 
@@ -205,14 +208,38 @@ def _files(of: Found) -> Mapping[str, File]:
     return found
 
 
-def _units(found: tuple[Record, ...]) -> Mapping[str, Mapping[str, str]]:
-    """Systemctl separates units by an empty line, which arrives as a record without fields."""
-    units: dict[str, dict[str, str]] = {}
+def _units(found: tuple[Record, ...]) -> Mapping[str, Unit]:
+    """By name. `systemctl show` separates units by an empty line, which arrives as a record without fields."""
+    units: dict[str, Unit] = {}
     current: dict[str, str] = {}
     for record in (*found, _NOTHING):
         if record[0]:
             current[record[0]] = record[1]
         elif current:
-            units[current.get("Id", "")] = current
+            units[current.get("Id", "")] = _unit(current)
             current = {}
     return units
+
+
+def _unit(properties: Mapping[str, str]) -> Unit:
+    return Unit(
+        load=properties.get("LoadState", ""),
+        active=properties.get("ActiveState", ""),
+        sub=properties.get("SubState", ""),
+        file_state=properties.get("UnitFileState", ""),
+        restarts=number(properties.get("NRestarts", "")),
+        reload_due=properties.get("NeedDaemonReload") == "yes",
+    )
+
+
+def _worker(of: Found) -> tuple[Workers | None, str]:
+    """What the daemon answered, else what buildctl said; neither where it was not asked."""
+    record = _one(of, "workers")
+    if record[0] == "error":
+        return None, record.text.strip() or "buildctl failed and printed nothing"
+    if record[0] != "ok":
+        return None, ""
+    try:
+        return parse_workers(record.text), ""
+    except HostError as error:
+        return None, f"{error.message}: {error.cause}"

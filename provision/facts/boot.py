@@ -7,9 +7,8 @@ from provision.facts import Facts
 
 
 def mounted_at_boot(facts: Facts) -> bool:
-    """Whether systemd will mount binfmt_misc by itself, or when somebody looks into it."""
-    automount = facts.units.get(paths.BINFMT_AUTOMOUNT, {})
+    """Whether systemd will mount binfmt_misc by itself, or when something opens it."""
+    automount, mount = facts.unit(paths.BINFMT_AUTOMOUNT), facts.unit(paths.BINFMT_MOUNT)
     # One that was masked since the last boot still works, for now.
-    by_looking = automount.get("ActiveState") == "active" and automount.get("UnitFileState") != "masked"
-    mount = facts.units.get(paths.BINFMT_MOUNT, {})
-    return by_looking or mount.get("UnitFileState") in ("enabled", "generated")
+    by_looking = automount.active == "active" and automount.file_state != "masked"
+    return by_looking or mount.file_state in ("enabled", "generated")

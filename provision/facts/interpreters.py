@@ -54,7 +54,7 @@ def unfit(found: Interpreter, facts: Facts) -> str:
 
 
 def _native_program(header: elf.Header, facts: Facts) -> bool:
-    own = elf.parse(facts.system.native)
+    own = facts.system.header
     if own is None or (own.bits, own.big_endian, own.machine) == (
         header.bits,
         header.big_endian,

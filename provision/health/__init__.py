@@ -50,7 +50,7 @@ def _rank(found: Finding) -> int:
 def _never(facts: Facts) -> Finding:
     others = [entry.name for entry in facts.entries]
     seen = f"; handlers of others: {', '.join(others)}" if others else ""
-    daemon = "; a buildkitd of somebody else answers" if facts.workers and facts.workers.ok else ""
+    daemon = "; a buildkitd of somebody else answers" if facts.worker else ""
     evidence = f"no {paths.CURRENT}, no {paths.UNIT}, no rule of this tool in {paths.RULES}{seen}{daemon}"
     return finding("not-provisioned", "error", evidence, "not a build machine", "./inv provision")
 

@@ -70,10 +70,9 @@ def findings(spec: Spec, facts: Facts) -> tuple[Finding, ...]:
 
 def _over_native(spec: Spec, facts: Facts, order: Sequence[Coming]) -> Iterator[Finding]:
     """Files that will take programs from the CPU. For the machine's own kind, none would start any more (ELOOP)."""
-    own = elf.parse(facts.system.native)
     for arch in ARCHITECTURES:
         seen = view_of(arch, spec, facts)
-        lethal = own is not None and own.architecture == arch
+        lethal = facts.system.architecture == arch
         if not (lethal or (seen.native and not seen.winner)):
             continue
         headers = elf.native_headers([arch])
@@ -201,10 +200,10 @@ def _loader(facts: Facts) -> Finding | None:
             "after the next boot no handler is there",
             AGAIN,
         )
-    unit = facts.units.get(paths.SYSTEMD_BINFMT, {})
-    if unit.get("LoadState") not in ("masked", "not-found"):
+    load = facts.unit(paths.SYSTEMD_BINFMT).load
+    if load not in ("masked", "not-found"):
         return None
-    masked = unit.get("LoadState") == "masked"
+    masked = load == "masked"
     return finding(
         "boot-no-loader",
         "warning",

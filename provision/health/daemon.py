@@ -8,9 +8,9 @@ from typing import Final
 from provision import paths
 from provision.architectures import PLATFORMS, of_platform
 from provision.buildkit.version import REFUSED_BELOW, WARNED_BELOW, at_least, canonical, is_version
-from provision.buildkit.workers import Workers, covers, parse_workers, undetected
-from provision.errors import HostError, UsageError
-from provision.facts import Facts
+from provision.buildkit.workers import Workers, covers, undetected
+from provision.errors import UsageError
+from provision.facts import Facts, Unit
 from provision.facts.view import concerned, view
 from provision.health import emulation
 from provision.health.catalogue import finding
@@ -25,7 +25,7 @@ def findings(spec: Spec, facts: Facts) -> tuple[Finding, ...]:
     """What is wrong with buildkitd. Where it does not run or answer, that is all there is to say of it."""
     if stopped := _stopped(facts):
         return (*_service(facts), stopped)
-    worker = answer(facts)
+    worker = facts.worker
     if worker is None:
         return (*_service(facts), _silent(facts))
     return (
@@ -36,55 +36,41 @@ def findings(spec: Spec, facts: Facts) -> tuple[Finding, ...]:
     )
 
 
-def answer(facts: Facts) -> Workers | None:
-    """What the daemon said; None if it did not answer, or nothing that can be read."""
-    if facts.workers is None or not facts.workers.ok:
-        return None
-    try:
-        return parse_workers(facts.workers.text)
-    except HostError:
-        return None
-
-
-def _unit(facts: Facts) -> dict[str, str]:
-    return dict(facts.units.get(paths.SERVICE, {}))
-
-
 def _stopped(facts: Facts) -> Finding | None:
-    unit = _unit(facts)
-    if not facts.system.systemd or unit.get("LoadState") in (None, "not-found"):
-        if facts.workers is not None and facts.workers.ok:
+    unit = facts.unit(paths.SERVICE)
+    if not facts.system.systemd or not unit.found:
+        if facts.worker:
             return None  # started by somebody else, and it works
         evidence, fix = f"there is no {paths.SERVICE}", AGAIN
         if not facts.system.systemd:
             evidence, fix = "systemd does not run here", f"boot the machine with systemd, then {AGAIN}"
         return finding("service-missing", "error", evidence, "nothing can be built", fix)
-    state = unit.get("ActiveState", "unknown")
+    state = unit.active or "unknown"
     if state == "active":
         return None
     fix = f"systemctl start {paths.SERVICE}"
-    if unit["LoadState"] == "masked":
+    if unit.load == "masked":
         fix = f"systemctl unmask {paths.SERVICE}, then {AGAIN}"
-    elif unit.get("SubState") == "auto-restart" or state == "failed":
+    elif unit.sub == "auto-restart" or state == "failed":
         fix = f"journalctl -u {paths.SERVICE} says why; then {AGAIN}"
-    evidence = f"{paths.SERVICE} is {state} ({unit.get('SubState', 'unknown')})"
+    evidence = f"{paths.SERVICE} is {state} ({unit.sub or 'unknown'})"
     return finding("service-stopped", "error", evidence, "nothing can be built", fix)
 
 
 def _service(facts: Facts) -> Iterator[Finding]:
-    unit = _unit(facts)
-    if unit.get("LoadState") != "loaded":
+    unit = facts.unit(paths.SERVICE)
+    if unit.load != "loaded":
         return
-    if (file_state := unit.get("UnitFileState", "")) not in ("enabled", "enabled-runtime"):
+    if unit.file_state not in ("enabled", "enabled-runtime"):
         yield finding(
             "service-disabled",
             "warning",
-            f"{paths.SERVICE} is {file_state or 'not enabled'}",
+            f"{paths.SERVICE} is {unit.file_state or 'not enabled'}",
             "after the next boot nothing can be built",
             f"systemctl enable {paths.SERVICE}",
         )
-    restarts = int(unit.get("NRestarts") or 0)
-    if restarts and unit.get("ActiveState") == "active":
+    restarts = unit.restarts
+    if restarts and unit.active == "active":
         yield finding(
             "service-restarts",
             "warning",
@@ -99,9 +85,9 @@ def _service(facts: Facts) -> Iterator[Finding]:
         )
 
 
-def _outdated(facts: Facts, unit: dict[str, str]) -> str:
+def _outdated(facts: Facts, unit: Unit) -> str:
     """What shows that the daemon runs with other settings than the files have; empty if nothing does."""
-    if unit.get("NeedDaemonReload") == "yes":
+    if unit.reload_due:
         return f"{paths.UNIT} was changed after systemd read it"
     file = facts.files.get(paths.UNIT)
     written = (file.text or "").partition("PROVISION_GENERATION=")[2].split("\n")[0] if file else ""
@@ -112,8 +98,10 @@ def _outdated(facts: Facts, unit: dict[str, str]) -> str:
 
 
 def _silent(facts: Facts) -> Finding:
-    said = facts.workers.text.strip()[:200] if facts.workers else ""
-    evidence = said or f"{paths.SERVICE} is active, but there is no socket {paths.SOCKET} or no buildctl"
+    evidence = (
+        facts.worker_error[:200]
+        or f"{paths.SERVICE} is active, but there is no socket {paths.SOCKET} or no buildctl"
+    )
     fix = f"{RESTART}; journalctl -u {paths.SERVICE} says more"
     return finding("worker-silent", "error", evidence, "nothing can be built", fix)
 

@@ -74,8 +74,7 @@ def _wanted(spec: Spec, facts: Facts) -> tuple[str, ...]:
 
 def _native(facts: Facts) -> list[Architecture]:
     """What this machine's own programs are, to compare with."""
-    own = elf.parse(facts.system.native)
-    return [own.architecture] if own and own.architecture else []
+    return [facts.system.architecture] if facts.system.architecture else []
 
 
 def parse(lines: Iterable[str]) -> Answer:

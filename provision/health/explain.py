@@ -178,7 +178,7 @@ def _service(_seen: View, _platform: str) -> str:
 
 
 def _listing(seen: View, platform: str) -> str:
-    found = daemon.answer(seen.facts)
+    found = seen.facts.worker
     if found is None:
         return "not known"
     if covers(found.platforms, platform) == "listed":

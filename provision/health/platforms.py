@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from provision.architectures import PLATFORMS, of_platform
-from provision.buildkit.workers import covers, parse_workers, undetected
+from provision.buildkit.workers import covers, undetected
 from provision.errors import UsageError
 from provision.facts import Facts
 from provision.facts.interpreters import running
@@ -16,10 +16,8 @@ from provision.spec import Spec
 
 
 def listed(facts: Facts) -> tuple[str, ...] | None:
-    """The platforms the worker lists, normalised; None when it could not be asked."""
-    if facts.workers is None or not facts.workers.ok:
-        return None
-    return parse_workers(facts.workers.text).platforms
+    """The platforms the worker lists, normalised; None when it did not answer."""
+    return facts.worker.platforms if facts.worker else None
 
 
 def rows(spec: Spec, facts: Facts) -> tuple[PlatformRow, ...]:
@@ -83,8 +81,7 @@ def unmet(spec: Spec, facts: Facts) -> tuple[str, ...]:
     """
     worker = listed(facts)
     if worker is None:
-        said = facts.workers.text.strip() if facts.workers else "its socket is not there"
-        return (f"buildkitd does not answer: {said}",)
+        return (f"buildkitd does not answer: {facts.worker_error or 'its socket is not there'}",)
     problems = []
     runs = running(spec, facts)
     late = undetected(worker, runs)

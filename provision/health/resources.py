@@ -7,7 +7,6 @@ from provision.buildkit.gc import MIN_FREE, sized
 from provision.facts import Disk, Facts
 from provision.facts.view import concerned
 from provision.health.catalogue import finding
-from provision.health.daemon import answer
 from provision.result import Finding
 from provision.spec import Spec
 
@@ -36,7 +35,7 @@ def disk(facts: Facts) -> Finding | None:
     room = _state(facts)
     if room is None or room.size == 0:
         return None
-    worker = answer(facts)
+    worker = facts.worker
     size, free = room.size * 1024, room.free * 1024
     limit = (worker.min_free if worker else 0) or sized(size)[MIN_FREE]
     if free >= limit and free >= GIB:

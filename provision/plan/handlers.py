@@ -48,8 +48,7 @@ def works(arch: Architecture, wanted: Entry, facts: Facts) -> Entry | None:
 
 def refuse_hijack(arch: Architecture, entry: Entry, facts: Facts) -> None:
     """Raise HostError for a handler that would take over the machine's own programs (every exec would fail)."""
-    own = elf.parse(facts.system.native)
-    if entry.matches(facts.system.native) or (own and own.architecture == arch):
+    if entry.matches(facts.system.native) or facts.system.architecture == arch:
         raise HostError(
             f"refused to register {entry.name}: it would match this machine's own programs",
             cause=f"{arch.platforms[0]} is what this machine runs natively",

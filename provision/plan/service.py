@@ -9,7 +9,7 @@ from provision import elf, paths
 from provision.buildkit import daemon
 from provision.buildkit.release import Release
 from provision.buildkit.source import shown
-from provision.buildkit.workers import parse_workers, undetected
+from provision.buildkit.workers import undetected
 from provision.errors import HostError
 from provision.facts import Facts
 from provision.facts.interpreters import running
@@ -153,9 +153,9 @@ def _links(folder: str, facts: Facts) -> tuple[Step, ...]:
 
 
 def _unit(spec: Spec, facts: Facts, generation: str, restart: bool) -> tuple[Step, ...]:
-    unit = facts.units.get(paths.SERVICE, {})
+    unit = facts.unit(paths.SERVICE)
     steps: list[Step] = []
-    if unit.get("UnitFileState") != "enabled":
+    if unit.file_state != "enabled":
         steps.append(
             RunUnit(
                 id="service-enable",
@@ -165,7 +165,7 @@ def _unit(spec: Spec, facts: Facts, generation: str, restart: bool) -> tuple[Ste
                 unit=paths.SERVICE,
             )
         )
-    running = unit.get("ActiveState") == "active"
+    running = unit.active == "active"
     why = restart_reason(spec, facts, generation, restart)
     if not running:
         steps.append(
@@ -197,8 +197,7 @@ def restart_reason(spec: Spec, facts: Facts, generation: str, handlers_change: b
         return "handlers change, and a running buildkitd does not notice"
     if facts.daemon is None or facts.daemon.generation != generation:
         return "it runs with other settings"
-    if facts.workers is None or not facts.workers.ok:
+    if facts.worker is None:
         return "it does not answer"
-    listed = parse_workers(facts.workers.text).platforms
-    lacking = undetected(listed, running(spec, facts))
+    lacking = undetected(facts.worker.platforms, running(spec, facts))
     return f"it does not list {', '.join(lacking)}" if lacking else ""

@@ -195,7 +195,6 @@ def comparable(facts: Facts) -> Facts:
         system=system,
         tools=facts.tools & {"systemctl", "apt-get", "tar", "stat", "od", "groupadd"},
         daemon=facts.daemon and replace(facts.daemon, executable=""),
-        units={name: {**unit, "MainPID": ""} for name, unit in facts.units.items()},
         disks={name: replace(disk, free=0, inodes=0) for name, disk in facts.disks.items()},
         interpreters={path: replace(each, identity="") for path, each in facts.interpreters.items()},
         probes={

@@ -32,7 +32,8 @@ def test_a_bare_host(machine: Machine) -> None:
     assert facts.binfmt.enabled
     assert facts.binfmt.fix_binary is True
     assert (facts.entries, facts.rules, facts.files, facts.units) == ((), (), {}, {})
-    assert (facts.daemon, facts.workers, facts.groups, facts.cached) == (None, None, {}, {})
+    assert (facts.daemon, facts.worker, facts.worker_error) == (None, None, "")
+    assert (facts.groups, facts.cached) == ({}, {})
     assert facts.probes["aarch64"].natively is False
     assert machine.space.run(f"ls {TABLE}").split() == ["register", "status"]
     assert traces(machine) == []
@@ -239,7 +240,7 @@ def test_a_file_that_looks_like_records_is_text(machine: Machine) -> None:
     facts = machine.facts()
     file = facts.files[paths.CONFIG]
     assert (file.text, file.mode, file.owner, file.group) == (f"{forged}\n", 0o640, "root", "root")
-    assert (facts.releases, facts.workers, facts.binfmt.present) == ({}, None, True)
+    assert (facts.releases, facts.worker, facts.binfmt.present) == ({}, None, True)
 
 
 def test_what_is_where_a_file_should_be(machine: Machine) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from provision.architectures import ARCHITECTURES
 from provision.buildkit.asset import Asset
 from provision.buildkit.digest import Digest
 from provision.buildkit.release import Release
+from provision.buildkit.workers import Workers
 from provision.facts import Facts, File, Interpreter, Probe
 from provision.facts.answer import parse
 from provision.plan import Plan, plan
@@ -29,10 +31,27 @@ RELEASE = Release(
 )
 
 
+def read(lines: Iterable[str]) -> Facts:
+    """The facts in an answer whose probes were given `COUNT` arguments."""
+    return parse(lines, {arch.qemu: COUNT for arch in ARCHITECTURES})
+
+
+def lines(name: str) -> list[str]:
+    """The recorded answer of `bare` or `provisioned`."""
+    return (FOLDER / f"{name}.txt").read_text().splitlines()
+
+
 def facts(name: str) -> Facts:
     """The facts of `bare` or `provisioned`."""
-    lines = (FOLDER / f"{name}.txt").read_text().splitlines()
-    return parse(lines, {arch.qemu: COUNT for arch in ARCHITECTURES})
+    return read(lines(name))
+
+
+def answered(state: str, text: str) -> Facts:
+    """The settled host with another record of what buildctl printed."""
+    seen = read(
+        [*lines("bare")[:-1], f"workers\t{state}", *(f"|{line}" for line in text.split("\n")), "end"]
+    )
+    return replace(settled(), worker=seen.worker, worker_error=seen.worker_error)
 
 
 def planned(seen: Facts, spec: Spec = SPEC, release: Release = RELEASE) -> Plan:
@@ -69,6 +88,22 @@ def with_probe(seen: Facts, qemu: str, **changes: object) -> Facts:
 def with_interpreter(seen: Facts, path: str, **changes: object) -> Facts:
     found: Interpreter = replace(seen.interpreters[path], **changes)  # type: ignore[arg-type]
     return replace(seen, interpreters={**seen.interpreters, path: found})
+
+
+def with_worker(seen: Facts, **changes: object) -> Facts:
+    """The facts with another answer of the daemon."""
+    assert seen.worker
+    worker: Workers = replace(seen.worker, **changes)  # type: ignore[arg-type]
+    return replace(seen, worker=worker)
+
+
+def without_arm64(seen: Facts) -> Facts:
+    """The daemon lists loong64 where it should list arm64."""
+    assert seen.worker
+    assert "linux/arm64" in seen.worker.platforms
+    return with_worker(
+        seen, platforms=tuple(each.replace("arm64", "loong64") for each in seen.worker.platforms)
+    )
 
 
 def buildkit(**changes: object) -> Spec:

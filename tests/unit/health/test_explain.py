@@ -8,7 +8,7 @@ import pytest
 
 from provision import paths
 from provision.architectures import parse_platform
-from provision.facts import Facts
+from provision.facts import Facts, Unit
 from provision.health import IDS
 from provision.health.explain import LINK_OF, LINKS, explain
 from provision.result import Link, first_broken
@@ -72,9 +72,7 @@ def test_what_breaks_now_comes_before_what_will() -> None:
     )
     masked = replace(facts, rules=rules)
     assert (broken(chain(masked, "arm64")).id, broken(chain(masked, "arm64")).status) == ("boot", "warning")
-    stopped = replace(
-        masked, units={**facts.units, paths.SERVICE: {"LoadState": "loaded", "ActiveState": "failed"}}
-    )
+    stopped = replace(masked, units={**facts.units, paths.SERVICE: Unit(load="loaded", active="failed")})
     assert (broken(chain(stopped, "arm64")).id, broken(chain(stopped, "arm64")).status) == (
         "service",
         "broken",
@@ -84,7 +82,7 @@ def test_what_breaks_now_comes_before_what_will() -> None:
 @pytest.mark.parametrize("typed", ["amd64", "arm64"])
 def test_a_service_that_the_next_boot_does_not_start(typed: str) -> None:
     facts = settled()
-    disabled = {**facts.units[paths.SERVICE], "UnitFileState": "disabled"}
+    disabled = replace(facts.units[paths.SERVICE], file_state="disabled")
     link = broken(chain(replace(facts, units={**facts.units, paths.SERVICE: disabled}), typed))
     assert (link.id, link.status, link.fix) == ("service", "warning", f"systemctl enable {paths.SERVICE}")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,14 +14,14 @@ from hypothesis import strategies as st
 from provision import binfmt, health, paths
 from provision.architectures import ARCHITECTURES, of_platform
 from provision.errors import UsageError
-from provision.facts import Facts, Mount, Rule, WorkerAnswer
+from provision.facts import Facts, Mount, Rule
 from provision.facts.view import view
 from provision.health import boot, known_bad
 from provision.result import Finding
 from provision.spec import Buildkit, Spec
 from tests.lab.checkout import ROOT
 from tests.unit import recorded
-from tests.unit.recorded import SPEC, settled, with_interpreter, with_probe
+from tests.unit.recorded import SPEC, settled, with_interpreter, with_probe, with_worker
 
 Change = Callable[[Facts], Facts]
 DOCS: Final = ROOT / "docs/findings.md"
@@ -37,9 +36,9 @@ def only(facts: Facts, spec: Spec = SPEC) -> Finding:
     return found
 
 
-def unit(name: str, **changes: str) -> Change:
+def unit(name: str, **changes: Any) -> Change:
     def change(facts: Facts) -> Facts:
-        return replace(facts, units={**facts.units, name: {**facts.units[name], **changes}})
+        return replace(facts, units={**facts.units, name: replace(facts.units[name], **changes)})
 
     return change
 
@@ -48,31 +47,27 @@ def system(**changes: Any) -> Change:
     return lambda facts: replace(facts, system=replace(facts.system, **changes))
 
 
-def worker(change: Callable[[dict[str, Any]], None]) -> Change:
-    """The worker's answer, changed."""
-
-    def changed(facts: Facts) -> Facts:
-        assert facts.workers
-        answer = json.loads(facts.workers.text)
-        change(answer[0])
-        return replace(facts, workers=WorkerAnswer(ok=True, text=json.dumps(answer)))
-
-    return changed
+def worker(**changes: Any) -> Change:
+    """Another answer of the daemon."""
+    return lambda facts: with_worker(facts, **changes)
 
 
 def label(name: str, value: str) -> Change:
-    return worker(lambda row: row["labels"].update({f"org.mobyproject.buildkit.worker.{name}": value}))
+    def change(facts: Facts) -> Facts:
+        assert facts.worker
+        return with_worker(
+            facts, labels={**facts.worker.labels, f"org.mobyproject.buildkit.worker.{name}": value}
+        )
+
+    return change
 
 
 def version(text: str) -> Change:
-    return worker(lambda row: row["buildkitVersion"].update(version=text))
+    return worker(version=text)
 
 
 def lists(*platforms: str) -> Change:
-    rows = [
-        dict(zip(("os", "architecture", "variant"), each.split("/"), strict=False)) for each in platforms
-    ]
-    return worker(lambda row: row.update(platforms=rows))
+    return worker(platforms=platforms)
 
 
 def disk(**changes: int) -> Change:
@@ -113,7 +108,7 @@ NOTHING: Final[list[tuple[str, str | None]]] = []
 CASES: Final[dict[str, tuple[Change, list[tuple[str, str | None]]]]] = {
     "healthy": (lambda facts: facts, []),
     "binfmt.d is not read": (
-        unit(paths.SYSTEMD_BINFMT, LoadState="masked", UnitFileState="masked"),
+        unit(paths.SYSTEMD_BINFMT, load="masked", file_state="masked"),
         [("boot-no-loader", None)],
     ),
     "binfmt.d is read only where /proc/sys is writable": (
@@ -121,20 +116,20 @@ CASES: Final[dict[str, tuple[Change, list[tuple[str, str | None]]]]] = {
         [("boot-no-loader", None)],
     ),
     "nothing mounts the table": (
-        unit(paths.BINFMT_MOUNT, UnitFileState="disabled"),
+        unit(paths.BINFMT_MOUNT, file_state="disabled"),
         [("boot-no-mount", None)],
     ),
     "the automount does": (
         both(
-            unit(paths.BINFMT_MOUNT, UnitFileState="static"),
-            unit(paths.BINFMT_AUTOMOUNT, ActiveState="active"),
+            unit(paths.BINFMT_MOUNT, file_state="static"),
+            unit(paths.BINFMT_AUTOMOUNT, active="active"),
         ),
         [],
     ),
     "the automount does, for the last time": (
         both(
-            unit(paths.BINFMT_MOUNT, UnitFileState="static"),
-            unit(paths.BINFMT_AUTOMOUNT, ActiveState="active", UnitFileState="masked"),
+            unit(paths.BINFMT_MOUNT, file_state="static"),
+            unit(paths.BINFMT_AUTOMOUNT, active="active", file_state="masked"),
         ),
         [("boot-no-mount", None)],
     ),
@@ -144,27 +139,27 @@ CASES: Final[dict[str, tuple[Change, list[tuple[str, str | None]]]]] = {
     ),
     "no unit": (
         both(
-            unit(paths.SERVICE, LoadState="not-found", ActiveState="inactive", UnitFileState=""),
-            lambda facts: replace(facts, workers=None, daemon=None),
+            unit(paths.SERVICE, load="not-found", active="inactive", file_state=""),
+            lambda facts: replace(facts, worker=None, daemon=None),
         ),
         [("service-missing", None)],
     ),
     "a crash loop": (
-        unit(paths.SERVICE, ActiveState="activating", SubState="auto-restart", NRestarts="7"),
+        unit(paths.SERVICE, active="activating", sub="auto-restart", restarts=7),
         [("service-stopped", None)],
     ),
-    "restarted": (unit(paths.SERVICE, NRestarts="1"), [("service-restarts", None)]),
-    "a unit changed by hand": (unit(paths.SERVICE, NeedDaemonReload="yes"), [("service-settings", None)]),
+    "restarted": (unit(paths.SERVICE, restarts=1), [("service-restarts", None)]),
+    "a unit changed by hand": (unit(paths.SERVICE, reload_due=True), [("service-settings", None)]),
     "settings from before": (daemon(generation="0" * 16), [("service-settings", None)]),
     "no answer": (
-        lambda facts: replace(facts, workers=WorkerAnswer(ok=False, text="context deadline exceeded")),
+        lambda facts: replace(facts, worker=None, worker_error="context deadline exceeded"),
         [("worker-silent", None)],
     ),
     "an answer that is none": (
-        lambda facts: replace(facts, workers=WorkerAnswer(ok=True, text="[")),
+        lambda _facts: recorded.answered("ok", "["),
         [("worker-silent", None)],
     ),
-    "no socket": (lambda facts: replace(facts, workers=None), [("worker-silent", None)]),
+    "no socket": (lambda facts: replace(facts, worker=None), [("worker-silent", None)]),
     "native snapshotter": (label("snapshotter", "native"), [("worker-snapshotter", None)]),
     "no sandbox": (label("oci.process-mode", "no-sandbox"), [("worker-process-mode", None)]),
     "older": (version("v0.32.0"), [("worker-version", None)]),
@@ -381,7 +376,7 @@ def test_an_upgrade_with_a_link_in_between() -> None:
 
 def test_worst_first_and_the_bar() -> None:
     facts = both(
-        system(cgroup_memory=False), file(paths.SOCKET, mode=0o666), unit(paths.SERVICE, NRestarts="2")
+        system(cgroup_memory=False), file(paths.SOCKET, mode=0o666), unit(paths.SERVICE, restarts=2)
     )(settled())
     found = health.find(SPEC, facts)
     assert [each.severity for each in found] == ["error", "warning", "warning"]

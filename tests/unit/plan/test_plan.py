@@ -12,7 +12,7 @@ from provision.architectures import ARCHITECTURES, of_qemu
 from provision.binfmt import Entry
 from provision.buildkit.digest import Digest
 from provision.errors import HostError, KernelError
-from provision.facts import Disk, Facts, File, Mount
+from provision.facts import Disk, Facts, File, Mount, Unit
 from provision.facts.kernel import version
 from provision.facts.packages import MANAGERS
 from provision.plan.handlers import flag_choices
@@ -38,6 +38,7 @@ from tests.unit.recorded import (
     settled,
     with_interpreter,
     with_probe,
+    without_arm64,
 )
 
 AARCH64 = "/usr/bin/qemu-aarch64-static"
@@ -126,7 +127,7 @@ def test_a_module_that_is_not_loaded_is_loaded_now_and_at_boot() -> None:
 
 @pytest.mark.parametrize(("state", "needed"), [("static", False), ("masked", True)])
 def test_an_active_automount_needs_no_mount_at_boot_unless_it_is_the_last(state: str, needed: bool) -> None:
-    unit = {"ActiveState": "active", "UnitFileState": state}
+    unit = Unit(active="active", file_state=state)
     units = {**BARE.units, "proc-sys-fs-binfmt_misc.automount": unit}
     assert ("binfmt-boot" in ids(planned(replace(BARE, units=units)))) == needed
 
@@ -393,24 +394,19 @@ def test_a_file_with_other_rights_is_put_right(change: str) -> None:
 
 
 def test_a_stopped_service_is_started_and_a_disabled_one_enabled() -> None:
-    unit = {**SETTLED.units["buildkit.service"], "ActiveState": "inactive", "UnitFileState": "disabled"}
+    unit = replace(SETTLED.units["buildkit.service"], active="inactive", file_state="disabled")
     seen = replace(SETTLED, units={**SETTLED.units, "buildkit.service": unit})
     assert ids(planned(seen)) == ["service-enable", "service-start"]
 
 
 def test_a_daemon_that_does_not_list_what_runs_is_restarted() -> None:
-    assert SETTLED.workers
-    text = SETTLED.workers.text.replace('"architecture":"arm64"', '"architecture":"loong64"')
-    assert text != SETTLED.workers.text
-    (step,) = planned(replace(SETTLED, workers=replace(SETTLED.workers, text=text))).steps
+    (step,) = planned(without_arm64(SETTLED)).steps
     assert isinstance(step, RunUnit)
     assert step.detail == "it does not list linux/arm64"
 
 
 def test_a_run_that_broke_off_before_the_restart_is_finished_by_the_next_without_a_wish() -> None:
-    assert SETTLED.workers
-    text = SETTLED.workers.text.replace('"architecture":"arm64"', '"architecture":"loong64"')
-    late = replace(SETTLED, workers=replace(SETTLED.workers, text=text))
+    late = without_arm64(SETTLED)
     assert SETTLED.daemon
     generation = SETTLED.daemon.generation
     assert restart_reason(Spec(), late, generation, False) == "it does not list linux/arm64"

@@ -1,0 +1,72 @@
+"""What a host printed, as facts: each of them read once."""
+
+from __future__ import annotations
+
+import pytest
+
+from provision import paths
+from provision.errors import HostError
+from provision.facts import Unit
+from tests.unit.recorded import answered, facts, lines, read
+
+BARE = facts("bare")
+
+
+def with_records(*more: str) -> list[str]:
+    return [*lines("bare")[:-1], *more, "end"]
+
+
+def test_a_recorded_host() -> None:
+    seen = facts("provisioned")
+    assert seen.system.pretty.startswith("Debian")
+    assert seen.system.architecture
+    assert (seen.system.architecture.name, seen.system.userland_bits) == ("amd64", 64)
+    assert seen.unit(paths.SERVICE) == Unit(
+        load="loaded", active="active", sub="running", file_state="enabled", restarts=0, reload_due=False
+    )
+    assert seen.worker
+    assert "linux/arm64" in seen.worker.platforms
+    assert (seen.worker.snapshotter, seen.worker_error) == ("overlayfs", "")
+
+
+def test_units_come_in_any_order_of_their_properties() -> None:
+    found = read(
+        with_records(
+            "unit\t",
+            *("unit\tNeedDaemonReload\tyes", "unit\tNRestarts\t3", "unit\tId\tx.service", "unit\t"),
+            *("unit\tId\ty.service", "unit\tLoadState\tmasked"),
+        )
+    )
+    assert found.unit("x.service") == Unit(restarts=3, reload_due=True)
+    assert (found.unit("y.service").load, found.unit("y.service").found) == ("masked", True)
+    assert (found.unit("z.service"), found.unit("z.service").found) == (Unit(), False)
+    assert not BARE.unit(paths.SERVICE).found
+
+
+@pytest.mark.parametrize(
+    ("state", "text", "error"),
+    [
+        ("error", "context deadline exceeded\n", "context deadline exceeded"),
+        ("error", "", "buildctl failed and printed nothing"),
+        ("ok", "[", "the answer of buildctl debug workers cannot be read: JSONDecodeError: ["),
+        ("ok", "[]", "the answer of buildctl debug workers cannot be read: IndexError: []"),
+        ("ok", "", "the answer of buildctl debug workers cannot be read: JSONDecodeError: it is empty"),
+        ("", "", ""),
+    ],
+)
+def test_no_answer_of_the_daemon(state: str, text: str, error: str) -> None:
+    """Nobody after this has to know whether it was silent or could not be read."""
+    seen = answered(state, text)
+    assert (seen.worker, seen.worker_error) == (None, error)
+    assert (BARE.worker, BARE.worker_error) == (None, "")
+
+
+def test_a_machine_that_does_not_say_what_its_programs_are() -> None:
+    seen = read([line for line in lines("bare") if not line.startswith("native\t")])
+    assert (seen.system.header, seen.system.architecture, seen.system.userland_bits) == (None, None, 64)
+
+
+@pytest.mark.parametrize("lost", [1, 5])
+def test_an_answer_that_is_cut_is_refused(lost: int) -> None:
+    with pytest.raises(HostError, match="not whole"):
+        read(lines("provisioned")[:-lost])
