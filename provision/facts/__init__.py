@@ -153,7 +153,7 @@ class Probe:
     executable: str = ""
     """What the kernel ran: the emulator's path, or the probe itself when it ran natively."""
     held: str = ""
-    current: str = ""
+    """"device:inode" of the file that the kernel ran."""
     version: str = ""
     natively: bool | None = None
     """Whether it also runs where no handler is registered; None where that could not be asked."""
@@ -161,7 +161,7 @@ class Probe:
     """CPU time that its start took."""
     held_sha256: str = ""
     current_sha256: str = ""
-    """Of the file the kernel holds and the one at its path; only where these are not the same file."""
+    """Of the file the kernel ran and the one that its path names now; only where these are not the same file."""
 
     @property
     def ran(self) -> bool:
@@ -181,11 +181,6 @@ class Probe:
     def shifted(self) -> bool:
         """The program ran but argv is off by one: the P flag does not fit this emulator (kernel, binfmt-misc.rst)."""
         return abs(self.status - self.expected) == 1
-
-    @property
-    def stale(self) -> bool:
-        """The kernel holds another file than the path now names: the emulator was replaced or deleted."""
-        return self.emulated and self.held != self.current
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -176,7 +176,6 @@ def _probes(of: Found, expected: Mapping[str, int]) -> Mapping[str, Probe]:
             status=number(record[1]),
             executable=seen[1],
             held=seen[2],
-            current=seen[3],
             version=seen[4],
             natively=natively.get(name),
             milliseconds=spent.get(name),

@@ -103,8 +103,8 @@ class View:
         return gone and self.probe.emulated and not self.probe.executable.endswith(_DELETED)
 
     @property
-    def stale(self) -> bool:
-        """The path now names another file than the one the kernel runs."""
+    def replaced(self) -> bool:
+        """The handler's path now names another file than the one the kernel runs."""
         return self.probe.emulated and self.file is not None and self.probe.held != self.file.identity
 
     @property

@@ -215,7 +215,7 @@ def deleted(view: View, spec: Spec) -> Finding | None:
 
 def replaced(view: View, _spec: Spec) -> Finding | None:
     """F holds the file that was there when it was registered; a package's upgrade renames another over it."""
-    if view.winner is None or view.file is None or not view.ran or not view.stale:
+    if view.winner is None or view.file is None or not view.ran or not view.replaced:
         return None
     probe = view.probe
     same = bool(probe.held_sha256) and probe.held_sha256 == probe.current_sha256

@@ -12,6 +12,7 @@ from provision.facts import Facts, kernel, packages
 from provision.facts.boot import mounted_at_boot
 from provision.facts.interpreters import runs_natively, wanted_rows
 from provision.facts.local_emulators import Sent
+from provision.facts.view import view
 from provision.plan import handlers
 from provision.plan.interpreters import Choice, choose
 from provision.plan.steps import (
@@ -22,8 +23,7 @@ from provision.plan.steps import (
     RunUnit,
     SendInterpreter,
     Step,
-    WriteFile,
-    diff,
+    write_file,
 )
 from provision.render import render
 from provision.spec import Spec
@@ -86,7 +86,7 @@ def _refuse_problems(spec: Spec, bad: Sequence[Choice]) -> None:
 def _handler_steps(choice: Choice, spec: Spec, facts: Facts, nonce: bytes, argc: int) -> list[Step]:
     arch = choice.arch
     wanted = binfmt.handler(arch, choice.path, handlers.flag_choices(choice.path, spec, facts)[0])
-    good = handlers.works(arch, wanted, facts)
+    good = handlers.works(view(arch, spec, facts), wanted)
     if good is None:
         register = handlers.register(arch, choice.path, spec, facts, nonce, argc)
         rule = handlers.rule(arch, register.variants[0].line, facts, follows=True)
@@ -134,18 +134,6 @@ def _send_steps(choices: Iterable[Choice]) -> tuple[Step, ...]:
     )
 
 
-def _file(id_: str, path: str, content: str, facts: Facts) -> WriteFile:
-    old = facts.files.get(path)
-    return WriteFile(
-        id=id_,
-        action="update" if old else "create",
-        target=path,
-        detail=diff(path, old.text if old else None, content),
-        path=path,
-        content=content,
-    )
-
-
 def _mount_steps(facts: Facts) -> tuple[Step, ...]:
     state = facts.binfmt
     steps: list[Step] = []
@@ -155,9 +143,9 @@ def _mount_steps(facts: Facts) -> tuple[Step, ...]:
         steps.append(EnableBinfmt(id="binfmt-enable", action="enable", target=paths.BINFMT))
     if not state.present:
         # The folder appears when the module is loaded; systemd's automount unit needs it there at boot.
-        steps.append(_file("module", paths.MODULES, "binfmt_misc\n", facts))
+        steps += write_file("module", paths.MODULES, "binfmt_misc\n", facts)
     if state.loader_refuses:
-        steps.append(_file("binfmt-loader", paths.LOADER, render("systemd-binfmt.conf"), facts))
+        steps += write_file("binfmt-loader", paths.LOADER, render("systemd-binfmt.conf"), facts)
     if facts.system.systemd and not mounted_at_boot(facts):
         # Nothing would mount it at the next boot (a container, or a masked automount).
         steps.append(

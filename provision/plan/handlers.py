@@ -10,7 +10,8 @@ from provision.architectures import Architecture
 from provision.binfmt import Entry
 from provision.errors import HostError
 from provision.facts import Facts, kernel
-from provision.plan.steps import RegisterHandler, Variant, WriteRule, diff
+from provision.facts.view import View, view
+from provision.plan.steps import RegisterHandler, Variant, WriteRule, file_change
 from provision.spec import Spec
 
 _HEADER = """\
@@ -37,13 +38,13 @@ def as_wanted(entry: Entry, wanted: Entry) -> bool:
     return same and set(entry.flags) - {"P", "O"} == set(wanted.flags) - {"P", "O"}
 
 
-def works(arch: Architecture, wanted: Entry, facts: Facts) -> Entry | None:
-    """The registered entry, if it is the wanted one, answers, and runs today's emulator."""
-    winner = binfmt.winner(facts.entries, elf.probe(arch))
-    probe = facts.probes.get(arch.qemu)
-    if winner is None or probe is None or winner.name != wanted.name:
+def works(seen: View, wanted: Entry) -> Entry | None:
+    """The registered entry, if it is the wanted one, its probe ran, and it runs the file that its path names now."""
+    winner = seen.winner
+    if winner is None or not as_wanted(winner, wanted) or not seen.ran or seen.replaced:
         return None
-    return winner if as_wanted(winner, wanted) and probe.ran and not probe.stale else None
+    # A file that is gone, or was a container's, comes (back) at that path.
+    return None if seen.probe.emulated and seen.file is None else winner
 
 
 def refuse_hijack(arch: Architecture, entry: Entry, facts: Facts) -> None:
@@ -88,9 +89,7 @@ def register(
         id=f"handler-{arch.qemu}",
         action="replace" if registered else "register",
         target=f"{entries[0].name} ({', '.join(arch.platforms)})",
-        detail=_entry_diff(
-            registered, entries[0], facts.probes[arch.qemu].stale if arch.qemu in facts.probes else False
-        ),
+        detail=_entry_diff(registered, entries[0], replaced=view(arch, spec, facts).replaced),
         qemu=arch.qemu,
         name=entries[0].name,
         interpreter=path,
@@ -102,9 +101,9 @@ def register(
     )
 
 
-def _entry_diff(registered: Sequence[Entry], wanted: Entry, stale: bool) -> str:
+def _entry_diff(registered: Sequence[Entry], wanted: Entry, *, replaced: bool) -> str:
     lines = [f"-{binfmt.format_rule(entry)}" for entry in registered]
-    if stale and registered:
+    if replaced and registered:
         lines.append(" (the emulator's file was replaced since: the kernel still holds the old one)")
     return "\n".join([*lines, f"+{binfmt.format_rule(wanted)}"])
 
@@ -112,15 +111,14 @@ def _entry_diff(registered: Sequence[Entry], wanted: Entry, stale: bool) -> str:
 def rule(arch: Architecture, line: str, facts: Facts, *, follows: bool) -> WriteRule | None:
     """The step that makes a handler come back at boot, if its file is not already so."""
     path = paths.rule(arch.qemu)
-    content = f"{_HEADER}{line}\n"
-    old = facts.files.get(path)
-    if old is not None and old.text == content:
+    change = file_change(path, f"{_HEADER}{line}\n", facts)
+    if change is None:
         return None
     return WriteRule(
         id=f"rule-{arch.qemu}",
-        action="update" if old else "create",
+        action=change.action,
         target=path,
-        detail=diff(path, old.text if old else None, content),
+        detail=change.detail,
         qemu=arch.qemu,
         path=path,
         header=_HEADER,

@@ -20,8 +20,7 @@ from provision.plan.steps import (
     RunUnit,
     Step,
     UnpackRelease,
-    WriteFile,
-    diff,
+    write_file,
 )
 from provision.spec import Spec
 
@@ -56,17 +55,18 @@ def plan(
     refuse_host(facts)
     folder = paths.release(release.version, release.digest.value)
     disk = facts.disks.get(paths.STATE)
-    texts = {
-        paths.CONFIG: daemon.render_config(spec.buildkit, release.version, disk.size * 1024 if disk else 0),
-        paths.TMPFILES: daemon.render_tmpfiles(spec.buildkit),
-    }
-    generation = _generation(folder, *texts.values(), daemon.render_unit(spec.buildkit, release.version, ""))
-    texts[paths.UNIT] = daemon.render_unit(spec.buildkit, release.version, generation)
-    files = tuple(_file(path, text, facts) for path, text in texts.items())
+    config = daemon.render_config(spec.buildkit, release.version, disk.size * 1024 if disk else 0)
+    tmpfiles = daemon.render_tmpfiles(spec.buildkit)
+    generation = _generation(
+        folder, config, tmpfiles, daemon.render_unit(spec.buildkit, release.version, "")
+    )
+    unit = daemon.render_unit(spec.buildkit, release.version, generation)
     steps = (
         *_group(spec, facts),
         *_release(release, folder, url, facts),
-        *(step for step in files if step),
+        *write_file("buildkit-config", paths.CONFIG, config, facts),
+        *write_file("buildkit-tmpfiles", paths.TMPFILES, tmpfiles, facts),
+        *write_file("buildkit-unit", paths.UNIT, unit, facts),
         *_links(folder, facts),
     )
     return (*steps, *_unit(spec, facts, generation, restart)), generation
@@ -75,26 +75,6 @@ def plan(
 def _generation(*parts: str) -> str:
     """One name for all the daemon is started from: release, settings and unit."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
-
-
-_IDS = {paths.CONFIG: "buildkit-config", paths.TMPFILES: "buildkit-tmpfiles", paths.UNIT: "buildkit-unit"}
-
-
-def _file(path: str, text: str, facts: Facts) -> WriteFile | None:
-    old = facts.files.get(path)
-    if old and old.text == text and (old.mode, old.owner, old.group) == (0o644, "root", "root"):
-        return None
-    detail = diff(path, old.text if old else None, text)
-    if old and not detail:
-        detail = f"-mode {old.mode:04o} {old.owner}:{old.group}\n+mode 0644 root:root"
-    return WriteFile(
-        id=_IDS[path],
-        action="update" if old else "create",
-        target=path,
-        detail=detail,
-        path=path,
-        content=text,
-    )
 
 
 def _group(spec: Spec, facts: Facts) -> tuple[Step, ...]:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from provision.facts import Facts
+
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
@@ -184,6 +186,39 @@ class Plan:
     @property
     def empty(self) -> bool:
         return not self.steps
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileChange:
+    """How a file differs from what it shall be."""
+
+    action: str
+    detail: str
+
+
+def file_change(path: str, content: str, facts: Facts) -> FileChange | None:
+    """The change to a file that belongs to root and everybody may read; None if it is so already."""
+    old = facts.files.get(path)
+    if old is None:
+        return FileChange(action="create", detail=diff(path, None, content))
+    if old.text != content:
+        return FileChange(action="update", detail=diff(path, old.text, content))
+    if (old.mode, old.owner, old.group) != (0o644, "root", "root"):
+        rights = f"-mode {old.mode:04o} {old.owner}:{old.group}\n+mode 0644 root:root"
+        return FileChange(action="update", detail=rights)
+    return None
+
+
+def write_file(id_: str, path: str, content: str, facts: Facts) -> tuple[WriteFile, ...]:
+    """The step that makes a file so; none if it is."""
+    change = file_change(path, content, facts)
+    if change is None:
+        return ()
+    return (
+        WriteFile(
+            id=id_, action=change.action, target=path, detail=change.detail, path=path, content=content
+        ),
+    )
 
 
 def diff(path: str, old: str | None, new: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from provision import binfmt, elf
-from provision.architectures import ARCHITECTURES, Architecture
+from provision.architectures import ARCHITECTURES, Architecture, of_platform
 from provision.errors import HostError
 from provision.facts import Facts
 from provision.facts.view import view
@@ -169,21 +169,32 @@ def test_a_handler_for_the_machines_own_programs_is_never_written(
     assert namespace.names() == []
 
 
-def test_a_replaced_emulator_is_found_stale_and_renewed(host: TableHost, tmp_path: Path) -> None:
+def replaced(facts: Facts) -> bool:
+    return view(of_platform("linux/arm64"), Spec(), facts).replaced
+
+
+@pytest.mark.parametrize("link", [False, True], ids=["file", "link"])
+def test_a_replaced_emulator_is_found_and_renewed(host: TableHost, tmp_path: Path, link: bool) -> None:
     spec = Spec(platforms=("linux/arm64",), emulation=Emulation(interpreters=f"{tmp_path}/qemu-{{qemu}}"))
     emulator = tmp_path / "qemu-aarch64"
-    shutil.copy("/usr/bin/qemu-aarch64-static", emulator)
+    shutil.copy("/usr/bin/qemu-aarch64-static", tmp_path / "old")
+    if link:
+        emulator.symlink_to("old")
+    else:
+        (tmp_path / "old").rename(emulator)
     host.emulate(spec)
-    assert not host.facts(spec).probes["aarch64"].stale
-    # As a package manager upgrades: a new file under a temporary name, renamed.
+    assert not replaced(host.facts(spec))
+    # As a package manager upgrades: a new file under a temporary name, renamed. Or a link that leads elsewhere.
     shutil.copy("/usr/bin/qemu-aarch64-static", tmp_path / "new")
-    (tmp_path / "new").rename(emulator)
+    if link:
+        (tmp_path / "link").symlink_to("new")
+    (tmp_path / ("link" if link else "new")).rename(emulator)
     facts = host.facts(spec)
-    assert facts.probes["aarch64"].stale
+    assert replaced(facts)
     assert facts.probes["aarch64"].ran
     assert [step.id for step in host.planned(spec, facts).steps] == ["handler-aarch64"]
     host.emulate(spec)
-    assert not host.facts(spec).probes["aarch64"].stale
+    assert not replaced(host.facts(spec))
 
 
 def test_others_entries_survive(host: TableHost, namespace: Namespace) -> None:

@@ -78,7 +78,7 @@ def test_a_handler_is_registered_proven_and_comes_back_at_boot(machine: Machine)
     probe = facts.probes["aarch64"]
     assert probe.ran
     assert probe.emulated
-    assert not probe.stale
+    assert probe.held == facts.interpreters[entry.interpreter].identity
     assert probe.version.startswith("qemu-aarch64 version")
     # What systemd-binfmt will read is what the kernel has now.
     (written,) = binfmt.parse_rules(machine.at(paths.rule("aarch64")).read_text())

@@ -204,7 +204,6 @@ def comparable(facts: Facts) -> Facts:
                 status=each.status - each.expected if each.ran or each.shifted else each.status,
                 executable=each.executable.rpartition("/")[2],
                 held="",
-                current="",
                 milliseconds=None,
             )
             for name, each in facts.probes.items()

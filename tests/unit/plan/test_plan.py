@@ -171,8 +171,9 @@ def test_a_handler_whose_probe_fails_is_replaced(status: int) -> None:
     assert "handler-aarch64" in ids(planned(with_probe(SETTLED, "aarch64", status=status)))
 
 
-def test_a_stale_emulator_is_registered_anew_and_said() -> None:
-    made = planned(with_probe(SETTLED, "aarch64", current="1:2"))
+def test_an_emulator_that_was_replaced_is_registered_anew_and_said() -> None:
+    """Also where the handler names a link, and that leads to another file now: what is run is at its old path."""
+    made = planned(with_interpreter(SETTLED, AARCH64, identity="1:2"))
     assert ids(made) == ["handler-aarch64", "service-restart"]
     assert "replaced since" in made.steps[0].detail
 
@@ -380,16 +381,24 @@ def test_a_changed_setting_restarts_and_shows_its_diff() -> None:
     assert "+max-parallelism = 2" in made.steps[0].detail
 
 
+def test_what_brings_the_module_at_boot_is_written_once() -> None:
+    there = File(path=paths.MODULES, mode=0o644, owner="root", group="root", text="binfmt_misc\n")
+    seen = replace(
+        BARE, binfmt=replace(BARE.binfmt, present=False), files={**BARE.files, paths.MODULES: there}
+    )
+    assert "module" not in ids(planned(seen))
+
+
+@pytest.mark.parametrize("path", [paths.CONFIG, paths.rule("aarch64")])
 @pytest.mark.parametrize("change", ["mode", "owner"])
-def test_a_file_with_other_rights_is_put_right(change: str) -> None:
-    path = "/etc/buildkit/buildkitd.toml"
+def test_a_file_with_other_rights_is_put_right(change: str, path: str) -> None:
     file = (
         replace(SETTLED.files[path], mode=0o666)
         if change == "mode"
         else replace(SETTLED.files[path], owner="ci")
     )
     (step,) = planned(replace(SETTLED, files={**SETTLED.files, path: file})).steps
-    assert isinstance(step, WriteFile)
+    assert isinstance(step, WriteFile | WriteRule)
     assert "mode" in step.detail
 
 
