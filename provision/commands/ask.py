@@ -1,4 +1,4 @@
-"""The one question of a command to a host: its facts."""
+"""The one question of a command to a host: its facts; and what goes with them to make a plan."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import time
 from dataclasses import replace
 from typing import Final
 
-from provision.errors import HostError
-from provision.facts import Facts, question
+from provision.buildkit import release as releases
+from provision.errors import HostError, ProvisionError
+from provision.facts import Facts, local_emulators, question
 from provision.facts.answer import parse
+from provision.plan.target import Target
 from provision.spec import Spec
 from provision.transport import Transport
 
@@ -36,3 +38,27 @@ def ask_facts_and_clock(transport: Transport, spec: Spec) -> Facts:
     if not facts.system.clock:
         return facts
     return replace(facts, skew=0.0 if transport.local else facts.system.clock - begun)
+
+
+def ask_target(transport: Transport, spec: Spec, version: str, *, local: bool = False) -> Target:
+    """The facts of a host, with the release and the emulators that it is to get. `version`: BuildKit's, resolved.
+
+    Raises HostError or UnreachableError. That there is no release for the host is in the target.
+    """
+    return target_of(spec, ask_facts(transport, spec), version, local=local)
+
+
+def target_of(spec: Spec, facts: Facts, version: str, *, local: bool = False) -> Target:
+    """What `ask_target` makes of facts. Goes to the network only where nothing here vouches for the release."""
+    try:
+        release: releases.Release | ProvisionError = releases.resolve(
+            spec.buildkit,
+            version=version,
+            machine=facts.system.machine,
+            userland_bits=facts.system.userland_bits,
+        )
+    except ProvisionError as error:
+        release = error
+    return Target(
+        spec=spec, facts=facts, release=release, emulators=local_emulators.files(spec), local=local
+    )

@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING, Final
 from provision.apply import Journal, script
 from provision.buildkit import release as releases
 from provision.buildkit.release import Release
-from provision.buildkit.source import is_url
-from provision.commands.ask import ask_facts
+from provision.commands.ask import ask_facts, ask_target
 from provision.errors import HostError, ProvisionError
-from provision.facts import Facts, local_emulators, question
+from provision.facts import Facts, question
 from provision.health.platforms import rows, unmet
 from provision.hosts.guard import guarded, status_of
 from provision.plan import Plan, plan
 from provision.plan.upload import parts, payload
 from provision.result import HostResult, HostStatus, StepResult
-from provision.spec import Buildkit, Spec
+from provision.spec import Spec
 from provision.transport import StoppedError, Transport
 
 if TYPE_CHECKING:  # rich is imported while the host is waited for
@@ -54,45 +53,9 @@ def look(transport: Transport, spec: Spec, run: RunSettings, *, local: bool) -> 
 
     Raises what stands against provisioning this host.
     """
-    facts = ask_facts(transport, spec)
-    release = releases.resolve(
-        spec.buildkit,
-        version=run.version,
-        machine=facts.system.machine,
-        userland_bits=facts.system.userland_bits,
-    )
-    url = release.location if host_fetches(spec.buildkit, release, facts, local=local) else None
-    made = plan(
-        spec,
-        facts,
-        release,
-        url=url,
-        sent=local_emulators.files(spec),
-        nonce=secrets.token_bytes(7),
-        argc=question.argc(),
-    )
-    return PlannedHost(facts=facts, release=release, plan=made)
-
-
-def host_fetches(buildkit: Buildkit, release: Release, facts: Facts, *, local: bool) -> bool:
-    """Whether the host downloads the release itself rather than get it from here.
-
-    Raises HostError where the user asked for what cannot be.
-    """
-    obstacle = ""
-    if not is_url(release.location):
-        obstacle = "the mirror is a folder on this machine"
-    elif "@" in release.location.split("/")[2]:
-        obstacle = "the mirror's URL holds a login, which would stand in a command line there"
-    elif not facts.tools & {"curl", "wget"}:
-        obstacle = "it has neither curl nor wget"
-    if buildkit.fetch == "host" and obstacle:
-        raise HostError(
-            "this host cannot download the release itself",
-            cause=obstacle,
-            hint='set [buildkit] fetch = "auto"',
-        )
-    return buildkit.fetch == "host" or (buildkit.fetch == "auto" and not obstacle and not local)
+    target = ask_target(transport, spec, run.version, local=local)
+    made = plan(target, nonce=secrets.token_bytes(7), argc=question.argc())
+    return PlannedHost(facts=target.facts, release=target.known_release(), plan=made)
 
 
 def preview(transport: Transport, spec: Spec, run: RunSettings, *, local: bool = False) -> HostResult:

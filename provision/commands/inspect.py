@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from provision import health
-from provision.commands.ask import ask_facts, ask_facts_and_clock
+from provision.commands.ask import ask_facts, ask_facts_and_clock, ask_target
 from provision.facts import Facts
 from provision.health import deep
 from provision.health.explain import explain as explained
@@ -20,11 +20,11 @@ from provision.transport import Transport
 _PRODUCT = "./inv provision"
 
 
-def check_host(transport: Transport, spec: Spec) -> HostResult:
-    """Whether the host can be provisioned at all."""
+def check_host(transport: Transport, spec: Spec, version: str) -> HostResult:
+    """Whether the host can be provisioned at all, with BuildKit of this version: by what `provision` refuses by."""
 
     def work() -> HostResult:
-        lines = check_all(spec, ask_facts(transport, spec))
+        lines = check_all(ask_target(transport, spec, version))
         bad = any(line.status == "error" for line in lines)
         return HostResult(host=transport.name, status="failed" if bad else "ok", checks=lines)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from provision import elf
 from provision.architectures import ARCHITECTURES, PLATFORMS, Architecture, of_platform
 from provision.facts import Facts, Interpreter, packages
-from provision.facts.local_emulators import Sent
+from provision.facts.local_emulators import LocalEmulator
 from provision.spec import PACKAGES, SEND, Spec
 
 
@@ -64,10 +64,10 @@ def _native_program(header: elf.Header, facts: Facts) -> bool:
     return header.architecture is not None and runs_natively(header.architecture, facts)
 
 
-def candidates(arch: Architecture, spec: Spec, sent: Mapping[str, Sent]) -> tuple[str, ...]:
-    """The paths where this architecture's emulator may be on the host."""
+def candidates(arch: Architecture, spec: Spec, emulators: Mapping[str, LocalEmulator]) -> tuple[str, ...]:
+    """The paths where this architecture's emulator may be on the host. `emulators` are those to be sent."""
     pattern = spec.emulation.interpreters
     if pattern.startswith(SEND):
-        return (sent[arch.qemu].interpreter.path,) if arch.qemu in sent else ()
+        return (emulators[arch.qemu].interpreter.path,) if arch.qemu in emulators else ()
     patterns = packages.CANDIDATES if pattern == PACKAGES else (pattern,)
     return tuple(each.format(qemu=arch.qemu) for each in patterns)

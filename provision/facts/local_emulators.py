@@ -1,4 +1,4 @@
-"""Emulators that are sent to hosts: read once on this machine, sent once per content."""
+"""Emulators of this machine that are sent to hosts: read once, sent once for each content."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ from types import MappingProxyType
 
 from provision import elf, paths
 from provision.architectures import ARCHITECTURES
-from provision.elf import HEAD
 from provision.facts import Interpreter
 from provision.spec import SEND, Spec
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sent:
+class LocalEmulator:
     """A file of this machine that becomes an interpreter on a host."""
 
     file: Path
@@ -26,7 +25,7 @@ class Sent:
     """As the host will see it."""
 
 
-def files(spec: Spec) -> Mapping[str, Sent]:
+def files(spec: Spec) -> Mapping[str, LocalEmulator]:
     """The emulators to send, by QEMU's name of the architecture; empty unless `interpreters` begins with `send:`."""
     pattern = spec.emulation.interpreters
     if not pattern.startswith(SEND):
@@ -35,20 +34,20 @@ def files(spec: Spec) -> Mapping[str, Sent]:
 
 
 @cache
-def _read(pattern: str) -> Mapping[str, Sent]:
+def _read(pattern: str) -> Mapping[str, LocalEmulator]:
     found = {}
     for arch in ARCHITECTURES:
         file = Path(pattern.format(qemu=arch.qemu))
         if file.is_file():
-            found[arch.qemu] = _sent(arch.qemu, file)
+            found[arch.qemu] = _emulator(arch.qemu, file)
     return MappingProxyType(found)
 
 
-def _sent(qemu: str, file: Path) -> Sent:
+def _emulator(qemu: str, file: Path) -> LocalEmulator:
     content = file.read_bytes()
     sha256 = hashlib.sha256(content).hexdigest()
     path = paths.interpreter(qemu, sha256)
     seen = Interpreter(
-        path=path, identity="", size=len(content), mode=0o755, header=elf.parse(content[:HEAD])
+        path=path, identity="", size=len(content), mode=0o755, header=elf.parse(content[: elf.HEAD])
     )
-    return Sent(file=file, sha256=sha256, interpreter=seen)
+    return LocalEmulator(file=file, sha256=sha256, interpreter=seen)

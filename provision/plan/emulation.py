@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from provision import binfmt, paths
-from provision.errors import HostError
-from provision.facts import Facts, kernel, packages
+from provision.facts import Facts, packages
 from provision.facts.boot import mounted_at_boot
-from provision.facts.interpreters import runs_natively, wanted_rows
-from provision.facts.local_emulators import Sent
 from provision.facts.view import view
 from provision.plan import handlers
-from provision.plan.interpreters import Choice, choose
+from provision.plan.interpreters import Choice
 from provision.plan.steps import (
     EnableBinfmt,
     InstallPackages,
@@ -25,6 +22,7 @@ from provision.plan.steps import (
     Step,
     write_file,
 )
+from provision.plan.target import Target
 from provision.render import render
 from provision.spec import Spec
 
@@ -44,19 +42,16 @@ class Emulation:
     """Whether a handler is (re)registered, which a running buildkitd may not notice."""
 
 
-def plan(spec: Spec, facts: Facts, sent: Mapping[str, Sent], nonce: bytes, argc: int) -> Emulation:
-    """All steps for emulation. `nonce` (7 bytes) marks trial entries; `argc` is what the probes shall count.
+def plan(target: Target, nonce: bytes, argc: int) -> Emulation:
+    """All steps for emulation on a host that meets the requirements.
 
-    Raises KernelError or HostError where it cannot be done; then nothing has been touched.
+    `nonce` (7 bytes) marks trial entries; `argc` is how many arguments the probes must count.
     """
-    kernel.refuse(facts)
-    rows = [arch for arch in wanted_rows(spec) if not runs_natively(arch, facts)]
-    choices = [choose(arch, spec, facts, sent) for arch in rows]
-    _refuse_problems(spec, [choice for choice in choices if choice.problem])
-    usable = [choice for choice in choices if choice.path]
+    spec, facts = target.spec, target.facts
+    usable = [choice for choice in target.choices if choice.path]
     steps: list[Step] = []
     notes = [_CREDENTIALS] if spec.emulation.credentials and usable else []
-    notes += [f"{c.arch.platforms[0]}: skipped, {c.problem}" for c in choices if c.problem]
+    notes += [f"{c.arch.platforms[0]}: skipped, {c.problem}" for c in target.choices if c.problem]
     for choice in usable:
         steps += _handler_steps(choice, spec, facts, nonce, argc)
         notes += handlers.shadow_notes(choice.arch, f"qemu-{choice.arch.qemu}", facts)
@@ -70,16 +65,6 @@ def plan(spec: Spec, facts: Facts, sent: Mapping[str, Sent], nonce: bytes, argc:
         ),
         notes=tuple(notes),
         registers=any(isinstance(step, RegisterHandler) for step in steps),
-    )
-
-
-def _refuse_problems(spec: Spec, bad: Sequence[Choice]) -> None:
-    if spec.platforms is None or not bad:
-        return
-    raise HostError(
-        "no usable interpreter for " + ", ".join(choice.arch.platforms[0] for choice in bad),
-        cause="; ".join(dict.fromkeys(choice.problem for choice in bad)),
-        hint="install static QEMU emulators on the root filesystem, or point `interpreters` at some",
     )
 
 

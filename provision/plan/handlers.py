@@ -8,7 +8,6 @@ from dataclasses import replace
 from provision import binfmt, elf, paths
 from provision.architectures import Architecture
 from provision.binfmt import Entry
-from provision.errors import HostError
 from provision.facts import Facts, kernel
 from provision.facts.view import View, view
 from provision.plan.steps import RegisterHandler, Variant, WriteRule, file_change
@@ -20,7 +19,7 @@ _HEADER = """\
 
 
 def flag_choices(path: str, spec: Spec, facts: Facts) -> tuple[str, ...]:
-    """Flags to try, best first (reference: QEMU's preserve-argv0 protocol and Debian's `-binfmt-P` names).
+    """Flags to try, best first (QEMU's preserve-argv0 protocol, linux-user/main.c; Debian's `-binfmt-P` names).
 
     From 5.12 on P is right for QEMU 6.0 and newer, which reads AT_FLAGS; before, only a build that is told by its
     name takes the extra argument. Builds differ, so the other choice is tried when the probe's count is off.
@@ -47,14 +46,10 @@ def works(seen: View, wanted: Entry) -> Entry | None:
     return None if seen.probe.emulated and seen.file is None else winner
 
 
-def refuse_hijack(arch: Architecture, entry: Entry, facts: Facts) -> None:
-    """Raise HostError for a handler that would take over the machine's own programs (every exec would fail)."""
-    if entry.matches(facts.system.native) or facts.system.architecture == arch:
-        raise HostError(
-            f"refused to register {entry.name}: it would match this machine's own programs",
-            cause=f"{arch.platforms[0]} is what this machine runs natively",
-            hint="leave that platform out of --platforms",
-        )
+def takes_own_programs(arch: Architecture, path: str, facts: Facts) -> bool:
+    """Whether a handler would take over the machine's own programs: then every exec would fail."""
+    entry = binfmt.handler(arch, path, "F")
+    return facts.system.architecture == arch or entry.matches(facts.system.native)
 
 
 def _trial(entry: Entry, nonce: bytes) -> Entry:
@@ -69,10 +64,8 @@ def _trial(entry: Entry, nonce: bytes) -> Entry:
 def register(
     arch: Architecture, path: str, spec: Spec, facts: Facts, nonce: bytes, argc: int
 ) -> RegisterHandler:
-    """The step that registers a handler and proves it. Raises HostError for one that must not be."""
-    choices = flag_choices(path, spec, facts)
-    entries = [binfmt.handler(arch, path, flags) for flags in choices]
-    refuse_hijack(arch, entries[0], facts)
+    """The step that registers a handler and proves it."""
+    entries = [binfmt.handler(arch, path, flags) for flags in flag_choices(path, spec, facts)]
     program = elf.probe(arch)
     marked = elf.marked(program, nonce)
     variants = tuple(
@@ -128,9 +121,9 @@ def rule(arch: Architecture, line: str, facts: Facts, *, follows: bool) -> Write
 
 
 def shadow_notes(arch: Architecture, name: str, facts: Facts) -> tuple[str, ...]:
-    """Other entries for the same programs: they are left as they are, and said."""
+    """A sentence for each other entry for the same programs. Such entries are left as they are."""
     header = elf.probe(arch)
-    # Of ours, only what a run that was cut off has left: it goes.
+    # Leftovers of our own interrupted run are removed, so they are not reported.
     ours = {name, f"{name}.standby", f"{name}.trial"}
     others = [e for e in facts.entries if e.name not in ours and e.enabled and e.matches(header)]
     return tuple(

@@ -1,4 +1,4 @@
-"""Which architectures need an emulator, and which file it can be. Pure."""
+"""Which file can be the emulator of an architecture on a host. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from provision.architectures import ARCHITECTURES, Architecture
 from provision.facts import Facts, packages
 from provision.facts.interpreters import candidates, unfit
-from provision.facts.local_emulators import Sent
+from provision.facts.local_emulators import LocalEmulator
 from provision.spec import PACKAGES, SEND, Spec
 
 
@@ -19,14 +19,14 @@ class Choice:
     arch: Architecture
     path: str = ""
     install: bool = False
-    send: Sent | None = None
+    send: LocalEmulator | None = None
     problem: str = ""
 
 
-def choose(arch: Architecture, spec: Spec, facts: Facts, sent: Mapping[str, Sent]) -> Choice:
-    """The interpreter to use for an architecture on this host."""
+def choose(arch: Architecture, spec: Spec, facts: Facts, emulators: Mapping[str, LocalEmulator]) -> Choice:
+    """The interpreter to use for an architecture on this host. `emulators` are those of this machine, to be sent."""
     problems = []
-    for path in candidates(arch, spec, sent):
+    for path in candidates(arch, spec, emulators):
         found = facts.interpreters.get(path)
         if found is None:
             continue
@@ -37,14 +37,14 @@ def choose(arch: Architecture, spec: Spec, facts: Facts, sent: Mapping[str, Sent
     if problems and spec.emulation.interpreters != PACKAGES:
         return Choice(arch=arch, problem="; ".join(problems))
     if spec.emulation.interpreters.startswith(SEND):
-        return _to_send(arch, spec, facts, sent)
+        return _to_send(arch, spec, facts, emulators)
     if spec.emulation.interpreters != PACKAGES:
-        return Choice(arch=arch, problem=f"{candidates(arch, spec, sent)[0]} does not exist")
+        return Choice(arch=arch, problem=f"{candidates(arch, spec, emulators)[0]} does not exist")
     return _to_install(arch, facts, problems)
 
 
-def _to_send(arch: Architecture, spec: Spec, facts: Facts, sent: Mapping[str, Sent]) -> Choice:
-    file = sent.get(arch.qemu)
+def _to_send(arch: Architecture, spec: Spec, facts: Facts, emulators: Mapping[str, LocalEmulator]) -> Choice:
+    file = emulators.get(arch.qemu)
     if file is None:
         pattern = spec.emulation.interpreters.removeprefix(SEND)
         return Choice(arch=arch, problem=f"{pattern.format(qemu=arch.qemu)} does not exist on this machine")

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Final
 
 from provision import elf, paths
 from provision.buildkit import daemon
 from provision.buildkit.release import Release
 from provision.buildkit.source import shown
 from provision.buildkit.workers import undetected
-from provision.errors import HostError
 from provision.facts import Facts
 from provision.facts.interpreters import running
+from provision.plan.download import host_fetches
 from provision.plan.steps import (
     AddMember,
     CreateGroup,
@@ -22,38 +21,17 @@ from provision.plan.steps import (
     UnpackRelease,
     write_file,
 )
+from provision.plan.target import Target, release_folder
 from provision.spec import Spec
 
-ROOM: Final = 1 << 20
-"""KiB that a release needs while it is unpacked: the archive, the programs, and some air."""
 
-
-def refuse_host(facts: Facts) -> None:
-    """Raise HostError where the service cannot run: nothing must be changed on such a host."""
-    if not facts.system.systemd:
-        raise HostError(
-            "systemd does not run here",
-            cause="buildkitd is installed as a systemd service",
-            hint="boot the machine with systemd; in a container, use the machine it runs on",
-        )
-    room = facts.disks.get(paths.RELEASES)
-    if room is not None and room.free < ROOM:
-        raise HostError(
-            f"{room.free >> 10} MiB are left for {paths.RELEASES}",
-            cause=f"a release needs {ROOM >> 10} MiB while it is unpacked",
-            hint="free some room",
-        )
-
-
-def plan(
-    spec: Spec, facts: Facts, release: Release, url: str | None, restart: bool
-) -> tuple[tuple[Step, ...], str]:
-    """The steps for the service, and the generation its settings have.
+def plan(target: Target, *, restart: bool) -> tuple[tuple[Step, ...], str]:
+    """The steps for the service on a host that meets the requirements, and the generation its settings have.
 
     `restart` says that handlers change, which a running buildkitd does not see (its list is cached and masked).
     """
-    refuse_host(facts)
-    folder = paths.release(release.version, release.digest.value)
+    spec, facts, release = target.spec, target.facts, target.known_release()
+    folder = release_folder(release)
     disk = facts.disks.get(paths.STATE)
     config = daemon.render_config(spec.buildkit, release.version, disk.size * 1024 if disk else 0)
     tmpfiles = daemon.render_tmpfiles(spec.buildkit)
@@ -63,7 +41,7 @@ def plan(
     unit = daemon.render_unit(spec.buildkit, release.version, generation)
     steps = (
         *_group(spec, facts),
-        *_release(release, folder, url, facts),
+        *_release(target, release),
         *write_file("buildkit-config", paths.CONFIG, config, facts),
         *write_file("buildkit-tmpfiles", paths.TMPFILES, tmpfiles, facts),
         *write_file("buildkit-unit", paths.UNIT, unit, facts),
@@ -83,7 +61,7 @@ def _group(spec: Spec, facts: Facts) -> tuple[Step, ...]:
     if group not in facts.groups:
         steps.append(CreateGroup(id="group", action="create", target=f"group {group}", group=group))
     members = facts.groups.get(group, ())
-    # Whoever called sudo is root already: the group gives them nothing new, and builds work without sudo.
+    # The user who called sudo is root already: the group gives no new right, and builds work without sudo.
     caller = (facts.user.login,) if facts.user.login not in ("", "root") else ()
     steps += [
         AddMember(
@@ -95,9 +73,10 @@ def _group(spec: Spec, facts: Facts) -> tuple[Step, ...]:
     return tuple(steps)
 
 
-def _release(release: Release, folder: str, url: str | None, facts: Facts) -> tuple[Step, ...]:
-    if facts.releases.get(folder) == release.digest.value:
+def _release(target: Target, release: Release) -> tuple[Step, ...]:
+    if not target.unpacks:
         return ()
+    folder = release_folder(release)
     return (
         UnpackRelease(
             id="release",
@@ -108,7 +87,7 @@ def _release(release: Release, folder: str, url: str | None, facts: Facts) -> tu
             archive=release.asset.name,
             sha256=release.digest.value,
             header=elf.pattern(release.asset.architecture),
-            url=url,
+            url=release.location if host_fetches(target) else None,
         ),
     )
 

@@ -6,10 +6,12 @@ import secrets
 
 from provision import apply
 from provision.commands.ask import ask_facts
-from provision.errors import ProvisionError
+from provision.errors import ProvisionError, ReleaseError
 from provision.facts import Facts, question
 from provision.plan import emulation
+from provision.plan.requirements import EMULATION, require
 from provision.plan.steps import Plan
+from provision.plan.target import Target
 from provision.result import StepResult
 from provision.spec import Spec
 from provision.transport.become import opening
@@ -39,7 +41,10 @@ class TableHost(Local):
         return ask_facts(self, spec)
 
     def planned(self, spec: Spec, facts: Facts) -> emulation.Emulation:
-        return emulation.plan(spec, facts, {}, secrets.token_bytes(7), question.argc())
+        """Of a plan what concerns emulation, after its requirements."""
+        target = Target(spec=spec, facts=facts, release=ReleaseError("none is needed here"))
+        require(target, EMULATION)
+        return emulation.plan(target, secrets.token_bytes(7), question.argc())
 
     def emulate(self, spec: Spec) -> tuple[StepResult, ...]:
         """Ask, plan and apply what concerns emulation; what became of each step."""

@@ -133,7 +133,7 @@ def test_a_dynamic_interpreter_is_refused_before_it_is_registered(
     facts = host.facts(spec)
     with pytest.raises(HostError) as refused:
         host.planned(spec, facts)
-    assert "dynamically linked" in refused.value.cause
+    assert "dynamically linked" in refused.value.message
     assert namespace.names() == []
 
 

@@ -8,8 +8,10 @@ import pytest
 
 from provision import binfmt, paths
 from provision.architectures import of_platform
-from provision.errors import KernelError
-from provision.facts import Facts, kernel
+from provision.errors import KernelError, ReleaseError
+from provision.facts import Facts
+from provision.plan.requirements import EMULATION, require
+from provision.plan.target import Target
 from provision.spec import Emulation, Spec
 from tests.lab.namespace import MOUNTED
 from tests.shells.machine import WITHOUT_APPLETS, Machine
@@ -165,8 +167,8 @@ def test_binfmt_misc_is_read_only(machine: Machine) -> None:
     facts = machine.facts()
     assert (facts.binfmt.mounted, facts.binfmt.usable) == ("binfmt_misc", False)
     assert facts.binfmt.fix_binary is not True
-    with pytest.raises(KernelError):
-        kernel.refuse(facts)
+    with pytest.raises(KernelError, match="read-only"):
+        require(Target(spec=Spec(), facts=facts, release=ReleaseError("none")), EMULATION)
 
 
 def test_handlers_are_switched_off(machine: Machine) -> None:

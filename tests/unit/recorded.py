@@ -13,7 +13,7 @@ from provision.buildkit.release import Release
 from provision.buildkit.workers import Workers
 from provision.facts import Facts, File, Interpreter, Probe
 from provision.facts.answer import parse
-from provision.plan import Plan, plan
+from provision.plan import Plan, Target, plan
 from provision.plan.steps import WriteFile, WriteRule
 from provision.spec import Buildkit, Spec
 
@@ -54,8 +54,12 @@ def answered(state: str, text: str) -> Facts:
     return replace(settled(), worker=seen.worker, worker_error=seen.worker_error)
 
 
+def target(seen: Facts, spec: Spec = SPEC, release: Release = RELEASE) -> Target:
+    return Target(spec=spec, facts=seen, release=release)
+
+
 def planned(seen: Facts, spec: Spec = SPEC, release: Release = RELEASE) -> Plan:
-    return plan(spec, seen, release, nonce=NONCE, argc=7)
+    return plan(target(seen, spec, release), nonce=NONCE, argc=7)
 
 
 def settled(spec: Spec = SPEC) -> Facts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -20,11 +21,14 @@ from tests.unit.recorded import COUNT, FOLDER, SPEC
 class Recorded:
     """Answers every question alike, and counts them."""
 
-    def __init__(self, file: Path, *, local: bool = False, more: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, answer: Path | Sequence[str], *, local: bool = False, more: tuple[str, ...] = ()
+    ) -> None:
         self.name = "pi1"
         self.local = local
         self.asked: list[str] = []
-        self._records = (*more, *file.read_text().splitlines())
+        lines = answer.read_text().splitlines() if isinstance(answer, Path) else answer
+        self._records = (*more, *lines)
 
     def ask(
         self,

@@ -7,12 +7,10 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from provision.commands.change import host_fetches
 from provision.errors import (
     EXIT_INTERRUPTED,
     EXIT_UNREACHABLE,
@@ -25,12 +23,11 @@ from provision.hosts.fleet import Fleet, Work
 from provision.hosts.history import Ledger
 from provision.report.progress import Progress, Silent
 from provision.result import HostResult, HostStatus, Report
-from provision.spec import Buildkit, Fetch, Host
+from provision.spec import Host
 from provision.transport import StoppedError, Transport
 from provision.transport.local import Local
 from tests.lab.cli import Outcome, provision
 from tests.lab.sshd import free_port
-from tests.unit.recorded import RELEASE, facts
 
 # Ten steps of a tenth of a second; a stop is seen between two of them.
 STEPS = 'for n in 1 2 3 4 5 6 7 8 9 10; do [ -z "$PROVISION_STOP" ] || exit 9; sleep 0.1; echo "$n"; done'
@@ -422,40 +419,3 @@ def test_progress_names_every_host_in_a_log(tmp_path: Path, dead: list[str]) -> 
     assert outcome.code == EXIT_UNREACHABLE
     assert all(f"{host}: unreachable" in outcome.err for host in dead)
     assert "3 hosts: 3 unreachable" in outcome.out
-
-
-# Who downloads
-
-URL = "https://mirror.example/v0.32.2/buildkit-v0.32.2.linux-amd64.tar.gz"
-LOGIN = URL.replace("//", "//me:secret@")
-FOLDER = "/mirror/v0.32.2/buildkit-v0.32.2.linux-amd64.tar.gz"
-
-
-@pytest.mark.parametrize(
-    ("fetch", "location", "tools", "local", "expected"),
-    [
-        ("auto", URL, {"curl"}, False, True),
-        ("auto", URL, {"wget"}, False, True),
-        ("auto", URL, set(), False, False),
-        ("auto", URL, {"curl"}, True, False),
-        ("auto", FOLDER, {"curl"}, False, False),
-        ("auto", LOGIN, {"curl"}, False, False),
-        ("controller", URL, {"curl"}, False, False),
-        ("host", URL, {"curl"}, False, True),
-        ("host", URL, {"curl"}, True, True),
-        ("host", URL, set(), False, "neither curl nor wget"),
-        ("host", FOLDER, {"curl"}, False, "a folder"),
-        ("host", LOGIN, {"curl"}, False, "a login"),
-    ],
-)
-def test_who_downloads(
-    fetch: Fetch, location: str, tools: set[str], local: bool, expected: bool | str
-) -> None:
-    release = replace(RELEASE, location=location)
-    seen = replace(facts("bare"), tools=frozenset(tools))
-    if isinstance(expected, bool):
-        assert host_fetches(Buildkit(fetch=fetch), release, seen, local=local) is expected
-        return
-    with pytest.raises(HostError) as caught:
-        host_fetches(Buildkit(fetch=fetch), release, seen, local=local)
-    assert expected in caught.value.cause

@@ -300,7 +300,7 @@ def bad_arm64(reason: str) -> Facts:
 def test_a_late_mount_is_seen_through_a_symlink() -> None:
     with pytest.raises(HostError, match="no usable interpreter") as refused:
         planned(bad_arm64("on another mount through a symlink"))
-    assert "lies on /srv/qemu, which may be mounted after" in refused.value.cause
+    assert "lies on /srv/qemu, which may be mounted after" in refused.value.message
 
 
 @pytest.mark.parametrize(
@@ -317,7 +317,7 @@ def test_a_late_mount_is_seen_through_a_symlink() -> None:
 def test_an_unfit_interpreter_is_refused_with_the_reason(reason: str) -> None:
     with pytest.raises(HostError) as refused:
         planned(bad_arm64(reason))
-    assert reason.removeprefix("not ") in refused.value.cause
+    assert reason.removeprefix("not ") in refused.value.message
 
 
 def test_without_a_wish_an_unfit_interpreter_is_skipped_and_said() -> None:
@@ -329,7 +329,7 @@ def test_a_package_without_that_emulator_is_not_installed_again() -> None:
     found = {path: i for path, i in SETTLED.interpreters.items() if "aarch64" not in path}
     with pytest.raises(HostError) as refused:
         planned(replace(SETTLED, interpreters=found))
-    assert "qemu-user-static has no /usr/bin/qemu-aarch64-static" in refused.value.cause
+    assert "qemu-user-static has no /usr/bin/qemu-aarch64-static" in refused.value.message
 
 
 def test_a_path_pattern_is_used_and_nothing_installed() -> None:
@@ -347,7 +347,7 @@ def test_a_pattern_without_files_is_refused() -> None:
     spec = replace(SPEC, emulation=Emulation(interpreters="/opt/qemu/qemu-{qemu}"))
     with pytest.raises(HostError) as refused:
         planned(SETTLED, spec)
-    assert "/opt/qemu/qemu-aarch64 does not exist" in refused.value.cause
+    assert "/opt/qemu/qemu-aarch64 does not exist" in refused.value.message
 
 
 # -- the service -----------------------------------------------------------------------------------

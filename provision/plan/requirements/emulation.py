@@ -1,0 +1,118 @@
+"""What handlers need on a host: the kernel, its table of handlers, and emulators. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from provision import paths
+from provision.errors import KernelError
+from provision.facts import kernel, packages
+from provision.plan import handlers
+from provision.plan.interpreters import Choice
+from provision.plan.requirements.requirement import Verdict, doubtful, met, requirement, unmet
+from provision.plan.target import Target
+
+USE_THE_MACHINE: Final = "use the machine that this container runs on"
+NOT_NEEDED: Final = "not needed: no platform is to be emulated"
+
+
+@requirement(
+    "kernel",
+    needed="Linux 4.8 or newer, for handlers that work inside containers (the F flag of binfmt_misc)",
+    error=KernelError,
+)
+def kernel_version(target: Target) -> Verdict:
+    """The F flag came with Linux 4.8."""
+    release = target.facts.system.kernel
+    if kernel.version(release) >= kernel.MINIMUM:
+        return met(f"kernel {release}")
+    if not target.emulates:
+        return met(f"kernel {release}; {NOT_NEEDED}")
+    return unmet(f"kernel {release or 'unknown'} is too old", fix="upgrade the kernel to 4.8 or newer")
+
+
+@requirement("binfmt-misc", needed="binfmt_misc mounted read-write", error=KernelError)
+def binfmt_mounted(target: Target) -> Verdict:
+    """A mount that is missing, disabled or broken is mended by a step; one that is read-only is somebody else's."""
+    state = target.facts.binfmt
+    if state.mounted == "binfmt_misc" and not state.usable:
+        if not target.emulates:
+            return met(NOT_NEEDED)
+        return unmet(f"{paths.BINFMT} is read-only: this is a container", fix=USE_THE_MACHINE)
+    if state.usable and not state.enabled:
+        return doubtful("mounted, but disabled", fix="`provision` enables it")
+    if state.usable and state.before == "autofs":
+        return met("mounted read-write, by an automount that nothing had triggered before")
+    if state.usable:
+        return met("mounted read-write")
+    if state.problem and state.mounted == "autofs":
+        return doubtful(f"the automount is broken: {state.problem}", fix="`provision` mounts it")
+    seen = "not mounted" if state.present else "not there: the module is not loaded, or the kernel lacks it"
+    return doubtful(seen, fix="`provision` loads and mounts it")
+
+
+@requirement("f-flag", needed="a kernel that takes handlers with the F flag", error=KernelError)
+def fix_binary(target: Target) -> Verdict:
+    """A kernel's version does not tell: distributions port changes back, and leave options out."""
+    binfmt = target.facts.binfmt
+    if binfmt.fix_binary:
+        return met("a trial registration was taken")
+    if not target.emulates:
+        return met(NOT_NEEDED)
+    if binfmt.fix_binary is None:
+        why = "needs root" if not target.facts.user.root else "binfmt_misc is not mounted"
+        return doubtful(f"not tried: {why}", fix="`provision` tries it first of all")
+    return unmet(
+        f"kernel {target.facts.system.kernel} refused a handler with the F flag ({binfmt.trial_error})",
+        fix="boot the distribution's own kernel, 4.8 or newer",
+    )
+
+
+@requirement("own-programs", needed="proof that the machine runs its own programs without a handler")
+def own_programs(target: Target) -> Verdict:
+    """A handler for the machine's own programs would take them all over: none would start any more (ELOOP)."""
+    taken = [
+        choice.arch.platforms[0]
+        for choice in target.choices
+        if choice.path and handlers.takes_own_programs(choice.arch, choice.path, target.facts)
+    ]
+    if not taken:
+        return met("no handler would match them")
+    return unmet(
+        f"a handler for {taken[0]} would match this machine's own programs, and its trial program did not run",
+        fix="leave that platform out of `platforms`, or find out why programs do not run in a chroot there",
+    )
+
+
+@requirement("emulators", needed="a static QEMU emulator for each platform that is named")
+def emulators(target: Target) -> Verdict:
+    """Of platforms that nobody named, those without an emulator are skipped."""
+    problems = [choice for choice in target.choices if choice.problem]
+    if not problems:
+        return met(_sources(target) if target.choices else NOT_NEEDED)
+    seen = _without_emulator(problems)
+    fix = "install static QEMU emulators on the root filesystem, or point `interpreters` at some"
+    if target.spec.platforms is None:
+        return doubtful(f"{seen}; what is not named is skipped", fix=fix)
+    return unmet(seen, fix=fix)
+
+
+def _without_emulator(problems: Sequence[Choice]) -> str:
+    names = ", ".join(choice.arch.platforms[0] for choice in problems)
+    reasons = "; ".join(dict.fromkeys(choice.problem for choice in problems))
+    return f"no usable interpreter for {names}: {reasons}"
+
+
+def _sources(target: Target) -> str:
+    """Where the emulators come from, with how many."""
+    sending = sum(choice.send is not None for choice in target.choices)
+    installing = sum(choice.install for choice in target.choices)
+    there = len(target.choices) - sending - installing
+    manager = packages.manager(target.facts.tools)
+    counts = {
+        "on the host": there,
+        f"to be installed by {manager.command if manager else 'nobody'}": installing,
+        "to be sent": sending,
+    }
+    return ", ".join(f"{count} {where}" for where, count in counts.items() if count)

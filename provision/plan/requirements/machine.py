@@ -1,0 +1,79 @@
+"""What the machine itself must be or have: rights, a place for programs, room and memory for builds. Pure."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from provision import paths
+from provision.errors import BecomeError
+from provision.plan.requirements.requirement import Verdict, doubtful, met, requirement, unmet
+from provision.plan.target import Target
+
+MIB: Final = 1024
+GIB: Final = 1024 * 1024
+"""In KiB, the unit of facts."""
+
+BUILD_MEMORY: Final = 1 * GIB
+BUILD_DISK: Final = 10 * GIB
+
+
+@requirement("root", needed="root, directly or by sudo", error=BecomeError)
+def root(target: Target) -> Verdict:
+    """The steps write to /etc and register handlers."""
+    user = target.facts.user
+    if user.root:
+        return met(f"root, by sudo from {user.login}" if user.login else "root")
+    if user.sudo == "free":
+        return met(f"{user.name}, who may use sudo without a password")
+    if user.sudo == "password":
+        return doubtful(
+            f"{user.name}, whom sudo asks for a password",
+            fix="run `provision` on a terminal, or let this user use sudo without a password",
+        )
+    return unmet(f"{user.name} is not root, and there is no sudo", fix="run as root, or install sudo")
+
+
+@requirement("temporary", needed="a folder for temporary files where programs may run")
+def temporary(target: Target) -> Verdict:
+    """Every proof is a program that runs from such a folder (templates/workplace.sh)."""
+    places = target.facts.temporary
+    good = [place for place, runs in places.items() if runs]
+    bad = [f"{place} is noexec" for place, runs in places.items() if not runs]
+    if good:
+        return met(", ".join([*good, *bad]))
+    return unmet(
+        f"programs may run in no folder for temporary files ({', '.join(bad) or 'none is writable'})",
+        fix="mount /var/tmp read-write and without noexec",
+    )
+
+
+@requirement("page-size", needed="4 KiB pages, which every program is linked for")
+def page_size(target: Target) -> Verdict:
+    """A Raspberry Pi 5 boots a kernel with 16 KiB pages by default."""
+    size = target.facts.system.page
+    if size in (0, 4):
+        return met(f"{size} KiB" if size else "unknown")
+    return doubtful(
+        f"{size} KiB", fix="boot the 4 KiB kernel (on a Raspberry Pi 5: kernel=kernel8.img in config.txt)"
+    )
+
+
+@requirement("memory", needed=f"{BUILD_MEMORY // MIB} MiB with swap, for emulated builds")
+def memory(target: Target) -> Verdict:
+    """Emulated compilers need more than native ones."""
+    total, swap = target.facts.system.memory, target.facts.system.swap
+    seen = f"{total // MIB} MiB, {swap // MIB} MiB swap"
+    if total + swap >= BUILD_MEMORY:
+        return met(seen)
+    return doubtful(seen, fix="add swap, or set max_parallelism = 1")
+
+
+@requirement("disk", needed=f"{BUILD_DISK // GIB} GiB, for BuildKit's cache")
+def disk(target: Target) -> Verdict:
+    """No reason to refuse: the daemon collects garbage, and a host that was provisioned may well have filled it."""
+    room = target.facts.disks.get(paths.STATE)
+    free = room.free if room else 0
+    seen = f"{free / GIB:.1f} GiB free for {paths.STATE}"
+    if free >= BUILD_DISK:
+        return met(seen)
+    return doubtful(seen, fix=f"free some room, or mount a larger disk at {paths.STATE}")

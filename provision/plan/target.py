@@ -1,0 +1,62 @@
+"""A host as it is, and what it shall become: all that requirements and steps depend on. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from provision import paths
+from provision.buildkit.release import Release
+from provision.errors import ProvisionError
+from provision.facts import Facts
+from provision.facts.interpreters import runs_natively, wanted_rows
+from provision.facts.local_emulators import LocalEmulator
+from provision.plan.interpreters import Choice, choose
+from provision.spec import Spec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """One host to provision."""
+
+    spec: Spec
+    facts: Facts
+    release: Release | ProvisionError
+    """The BuildKit release to install, or why there is none for this host."""
+    emulators: Mapping[str, LocalEmulator] = field(default_factory=dict)
+    """Emulators of this machine that may be sent, by QEMU's name of the architecture."""
+    local: bool = False
+    """Whether the host is this machine."""
+
+    @cached_property
+    def choices(self) -> tuple[Choice, ...]:
+        """An emulator for each wanted architecture that this machine does not run itself."""
+        return tuple(
+            choose(arch, self.spec, self.facts, self.emulators)
+            for arch in wanted_rows(self.spec)
+            if not runs_natively(arch, self.facts)
+        )
+
+    @property
+    def emulates(self) -> bool:
+        """Whether any handler is needed. A platform that nobody named is skipped where it has no emulator."""
+        return any(choice.path or self.spec.platforms for choice in self.choices)
+
+    def known_release(self) -> Release:
+        """The release to install. Raises what stands against it."""
+        if isinstance(self.release, ProvisionError):
+            raise self.release
+        return self.release
+
+    @property
+    def unpacks(self) -> bool:
+        """Whether the release has to be unpacked on the host."""
+        if not isinstance(self.release, Release):
+            return False
+        return self.facts.releases.get(release_folder(self.release)) != self.release.digest.value
+
+
+def release_folder(release: Release) -> str:
+    """Where a release is unpacked on a host."""
+    return paths.release(release.version, release.digest.value)

@@ -1,0 +1,136 @@
+"""What can be wrong with a host, one thing at a time: each a small change of recorded facts.
+
+A new requirement brings its fault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from provision import paths
+from provision.facts import Disk, Facts
+from provision.spec import Emulation, Spec
+
+MIB: Final = 1024
+"""In KiB."""
+ALWAYS: Final = ("bare", "provisioned")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """One fault, and which requirement it breaks on which of the recorded hosts."""
+
+    facts: Callable[[Facts], Facts] = lambda seen: seen
+    spec: Callable[[Spec], Spec] = lambda spec: spec
+    breaks: str
+    """The id of the requirement; empty where it is no reason to refuse."""
+    on: tuple[str, ...] = ALWAYS
+    only_named: bool = False
+    """Whether it matters only where platforms are named."""
+    doubts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Requirements that are doubtful then -> the hosts."""
+
+
+def system(**changes: Any) -> Callable[[Facts], Facts]:
+    return lambda seen: replace(seen, system=replace(seen.system, **changes))
+
+
+def binfmt(**changes: Any) -> Callable[[Facts], Facts]:
+    return lambda seen: replace(seen, binfmt=replace(seen.binfmt, **changes))
+
+
+def user(**changes: Any) -> Callable[[Facts], Facts]:
+    return lambda seen: replace(seen, user=replace(seen.user, **changes))
+
+
+def room(path: str, mib: int) -> Callable[[Facts], Facts]:
+    return lambda seen: replace(
+        seen, disks={**seen.disks, path: Disk(size=1 << 24, free=mib * MIB, inodes=1 << 20)}
+    )
+
+
+def without_emulators(seen: Facts) -> Facts:
+    """No package manager, and no emulator on the host."""
+    return replace(seen, tools=frozenset(), interpreters={})
+
+
+def not_running_its_own(seen: Facts) -> Facts:
+    """As where chroot is missing or forbidden: no trial program runs."""
+    failed = {
+        name: replace(probe, status=127, executable="", natively=None) for name, probe in seen.probes.items()
+    }
+    return replace(seen, probes=failed)
+
+
+def buildkit(**changes: Any) -> Callable[[Spec], Spec]:
+    return lambda spec: replace(spec, buildkit=replace(spec.buildkit, **changes))
+
+
+FAULTS: Final[Mapping[str, Fault]] = {
+    "none": Fault(breaks=""),
+    "no sudo": Fault(facts=user(name="ci", uid=1000, sudo="none"), breaks="root"),
+    "a password for sudo": Fault(
+        facts=user(name="ci", uid=1000, sudo="password"), breaks="", doubts={"root": ALWAYS}
+    ),
+    "every folder for temporary files is noexec": Fault(
+        facts=lambda seen: replace(seen, temporary={"/tmp": False, "/run": False}, probes={}),
+        breaks="temporary",
+    ),
+    "no writable folder for temporary files": Fault(
+        facts=lambda seen: replace(seen, temporary={}, probes={}), breaks="temporary"
+    ),
+    "an old kernel": Fault(facts=system(kernel="4.7.10"), breaks="kernel"),
+    "a kernel of no number": Fault(facts=system(kernel=""), breaks="kernel"),
+    "a read-only table": Fault(
+        facts=binfmt(mounted="binfmt_misc", options=frozenset({"ro"})), breaks="binfmt-misc"
+    ),
+    "a table that is off": Fault(
+        facts=binfmt(mounted="binfmt_misc", enabled=False), breaks="", doubts={"binfmt-misc": ALWAYS}
+    ),
+    "a broken automount": Fault(
+        facts=binfmt(mounted="autofs", problem="Too many levels of symbolic links"),
+        breaks="",
+        doubts={"binfmt-misc": ALWAYS},
+    ),
+    "no table at all": Fault(
+        facts=binfmt(present=False, mounted="none"), breaks="", doubts={"binfmt-misc": ALWAYS}
+    ),
+    "F is refused": Fault(facts=binfmt(fix_binary=False, trial_error="Invalid argument"), breaks="f-flag"),
+    "the machine's own programs do not run": Fault(facts=not_running_its_own, breaks="own-programs"),
+    "no package manager": Fault(
+        facts=lambda seen: replace(seen, tools=frozenset()),
+        breaks="emulators",
+        on=("bare",),
+        only_named=True,
+    ),
+    "no source of QEMU": Fault(facts=without_emulators, breaks="emulators", only_named=True),
+    "an interpreter that does not exist": Fault(
+        spec=lambda spec: replace(spec, emulation=Emulation(interpreters="/opt/qemu/qemu-{qemu}")),
+        breaks="emulators",
+        only_named=True,
+    ),
+    "an emulator to be sent that does not exist": Fault(
+        spec=lambda spec: replace(spec, emulation=Emulation(interpreters="send:/no/such/qemu-{qemu}")),
+        breaks="emulators",
+        only_named=True,
+    ),
+    "no systemd": Fault(facts=system(systemd=None), breaks="service-manager"),
+    "a processor without a release": Fault(facts=system(machine="mips64"), breaks="release"),
+    "a processor that is too old for the release": Fault(facts=system(machine="armv6l"), breaks="release"),
+    "a version with a hole": Fault(spec=buildkit(version="v0.12.4"), breaks="release"),
+    "a digest of nothing": Fault(
+        spec=buildkit(
+            sha256={"linux-amd64": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}
+        ),
+        breaks="release",
+    ),
+    "a host that is to download and cannot": Fault(
+        spec=buildkit(fetch="host", mirror="/mirror"), breaks="download", on=("bare",)
+    ),
+    "200 MiB for releases": Fault(facts=room(paths.RELEASES, 200), breaks="room", on=("bare",)),
+    "200 MiB for builds": Fault(facts=room(paths.STATE, 200), breaks="", doubts={"disk": ALWAYS}),
+    "a small memory": Fault(facts=system(memory=400_000, swap=0), breaks="", doubts={"memory": ALWAYS}),
+    "large pages": Fault(facts=system(page=16), breaks="", doubts={"page-size": ALWAYS}),
+}
