@@ -1,28 +1,95 @@
-"""A plan as one script (`templates/apply.sh`), and its events as step results."""
+"""A plan as one script (`templates/apply.sh`) with the bytes that follow it, and its records as step results."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from provision import paths
 from provision.facts.records import Record, RecordReader, number
 from provision.facts.view import meaning
-from provision.plan.steps import Plan, RegisterHandler, Step
-from provision.plan.upload import Part
+from provision.plan.steps import Plan, RegisterHandler, SendInterpreter, Step, UnpackRelease
 from provision.render import render
 from provision.result import StepResult, StepStatus
+from provision.transport import Payload
 
-
-def script(plan: Plan, parts: Sequence[Part] = ()) -> str:
-    """The script that carries out the plan; the bytes of `parts` follow it on the channel."""
-    lengths = {part.step: part.length for part in parts}
-    return render("apply.sh", steps=plan.steps, paths=paths, lengths=lengths)
-
-
+TransferProgress = Callable[[int, int], None]
+"""Called with bytes done and bytes in all."""
+StepListener = Callable[[str, str, str], None]
+"""Called with a step's id, its state and the words of its record."""
 _NOT_REACHED: Final = "the run ended before it"
-Listener = Callable[[str, str, str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upload:
+    """The rest of one file, from `offset` on: what the host does not have yet."""
+
+    step: str
+    file: Path
+    offset: int
+    length: int
+
+
+def uploads(
+    steps: Sequence[Step], cached: Mapping[str, int], archive: Callable[[], Path]
+) -> tuple[Upload, ...]:
+    """What has to be sent, in the order of the steps. `cached` is what the host's cache holds (name -> bytes).
+
+    An interrupted upload resumes at the offset that the cache has reached. `archive` gets the release's archive to
+    this machine, and is called only if it is needed.
+    """
+    found = []
+    for step in steps:
+        if isinstance(step, SendInterpreter) and step.sha256 not in cached:
+            found.append(_upload(step.id, step.file, step.sha256, cached))
+        elif isinstance(step, UnpackRelease) and not step.url and step.sha256 not in cached:
+            found.append(_upload(step.id, archive(), step.sha256, cached))
+    return tuple(found)
+
+
+def _upload(step: str, file: Path, sha256: str, cached: Mapping[str, int]) -> Upload:
+    size = file.stat().st_size
+    # More than the whole: the host finds that its digest differs, and starts again in the next run.
+    offset = min(cached.get(f"{sha256}.part", 0), size)
+    return Upload(step=step, file=file, offset=offset, length=size - offset)
+
+
+@contextmanager
+def payload(wanted: Sequence[Upload], progress: TransferProgress) -> Iterator[Payload | None]:
+    """The uploads as one stream of bytes, which follows the script; `progress` is told bytes done and in all."""
+    total = sum(each.length for each in wanted)
+    if total == 0:
+        yield None
+    elif len(wanted) == 1:
+        (only,) = wanted
+        size = only.offset + only.length
+        yield Payload(
+            path=only.file,
+            offset=only.offset,
+            length=only.length,
+            progress=lambda sent: progress(only.offset + sent, size),
+        )
+    else:
+        with tempfile.NamedTemporaryFile(prefix="provision-") as joined:
+            for each in wanted:
+                with each.file.open("rb") as file:
+                    file.seek(each.offset)
+                    shutil.copyfileobj(file, joined, 1 << 20)
+            joined.flush()
+            yield Payload(
+                path=Path(joined.name), offset=0, length=total, progress=lambda sent: progress(sent, total)
+            )
+
+
+def script(plan: Plan, sending: Sequence[Upload] = ()) -> str:
+    """The script that carries out the plan; the bytes of `sending` follow it on the channel."""
+    lengths = {each.step: each.length for each in sending}
+    return render("apply.sh", steps=plan.steps, paths=paths, lengths=lengths)
 
 
 @dataclass(kw_only=True)
@@ -30,7 +97,7 @@ class Journal:
     """Collects what the script reports, in the plan's order. `listener` hears id, state and words, live."""
 
     steps: Sequence[Step]
-    listener: Listener = lambda _id, _state, _words: None
+    listener: StepListener = lambda _id, _state, _words: None
     _reader: RecordReader = field(default_factory=RecordReader)
     _last: dict[str, Record] = field(default_factory=dict)
 

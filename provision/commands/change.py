@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from provision.apply import Journal, script
+from provision.apply import Journal, payload, script, uploads
 from provision.buildkit import release as releases
 from provision.buildkit.release import Release
 from provision.commands.ask import ask_facts, ask_target
@@ -17,7 +17,6 @@ from provision.facts import Facts, question
 from provision.health.platforms import rows, unmet
 from provision.hosts.guard import guarded, status_of
 from provision.plan import Plan, plan
-from provision.plan.upload import parts, payload
 from provision.result import HostResult, HostStatus, StepResult
 from provision.spec import Spec
 from provision.transport import StoppedError, Transport
@@ -136,7 +135,7 @@ def carry_out(transport: Transport, outlook: PlannedHost, run: RunSettings, jour
             outlook.release, run.cache, lambda done, total: progress.transfer(host, "download", done, total)
         )
 
-    wanted = parts(made.steps, outlook.facts.cached, archive)
+    wanted = uploads(made.steps, outlook.facts.cached, archive)
     with payload(wanted, lambda done, total: progress.transfer(host, "send", done, total)) as sending:
         transport.ask(script(made, wanted), timeout=run.timeout, payload=sending, on_record=journal.record)
 

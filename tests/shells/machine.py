@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from provision.apply import Journal, script
+from provision.apply import Journal, Upload, payload, script
 from provision.commands.ask import ask_facts
 from provision.facts import Facts
 from provision.plan.steps import Plan, Step
-from provision.plan.upload import Part, payload
 from provision.result import StepResult
 from provision.spec import Spec
 from provision.transport import Answer
@@ -98,12 +97,12 @@ class Machine:
         """The names in a folder, hidden ones too."""
         return sorted(each.name for each in self.at(path).iterdir())
 
-    def apply(self, *steps: Step, parts: Sequence[Part] = (), timeout: float = 60) -> Applied:
+    def apply(self, *steps: Step, sending: Sequence[Upload] = (), timeout: float = 60) -> Applied:
         """Carry out a plan of these steps by the product's script."""
         journal = Journal(steps=steps)
-        with payload(parts, lambda _done, _all: None) as sending:
+        with payload(sending, lambda _done, _all: None) as stream:
             answer = self.space.ask(
-                script(Plan(steps=steps), parts), timeout=timeout, payload=sending, on_record=journal.record
+                script(Plan(steps=steps), sending), timeout=timeout, payload=stream, on_record=journal.record
             )
         return Applied(answer=answer, steps={each.id: each for each in journal.results()})
 

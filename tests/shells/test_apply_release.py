@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from provision import paths
-from provision.plan.upload import Part, parts
+from provision.apply import Upload, uploads
 from tests.shells import archives, steps
 from tests.shells.archives import HARMLESS, NOT_A_RELEASE, STRIPPED, plain, sha256
 from tests.shells.machine import Applied, Machine
@@ -38,7 +38,7 @@ def install(
     file = archives.save(tmp_path, data if sent is None else sent)
     cache = machine.at(paths.CACHE)
     cached = {each.name: each.stat().st_size for each in cache.iterdir()} if cache.exists() else {}
-    return machine.apply(step, parts=parts((step,), cached, lambda: file))
+    return machine.apply(step, sending=uploads((step,), cached, lambda: file))
 
 
 def former_is_current(machine: Machine) -> bool:
@@ -89,8 +89,8 @@ def test_the_bytes_come_in_pieces_with_a_script_behind_them(machine: Machine, tm
         path = paths.interpreter("arm", sha256(emulator))
         send = steps.send(file, path, sha256(emulator))
         unpack = steps.release(folder(GOOD), sha256(GOOD))
-        made = parts((send, unpack), {}, lambda: archives.save(tmp_path, GOOD))
-        applied = machine.apply(send, unpack, parts=made)
+        made = uploads((send, unpack), {}, lambda: archives.save(tmp_path, GOOD))
+        applied = machine.apply(send, unpack, sending=made)
         assert applied.states == ["done", "done"], (size, applied)
         assert machine.at(path).read_bytes() == emulator
         assert machine.at(path).stat().st_mode & 0o7777 == 0o755
@@ -101,8 +101,8 @@ def test_no_program_can_eat_the_bytes(machine: Machine, tmp_path: Path) -> None:
     big = plain(more=os.urandom(2_000_000))
     machine.fake("groupadd", "cat >/lab/eaten")
     unpack = steps.release(folder(big), sha256(big))
-    made = parts((unpack,), {}, lambda: archives.save(tmp_path, big))
-    assert machine.apply(steps.group("buildkit"), unpack, parts=made).states == ["done", "done"]
+    made = uploads((unpack,), {}, lambda: archives.save(tmp_path, big))
+    assert machine.apply(steps.group("buildkit"), unpack, sending=made).states == ["done", "done"]
     assert machine.at("/lab/eaten").read_bytes() == b""
 
 
@@ -113,16 +113,16 @@ def test_what_an_earlier_run_left_is_gone_on_from(machine: Machine, tmp_path: Pa
     machine.write(f"{paths.CACHE}/{sha256(big)}.part", big[:there])
     step = steps.release(folder(big), sha256(big))
     file = archives.save(tmp_path, big)
-    (part,) = parts((step,), {f"{sha256(big)}.part": there}, lambda: file)
-    assert part == Part(step="release", file=file, offset=there, length=len(big) - there)
-    assert machine.apply(step, parts=(part,)).states == ["done"]
+    (part,) = uploads((step,), {f"{sha256(big)}.part": there}, lambda: file)
+    assert part == Upload(step="release", file=file, offset=there, length=len(big) - there)
+    assert machine.apply(step, sending=(part,)).states == ["done"]
     assert machine.listing(paths.CACHE) == []
 
 
 def test_what_is_cached_whole_is_not_sent_again(machine: Machine, tmp_path: Path) -> None:
     machine.write(f"{paths.CACHE}/{sha256(GOOD)}", GOOD)
     step = steps.release(folder(GOOD), sha256(GOOD))
-    assert parts((step,), {sha256(GOOD): len(GOOD)}, lambda: tmp_path / "not needed") == ()
+    assert uploads((step,), {sha256(GOOD): len(GOOD)}, lambda: tmp_path / "not needed") == ()
     assert machine.apply(step).states == ["done"]
 
 

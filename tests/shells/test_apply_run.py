@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 
 from provision import paths
-from provision.apply import Journal, script
+from provision.apply import Journal, Upload, payload, script, uploads
 from provision.errors import ConnectionLostError, DeadlineError
 from provision.plan.steps import Plan, RegisterHandler, Step, Variant
-from provision.plan.upload import Part, parts, payload
 from tests.lab.patience import until
 from tests.shells import archives, steps
 from tests.shells.archives import plain, sha256
@@ -155,7 +154,7 @@ def test_stopped_while_bytes_are_sent_they_are_kept_for_the_next_run(
     def send(there: int, *, stop: bool) -> list[str]:
         space, journal = machine.open(), Journal(steps=(unpack, *after))
         cached = {part: there} if there else {}
-        wanted = parts((unpack,), cached, lambda: file)
+        wanted = uploads((unpack,), cached, lambda: file)
 
         def progress(_done: int, _all: int) -> None:
             if stop and arrived.exists() and arrived.stat().st_size:
@@ -183,7 +182,7 @@ def test_when_time_is_up_nothing_half_done_stays(machine: Machine, tmp_path: Pat
     data = plain()
     machine.fake("tar", 'case $1 in -x*) sleep 60 ;; *) exec /host/usr/bin/tar "$@" ;; esac')
     step = steps.release(paths.release(archives.VERSION, sha256(data)), sha256(data))
-    wanted = (Part(step="release", file=archives.save(tmp_path, data), offset=0, length=len(data)),)
+    wanted = (Upload(step="release", file=archives.save(tmp_path, data), offset=0, length=len(data)),)
     journal = Journal(steps=(step,))
     with payload(wanted, lambda _done, _all: None) as sending, pytest.raises(DeadlineError):
         machine.space.ask(

@@ -10,10 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provision.apply import Journal, script
+from provision.apply import Journal, Upload, script
 from provision.errors import UsageError
 from provision.plan.steps import CreateGroup, MakeLink, Plan, Step, UnpackRelease, WriteFile
-from provision.plan.upload import Part
 from tests.unit.recorded import facts, planned
 
 GROUP = CreateGroup(id="group", action="create", target="group buildkit", detail="planned", group="buildkit")
@@ -25,9 +24,9 @@ STEPS: tuple[Step, ...] = (GROUP, FILE, LINK)
 TEXT = st.text(st.characters(exclude_characters="\0"), max_size=200)
 
 
-def words(plan: Plan, *parts: Part) -> list[str]:
+def words(plan: Plan, *sending: Upload) -> list[str]:
     """What a shell makes of the steps, after the functions before them."""
-    _, steps = script(plan, parts).split("exec 8<&-\n")
+    _, steps = script(plan, sending).split("exec 8<&-\n")
     return shlex.split(steps)
 
 
@@ -65,7 +64,7 @@ def test_the_script_says_how_many_bytes_follow() -> None:
         header="7f??",
         url=None,
     )
-    part = Part(step="release", file=Path("x"), offset=3, length=97)
+    part = Upload(step="release", file=Path("x"), offset=3, length=97)
     assert words(Plan(steps=(release,)), part)[:10] == [
         *("run", "release", "yes", "release", "/opt/x", "a", "ff", "7f??", "97", ""),
     ]
@@ -106,6 +105,28 @@ def test_a_step_that_found_nothing_to_do_was_skipped() -> None:
         "step\tgroup\tbegin\t", "step\tgroup\tdone\tskipped: there is no emulator", steps=(GROUP,)
     )
     assert found == {"group": ("skipped", "there is no emulator")}
+
+
+@pytest.mark.parametrize(
+    ("words", "detail"),
+    [
+        ("", "/usr/bin/qemu-aarch64-static: its emulator was ended by signal 11"),
+        ("left", "/usr/bin/qemu-aarch64-static: its emulator was ended by signal 11; left"),
+    ],
+)
+def test_an_exit_status_is_put_into_words(words: str, detail: str) -> None:
+    """Also for those who watch; of a step that runs no probe it says nothing."""
+    steps = planned(facts("bare")).steps
+    (handler,) = (step for step in steps if step.id == "handler-aarch64")
+    heard: list[tuple[str, str, str]] = []
+    journal = Journal(steps=steps, listener=lambda *event: heard.append(event))
+    journal.record(f"step\t{handler.id}\tfailed\t{words}\t139")
+    journal.record("|log")
+    journal.record("step\tgroup\tfailed\tno room\t139")
+    found = {each.id: (each.status, each.detail) for each in journal.results()}
+    assert found[handler.id] == ("failed", f"{detail}\nlog")
+    assert found["group"] == ("failed", "no room")
+    assert heard == [(handler.id, "failed", detail), ("group", "failed", "no room")]
 
 
 def test_when_the_records_end_early() -> None:
