@@ -94,7 +94,7 @@ def script(plan: Plan, sending: Sequence[Upload] = ()) -> str:
 
 @dataclass(kw_only=True)
 class Journal:
-    """Collects what the script reports, in the plan's order. `listener` hears id, state and words, live."""
+    """Collects what the script reports, in the plan's order. `listener` is called for each record as it arrives."""
 
     steps: Sequence[Step]
     listener: StepListener = lambda _id, _state, _words: None
@@ -110,7 +110,7 @@ class Journal:
         self.listener(record[0], record[1], self._words(record))
 
     def _words(self, record: Record) -> str:
-        """What the script said of a step, and what the exit status of its probe program means."""
+        """The script's words on a step, and what the exit status of its probe program means."""
         step = next((step for step in self.steps if step.id == record[0]), None)
         if not record[3] or not isinstance(step, RegisterHandler):
             return record[2]
@@ -118,7 +118,7 @@ class Journal:
         return f"{meant}; {record[2]}" if record[2] else meant
 
     def results(self) -> tuple[StepResult, ...]:
-        """Every step of the plan: done, failed or skipped; one that began and never ended is failed."""
+        """Every step of the plan: done, failed or skipped. A step whose end was not reported has failed."""
         return tuple(self._result(step) for step in self.steps)
 
     def _result(self, step: Step) -> StepResult:

@@ -26,7 +26,7 @@ _EV_CURRENT: Final = 1
 _IDENT_SIZE: Final = 16
 _PADDING: Final = 9
 MARK: Final = b"\x01native"
-"""Seven bytes of padding that no program has."""
+"""Seven bytes of padding that no other program has."""
 _PT_LOAD: Final = 1
 _PT_INTERP: Final = 3
 _READ_EXECUTE: Final = 5
@@ -176,7 +176,7 @@ def probe(arch: Architecture) -> bytes:
 
 
 def marked(program: bytes, mark: bytes = MARK) -> bytes:
-    """The program with a mark in the padding of e_ident, which the kernel's own loader and QEMU do not look at.
+    """The program with a mark in the padding of e_ident, which the kernel's own loader and QEMU ignore.
 
     Handlers do, as their masks cover it: so it runs where the machine itself runs it, and not by a handler.
     """

@@ -2,7 +2,7 @@
 # Carries out a plan on one host, step by step. Prints a record when a step begins and when it ends:
 #   step <tab> id <tab> begin|done|failed|skipped <tab> words <tab> status
 # The status is that of a probe program whose answer was wrong; provision/facts/view.py says what it means.
-# A step leaves its target as it was or as it shall be: files arrive under a temporary name and are renamed.
+# A step changes its target completely or not at all: files get a temporary name and are renamed.
 # Runs in dash, bash and busybox sh, with coreutils or busybox.
 LC_ALL=C; export LC_ALL
 PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
@@ -13,10 +13,10 @@ failures=0
 
 record() { printf 'step\t%s\t%s\t%s\t%s\n' "$1" "$2" "$(printf '%s' "${3:-}" | tr '\t\n' '  ')" "${4:-}"; }
 
-# run ID FATAL COMMAND...: one step. What it prints is kept for the case that it fails.
+# run ID FATAL COMMAND...: carries out one step. Its output is shown if it fails.
 run() {
   id=$1 fatal=$2; shift 2
-  # Set from outside: the user pressed Ctrl-C, or the link broke (templates/session.sh), which may be why a step failed.
+  # templates/session.sh sets this when the user pressed Ctrl-C or the link broke, which may be why a step failed.
   [ -z "${PROVISION_STOP:-}" ] || stopped=interrupted
   if [ -n "$stopped" ]; then record "$id" skipped "$stopped"; return; fi
   record "$id" begin
@@ -32,15 +32,15 @@ run() {
   fi
 }
 
-# Every step runs in this shell, not a subshell: it may set `note`, its words for the report, and `wrong`, the status
-# that a probe program should not have had.
+# Every step runs in this shell, not in a subshell: it may set `note`, its words for the report, and `wrong`, the exit
+# status of a probe program that did not run as it should.
 fail() { note=$1; return 1; }
 
-# put PATH MODE: standard input becomes the file, whole or not at all.
+# put PATH MODE: writes standard input to the file, completely or not at all.
 put() {
   folder=${1%/*}
   mkdir -p "$folder" || return 1
-  # mv would put it inside.
+  # mv would move the file into the folder.
   [ ! -d "$1" ] || { echo "$1 is a folder" >&2; return 1; }
   new=$(mktemp "$folder/.provision.XXXXXX") || return 1
   if cat >"$new" && chmod "$2" "$new" && chown root:root "$new" && mv -f "$new" "$1"; then return 0; fi
@@ -55,8 +55,8 @@ packages() {
     apt-get)
       set -- env DEBIAN_FRONTEND=noninteractive apt-get -y -q -o DPkg::Lock::Timeout=300 \
         install --no-install-recommends "$@"
-      # The lists may be missing or old: they are fetched only when the install needs them. An index that fails to
-      # load (exit 100) is no reason to stop: the install decides.
+      # The lists may be missing or old: they are fetched only if the install fails. An index that cannot be fetched
+      # (exit 100) is no reason to stop: the install shows whether it was needed.
       "$@" || { apt-get -q update; "$@"; } || fail "apt-get could not install it: is the network there?" ;;
     dnf) dnf -y -q install "$@" ;;
     apk) apk add --quiet "$@" || { apk update --quiet && apk add --quiet "$@"; } ;;
@@ -76,12 +76,12 @@ mount_binfmt() {
 
 enable_binfmt() { echo 1 >"$binfmt/status"; }
 
-# One write(2) per entry, which printf '%s' of every shell makes of it; echo would expand the escapes.
+# The kernel wants one write(2) for an entry. printf '%s' of every shell makes one; echo would expand the escapes.
 enter() { printf '%s' "$1" >"$binfmt/register"; }
 drop() { [ ! -e "$binfmt/$1" ] || echo -1 >"$binfmt/$1"; }
 
-# counts PROGRAM ARGC: runs the program in the empty chroot with ARGC arguments. True if that is its exit status, else
-# `wrong` is.
+# counts PROGRAM ARGC: runs the program with ARGC arguments in the empty chroot. True if its exit status is ARGC; if
+# not, sets `wrong` to its exit status.
 counts() {
   program=$1 wanted=$2
   set --
@@ -92,9 +92,9 @@ counts() {
 }
 
 # handler NAME INTERPRETER ARGC OPTIONAL then LINE STANDBY TRIAL for each choice of flags, best first.
-# 1. The choice is proven under a magic that only our own program carries, so a bad emulator never meets a real one.
-# 2. A standby entry with the real magic takes over, the old one goes, the new one comes, the standby goes: at no
-#    moment are programs without a handler, and a failure leaves the old one in charge.
+# 1. Each choice is tried under a magic that only our own program has: a bad emulator never runs another program.
+# 2. A standby entry with the real magic takes over, the old entry is removed, the new one registered, the standby
+#    removed. Programs are never without a handler, and after a failure the old handler is still there.
 handler() {
   name=$1 interpreter=$2 argc=$3 optional=$4; shift 4
   line=
@@ -114,7 +114,7 @@ handler() {
   done
   [ $# -gt 0 ] || return 1
   if [ -e "$binfmt/$name.standby" ] && [ ! -e "$binfmt/$name" ]; then
-    enter "$1" || return 1 # a run that was cut off left the standby, which serves until here
+    enter "$1" || return 1 # an interrupted run left the standby, which has been the handler until now
   else
     drop "$name.standby"
     enter "$2" || return 1
@@ -130,7 +130,7 @@ handler() {
   line=$1
 }
 
-# rule PATH HEADER LINE: the line of the choice that was proven, if there was one in this run.
+# rule PATH HEADER LINE: writes the line of the choice that worked; nothing if none did.
 rule() {
   [ -n "$3" ] || { note="skipped: its handler is not there"; return 0; }
   { printf '%s' "$2"; printf '%s\n' "$3"; } | put "$1" 0644
@@ -144,9 +144,9 @@ member() {
 
 matches() { [ "$(sha256sum <"$1" | cut -d ' ' -f 1)" = "$2" ]; }
 
-# receive SHA256 LENGTH: appends exactly LENGTH bytes from the channel to the cached part, which a cut link or a full
-# disk leaves for the next try. dd reads not a byte more than asked, in coreutils and in busybox; at the end of the
-# channel it just ends, so what counts is the size.
+# receive SHA256 LENGTH: appends exactly LENGTH bytes from the channel to the part in the cache, which stays for the
+# next run if the link breaks or the disk is full. dd of coreutils and busybox reads no byte more than asked. At the
+# end of the channel it ends without an error, so the size is compared.
 receive() {
   mkdir -p {{ paths.CACHE }} && part={{ paths.CACHE }}/$1.part && : >>"$part" || return 1
   there=$(wc -c <"$part") whole=$(($2 / 65536)) rest=$(($2 % 65536))
@@ -155,20 +155,20 @@ receive() {
   [ "$(wc -c <"$part")" -eq $((there + $2)) ] && : >"$work/arrived-$1"
 }
 
-# Waits until nothing more comes. A signal that is trapped (a stop) ends `wait`, but not the waiting.
+# Waits for all uploads. A trapped signal (a stop) ends `wait` early, hence the loop.
 arrival() {
   while [ -n "$receiver" ] && kill -0 "$receiver" 2>/dev/null; do wait "$receiver"; done
 }
 
-# get URL FILE: goes on where FILE ends. GNU wget's -q is silent about errors too; busybox has nothing else.
+# get URL FILE: resumes where FILE ends. GNU wget -q hides errors too; busybox wget has only -q.
 get() {
   if command -v curl >/dev/null; then curl -fsSL --retry 3 -C - -o "$2" "$1"; return; fi
   if wget --help 2>&1 | grep -q -e --no-verbose; then quiet=-nv; else quiet=-q; fi
   wget "$quiet" -c -O "$2" "$1"
 }
 
-# download URL SHA256: after a cut once more, from where it ended. From the start only where the server refuses to go on
-# (curl 22, 33, 36; wget 8, 1): what a network that is down leaves is for the next run.
+# download URL SHA256: tries again once, from where the first try ended. From the start only if the server cannot
+# resume (curl 22, 33, 36; wget 8, 1). After a network failure the part stays for the next run.
 download() {
   mkdir -p {{ paths.CACHE }} && part={{ paths.CACHE }}/$2.part || return 1
   if [ -f "$part" ] && matches "$part" "$2"; then return 0; fi
@@ -187,7 +187,7 @@ obtain() {
   file={{ paths.CACHE }}/$2
   if [ -f "$file" ]; then
     if matches "$file" "$2"; then return 0; fi
-    rm -f "$file" # or every later run would find it, and send nothing
+    rm -f "$file" # every later run would find it, and send nothing
   fi
   if [ -n "$4" ]; then download "$4" "$2" || return 1
   elif [ "$3" -gt 0 ]; then
@@ -201,14 +201,14 @@ obtain() {
   mv -f "$file.part" "$file"
 }
 
-# interpreter PATH SHA256 LENGTH: an emulator that was sent. The path is named by the content, so no other is replaced.
+# interpreter PATH SHA256 LENGTH: installs an emulator that was sent. Its path holds its digest: it replaces no other.
 interpreter() {
   obtain "$1" "$2" "$3" '' || return 1
   mkdir -p "${1%/*}" && chmod 755 "$file" && mv -f "$file" "$1"
 }
 
-# release FOLDER ARCHIVE SHA256 HEADER LENGTH URL: verified before it is looked into, looked into before it is unpacked,
-# unpacked aside, and renamed.
+# release FOLDER ARCHIVE SHA256 HEADER LENGTH URL: verifies the archive, then lists its members, then unpacks it beside
+# the folder and renames.
 release() {
   folder=$1 sha256=$3
   obtain "$2" "$3" "$5" "$6" || return 1
@@ -223,7 +223,7 @@ release() {
 unpack() {
   bad=$(tar -tzf "$1" | grep -v -x -e 'bin/' -e '\(\./\)\{0,1\}bin/[A-Za-z0-9._-]*' | head -n 1)
   [ -z "$bad" ] || { fail "$3 holds $bad, which has no place in a release"; return 1; }
-  # busybox shows a hard link as a file with an arrow. No name has one: names were looked at.
+  # busybox shows a hard link as a file with an arrow. No name has an arrow: names were checked above.
   bad=$(tar -tvzf "$1" | grep -e '^[^-d]' -e ' -> ' -e ' link to ' | head -n 1)
   [ -z "$bad" ] || { fail "$3 holds a link or device, which has no place in a release"; return 1; }
   tar -xzf "$1" -C "$2" -o || { fail "$3 could not be unpacked: $(tail -n 1 "$work/log")"; return 1; }
@@ -232,20 +232,20 @@ unpack() {
   done
   # root's tar restores every bit: setuid, writable for all.
   chmod 755 "$2/bin" "$2"/bin/* || return 1
-  # A handler may run another machine's program here, at a tenth of the speed.
+  # With a handler a program of another machine would run too, ten times slower.
   # shellcheck disable=SC2254 # a pattern it is
   case $(od -An -v -tx1 -N20 "$2/bin/buildkitd" | tr -d ' \n') in
     $4) ;;
     *) fail "its buildkitd is not made for this machine"; return 1 ;;
   esac
-  # What it prints, not its status: sh runs a program of another machine as a script, whatever that comes to.
+  # Its output, not its status: sh tries to run a program of another machine as a script, and may succeed.
   case $("$2/bin/buildkitd" --version) in
     'buildkitd '*) ;;
     *) fail "its buildkitd does not run on this machine" ;;
   esac
 }
 
-# A symlink cannot be replaced in place; renaming a new one over it can, and leaves no moment without.
+# A symlink cannot be changed in place. Renaming a new one over it leaves no moment without a link.
 link() {
   mkdir -p "${1%/*}" && ln -sfn -- "$2" "$1.new" || return 1
   if [ -e "$1" ] && [ ! -h "$1" ]; then mv "$1" "$1.before-provision" || { rm -f "$1.new"; return 1; }; fi
@@ -269,11 +269,11 @@ prepare() { systemd-tmpfiles --create {{ paths.TMPFILES }}; }
 
 workplace '' || exit 1
 aside='' receiver=''
-# Not before all that is sent has come: what is left of it would be taken for the next request.
+# Not before all uploads have arrived: their rest would be taken for the next request.
 trap 'arrival; rm -rf "$work" ${aside:+"$aside"}' EXIT
 trap 'exit 1' HUP INT TERM
-# The channel is kept aside: no command of a step may eat from it. What comes on it is taken at once, while the steps
-# go on: bytes that nobody takes would hold up the word to stop, or the end of the link, behind them.
+# The channel gets a descriptor of its own, so that no command of a step reads from it. Uploads are received at once,
+# while the steps run: unread bytes would hold up a stop, or the end of the link, behind them.
 exec 8<&0 </dev/null
 {% for step in steps if lengths.get(step.id) %}
 {% if loop.first %}

@@ -2,12 +2,12 @@
 # Builds for each platform through the real daemon, and times a small workload of each: prints records.
 #   work <tab> name <tab> status <tab> nanoseconds          CPU time of an architecture's workload in an empty chroot
 #   build <tab> platform <tab> status <tab> nanoseconds     a build; the lines of its end follow, each with "|" before it
-# Runs in dash, bash and busybox sh, with coreutils or busybox. Leaves nothing behind but the daemon's history.
+# Runs in dash, bash and busybox sh, with coreutils or busybox. Leaves only the daemon's history behind.
 LC_ALL=C; export LC_ALL
 PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 umask 022
 
-# Nanoseconds of the clock; without %N (busybox) those since boot, in steps of 10 ms.
+# Sets `moment` to nanoseconds since 1970; without %N (busybox) since boot, in steps of 10 ms.
 now() {
   moment=$(date +%s%N)
   case $moment in
@@ -17,18 +17,18 @@ now() {
 
 {% include "workplace.sh" %}
 
-# CPU time of all that this shell has started, in microseconds: unlike the clock's it is the same on a busy machine. The
-# second line of `times` is theirs, as 0m1.230000s with as many digits as the shell likes. In a subshell it would be 0.
+# Sets `moment` to the CPU time of all children of this shell in microseconds, which does not depend on other load. The
+# second line of `times` has it, as 0m1.230000s with any number of digits. In a subshell it would be 0.
 spent() {
   times >"$work/times"
   { read -r _; read -r moment _; } <"$work/times"
   minutes=${moment%%m*} seconds=${moment#*m}
   fraction=${seconds#*.}; fraction=${fraction%s}000000; fraction=${fraction%"${fraction#??????}"}
-  # A zero in front would make it octal.
+  # A leading zero would make it octal.
   moment=$(((minutes * 60 + ${seconds%%.*}) * 1000000 + 1$fraction - 1000000))
 }
 
-# work_of NAME: its status is the number of its arguments, 4, if it ran to its end. Thrice, for ticks are 10 ms.
+# work_of NAME: runs a workload, whose status is the number of its arguments, 4. Three times, as ticks are 10 ms.
 work_of() {
   spent; begun=$moment
   for _ in 1 2 3; do
@@ -40,8 +40,8 @@ work_of() {
   printf 'work\t%s\t%s\t%s\n' "$1" "$status" $(((moment - begun) * 1000))
 }
 
-# The program exits with the number of its arguments: 256, of which the kernel keeps 0. One argument is new each
-# time, so that no cache answers.
+# The program exits with the number of its arguments: 256, of which the kernel keeps 0. One argument is new in each
+# run, so that no build comes from the cache.
 context() {
   words=
   count=2
@@ -76,7 +76,7 @@ printf '{{ program.work }}' >"$work/root/w-{{ program.name }}"
 chmod 755 "$work/root/p-{{ program.name }}" "$work/root/w-{{ program.name }}"
 context {{ program.name }}
 {% endfor %}
-# Twice, with all the others in between: what disturbed one of them for a moment is not in the other.
+# Twice, with all others in between: a short disturbance spoils only one of the two.
 {% for _ in range(2) %}
 {% for program in programs %}
 work_of {{ program.name }}

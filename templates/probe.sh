@@ -1,8 +1,8 @@
 #!/bin/sh
-# The facts of one host, in one run: prints records, leaves nothing behind, decides nothing.
+# Collects the facts of one host in one run: prints records, leaves no file behind, decides nothing.
 # A record is a line of fields with tabs between them; the lines of a text follow it, each with "|" before it.
 # Runs in dash, bash and busybox sh, with coreutils or busybox. Needs root for the chroot and the trial
-# registration; without it those records are missing and the rest is as good.
+# registration. Without root those records are missing and the others are the same.
 LC_ALL=C; export LC_ALL
 PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 umask 077
@@ -51,7 +51,7 @@ system() {
   record memory "$total" "$available" "$swap"
   record cpus "$(nproc 2>/dev/null || grep -c ^processor /proc/cpuinfo)"
   uid=$(id -u) sudo=
-  # Only asked where it is not already answered: a refused sudo is logged on many hosts.
+  # Only if it matters: many hosts log a refused sudo.
   if [ "$uid" -ne 0 ]; then
     sudo=none
     have sudo && { sudo=password; sudo -n true </dev/null >/dev/null 2>&1 && sudo=free; }
@@ -66,8 +66,8 @@ system() {
   done
 }
 
-# Whether memory limits can work: cgroup_disable=memory is a Raspberry Pi's default. Version 2 lists its controllers
-# at the root; /proc/cgroups has a column "enabled", and no row for what only version 2 has.
+# Shows whether memory limits can work: a Raspberry Pi has cgroup_disable=memory by default. Version 2 lists its
+# controllers at the root; /proc/cgroups has a column "enabled", and no row for what only version 2 has.
 control_groups() {
   controllers=; read -r controllers 2>/dev/null </sys/fs/cgroup/cgroup.controllers
   memory=
@@ -119,7 +119,7 @@ binfmt_state() {
   while read -r _ _ _ _ point _ rest; do
     [ "$point" = "$binfmt" ] && { before=${rest#*- }; before=${before%% *}; }
   done </proc/self/mountinfo
-  # This access triggers systemd's automount; what is mounted after it is what counts.
+  # This access triggers systemd's automount: what is mounted afterwards counts.
   problem=$(ls -d "$binfmt/status" 2>&1 >/dev/null)
   state=none options=
   while read -r _ _ _ _ point these rest; do
@@ -127,7 +127,7 @@ binfmt_state() {
   done </proc/self/mountinfo
   status=; [ -r "$binfmt/status" ] && read -r status <"$binfmt/status"
   record binfmt present "$before" "$state" "$options" "$status" "${problem##*: }"
-  # The table lives as long as its last mount (Linux 6.7); ours may be that of a session, init's is not.
+  # The table exists as long as its last mount (Linux 6.7). Our mount may end with a session, that of init does not.
   [ -r /proc/1/mountinfo ] || return
   held=no
   while read -r _ _ _ _ point _ rest; do
@@ -135,8 +135,8 @@ binfmt_state() {
   done 2>/dev/null </proc/1/mountinfo && record binfmt-held "$held"
 }
 
-# The kernel's version lies on distributions that back-port; a trial registration does not. Its magic fits
-# no file, its interpreter is a file of ours (F would pin it and deny writes to it).
+# A kernel's version proves nothing where a distribution ports changes back; a trial registration does. Its magic
+# matches no file, and its interpreter is a file of ours (F would pin it and deny writes to it).
 binfmt_trial() {
   [ -n "$work" ] || return
   [ -w "$binfmt/register" ] || return
@@ -156,7 +156,7 @@ binfmt_entries() {
   find "$binfmt" -maxdepth 1 -type f 2>/dev/null | while IFS= read -r path; do
     name=${path##*/}
     case $name in register|status) continue ;; esac
-    # A name with a line break comes in two.
+    # find prints a name with a line break as two lines.
     [ "$path" = "$binfmt/$name" ] && [ -f "$path" ] || continue
     record entry "$name"
     text "$path"
@@ -176,8 +176,8 @@ binfmt_rules() {
 
 interpreters() {
   set --
-  # Where emulators may be, and what handlers and rules name. In a rule the interpreter is the last field but one.
-  # A here-document, because a pipe's loop would be a subshell.
+  # The paths where emulators may be, and those that handlers and rules name (in a rule the last field but one).
+  # A here-document, because a loop behind a pipe would be a subshell.
   while IFS= read -r path; do
     [ -f "$path" ] && set -- "$@" "$path"
   done <<END-OF-PATHS
@@ -190,11 +190,11 @@ $({
 END-OF-PATHS
   [ $# -gt 0 ] || return
   stat -L -c "interpreter$tab%n$tab%d:%i$tab%s$tab%a" "$@"
-  # Where each really lies: a symlink may lead to another filesystem.
+  # The real path of each: a symlink may lead to another filesystem.
   { readlink -f "$@" 2>/dev/null || for path do readlink -f "$path"; done; } | sed "s/^/real$tab/"
-  # One od for all; who reads this cuts it after min(size, 1024) bytes of each.
+  # One od for all files: the reader takes min(size, 1024) bytes for each.
   record heads
-  # One head, too, where it can: a fork costs a Pi as long as all the rest of it.
+  # One head, too, where it takes -q: on a Pi a fork takes as long as all the reading.
   if head -q -c 1 /dev/null 2>/dev/null; then head -q -c 1024 "$@"; else
     for path do head -c 1024 "$path"; done
   fi | od -An -v -tx1 | tr -d ' ' | sed 's/^/|/'
@@ -225,7 +225,7 @@ probes() {
   # shellcheck disable=SC2086  # the numbers are words
   wait $seers
   cat "$work"/seen-*
-  # By now each has done all but its exit. The first field is CPU time in ns (Documentation/scheduler/sched-stats.rst).
+  # By now each program has only its exit left. The first field is CPU time in ns (Documentation/scheduler/sched-stats.rst).
   for pair in $pids; do
     spent=; read -r spent _ 2>/dev/null <"/proc/${pair#*=}/schedstat"
     [ -z "$spent" ] || record spent "${pair%=*}" "$spent"
@@ -281,7 +281,7 @@ inspect() {
     # Through /proc the kernel's own open file is run, even when its path is gone or replaced.
     *) version=$("/proc/$2/exe" --version </dev/null 2>/dev/null | { IFS= read -r line; printf '%s' "$line"; }) ;;
   esac
-  # Another inode may be the same emulator installed anew.
+  # Another inode may hold the same emulator, installed again.
   ours='' theirs=''
   if [ -n "$current" ] && [ "$held" != "$current" ]; then
     ours=$(sha256sum <"/proc/$2/exe") theirs=$(sha256sum <"${executable% (deleted)}")
@@ -289,8 +289,8 @@ inspect() {
   record emulator "$1" "$executable" "$held" "$current" "$version" "${ours%% *}" "${theirs%% *}"
 }
 
-# What runs without any handler: the same programs in a user namespace whose binfmt_misc is empty (Linux 6.7 on), or
-# else programs with a mark that no handler takes, but the kernel's own loader does.
+# Finds out which programs run without a handler: runs them in a user namespace with an empty binfmt_misc (Linux 6.7
+# or newer), or else with a mark that no handler takes and the kernel's own loader does.
 natives() {
   [ -n "$work" ] || return
   unregistered || marked
@@ -365,9 +365,9 @@ service() {
   workers
 }
 
-# What loads binfmt.d at boot starts, before systemd 253 (systemd#25693), only where /proc/sys is writable; in
-# containers it is not. An empty value, in a drop-in say, takes all conditions away (systemd.unit(5)). Read from the
-# files, as the next boot does.
+# Before systemd 253 (systemd#25693) the service that loads binfmt.d at boot starts only where /proc/sys is writable,
+# and in containers it is not. An empty value, as in a drop-in, removes all conditions (systemd.unit(5)). We read the
+# files because the next boot will.
 loader() {
   unit={{ paths.SYSTEMD_BINFMT }}
   set --
@@ -393,7 +393,7 @@ END-OF-UNIT
   [ -z "$refuses" ] || record loader refuses
 }
 
-# What the running daemon was started from: a file changed after its start is seen by the generation it carries.
+# What the running daemon was started from: its generation shows whether files changed after its start.
 daemon() {
   record daemon "$(readlink "/proc/$1/exe")" \
     "$(tr '\000' '\n' 2>/dev/null <"/proc/$1/environ" | sed -n 's/^PROVISION_GENERATION=//p')" \

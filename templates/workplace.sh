@@ -1,7 +1,8 @@
 {# Included by the scripts that run programs of their own on a host. -#}
-# workplace COMMAND: sets `work` to a new folder where programs may run, which has an empty folder `root` for chroot.
-# Empty, and false, where there is none. It is tried, not read: /run is mounted noexec on Debian, /tmp by hardening
-# guides (CIS). Every place is tried if COMMAND is not empty: it is called with the place and exec or noexec.
+# workplace COMMAND: makes a folder where programs may run, with an empty folder `root` for chroot, and sets `work` to it.
+# Where there is none, `work` is empty and the status false. A program is tried there, as mount options say too little:
+# /run is noexec on Debian, /tmp on hardened systems (CIS). If COMMAND is not empty, every place is tried, and COMMAND
+# is called with the place and "exec" or "noexec".
 workplace() {
   work=
   for place in /tmp /var/tmp /run /dev/shm "${HOME:-/root}"; do

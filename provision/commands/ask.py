@@ -8,8 +8,9 @@ from typing import Final
 
 from provision.buildkit import release as releases
 from provision.errors import HostError, ProvisionError
-from provision.facts import Facts, local_emulators, question
+from provision.facts import Facts, question
 from provision.facts.answer import parse
+from provision.facts.local_emulators import emulators_to_send
 from provision.plan.target import Target
 from provision.spec import Spec
 from provision.transport import Transport
@@ -59,6 +60,4 @@ def target_of(spec: Spec, facts: Facts, version: str, *, local: bool = False) ->
         )
     except ProvisionError as error:
         release = error
-    return Target(
-        spec=spec, facts=facts, release=release, emulators=local_emulators.files(spec), local=local
-    )
+    return Target(spec=spec, facts=facts, release=release, emulators=emulators_to_send(spec), local=local)

@@ -1,4 +1,4 @@
-"""What a host is, as far as it was asked: typed facts. provision/facts/answer.py reads them from its answer."""
+"""The facts of a host, typed. provision/facts/answer.py reads them from what the facts script printed."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ class System:
     cpus: int = 0
     boot: str = ""
     clock: int = 0
-    """Seconds since 1970 by the host's clock when it was asked; 0 if it did not say."""
+    """Seconds since 1970 by the host's clock; 0 if it is not known."""
     cgroup_memory: bool | None = None
-    """Whether the kernel can limit and account memory; None where it does not tell."""
+    """Whether the kernel can limit and account memory; None if that is not known."""
     systemd: str | None = None
 
     @cached_property
     def header(self) -> elf.Header | None:
-        """The ELF header of its own programs; None if the host did not say."""
+        """The ELF header of its own programs; None if that is not known."""
         return elf.parse(self.native)
 
     @property
     def architecture(self) -> Architecture | None:
-        """What its own programs are made for; None if that is not known or not in the table."""
+        """The architecture of its own programs; None if it is not known or not in the table."""
         return self.header.architecture if self.header else None
 
     @property
@@ -54,7 +54,7 @@ class System:
 
 @dataclass(frozen=True, kw_only=True)
 class User:
-    """Who the script ran as, and who called sudo."""
+    """The user that the facts script ran as. `login` is the user who called sudo, if any."""
 
     name: str = ""
     uid: int = -1
@@ -92,16 +92,16 @@ class Binfmt:
 
     present: bool = False
     before: str = "none"
-    """What was mounted before the probe looked: "autofs" alone is an automount nobody had triggered."""
+    """What was mounted before the facts script opened it: "autofs" alone is an automount that nothing had triggered."""
     mounted: str = "none"
     options: frozenset[str] = frozenset()
     enabled: bool = True
     problem: str = ""
     fix_binary: bool | None = None
-    """Whether a trial registration with the F flag was taken; None where it could not be tried."""
+    """Whether the kernel took a trial registration with the F flag; None if it could not be tried."""
     trial_error: str = ""
     held: bool | None = None
-    """Whether init has it mounted: otherwise it ends with the session that looked. None: not known."""
+    """Whether init has it mounted too: if not, it ends with the session that has it. None: not known."""
     loader_refuses: bool = False
     """Whether systemd-binfmt.service does not start, as /proc/sys is read-only (a container, systemd before 253)."""
 
@@ -137,7 +137,7 @@ class Interpreter:
     mode: int
     header: elf.Header | None
     real: str = ""
-    """Where the path leads to when it is a symlink, or goes through one; empty if the host did not say."""
+    """The path without symlinks; empty if it is not known."""
 
     @property
     def executable(self) -> bool:
@@ -156,7 +156,7 @@ class Probe:
     """"device:inode" of the file that the kernel ran."""
     version: str = ""
     natively: bool | None = None
-    """Whether it also runs where no handler is registered; None where that could not be asked."""
+    """Whether it also runs where no handler is registered; None if that could not be tried."""
     milliseconds: float | None = None
     """CPU time that its start took."""
     held_sha256: str = ""
@@ -173,7 +173,7 @@ class Probe:
 
     @property
     def qemu(self) -> str | None:
-        """The number in "qemu-aarch64 version 7.2.22 (Debian …)": what the kernel holds said so itself."""
+        """The number in "qemu-aarch64 version 7.2.22 (Debian …)", which the file that the kernel ran printed."""
         words = self.version.split()
         return words[words.index("version") + 1] if "version" in words[:-1] else None
 
@@ -185,7 +185,7 @@ class Probe:
 
 @dataclass(frozen=True, kw_only=True)
 class File:
-    """A file, or a symlink (`target`). `text` is None for what is no regular file."""
+    """A file, or a symlink (`target`). `text` is None unless it is a regular file."""
 
     path: str
     mode: int = 0
@@ -197,7 +197,7 @@ class File:
 
 @dataclass(frozen=True, kw_only=True)
 class Daemon:
-    """The running buildkitd: its program, and the generation of settings it was started with."""
+    """The running buildkitd: its program, and the generation of the settings that it was started with."""
 
     executable: str
     generation: str
@@ -208,7 +208,7 @@ class Daemon:
 
 @dataclass(frozen=True, kw_only=True)
 class Unit:
-    """A unit of systemd, in the words of `systemctl show`. Empty where systemd did not say."""
+    """A unit of systemd, in the words of `systemctl show`. Empty: not known."""
 
     load: str = ""
     """Such as "loaded", "masked" or "not-found"."""
@@ -225,7 +225,7 @@ class Unit:
 
     @property
     def found(self) -> bool:
-        """Whether systemd knows such a unit, were it masked."""
+        """Whether systemd knows such a unit. It does if the unit is masked."""
         return self.load not in ("", "not-found")
 
 
@@ -258,15 +258,15 @@ class Facts:
     worker: Workers | None = None
     """What buildkitd answered; None if it was not asked (no socket, no buildctl) or did not answer."""
     worker_error: str = ""
-    """What buildctl said instead of an answer."""
+    """The error of buildctl, or why its answer cannot be read; empty if there is an answer or it was not asked."""
     skew: float | None = None
-    """Seconds the host's clock is ahead of this machine's; None if nobody compared them."""
+    """Seconds by which the host's clock is ahead of this machine's; None if they were not compared."""
 
     def unit(self, name: str) -> Unit:
         """A unit; an empty one where systemd does not run."""
         return self.units.get(name, Unit())
 
     def mount_of(self, path: str) -> Mount | None:
-        """The mount that holds `path`: the longest point above it, the last one of equals."""
+        """The mount that holds `path`: the one with the longest mount point above it, of equals the last."""
         above = [m for m in self.mounts if m.point in ("/", path) or path.startswith(m.point + "/")]
         return max(reversed(above), key=lambda mount: len(mount.point), default=None)

@@ -1,4 +1,4 @@
-"""From what `templates/probe.sh` printed to facts."""
+"""Reads the facts from what `templates/probe.sh` printed."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ _NOTHING = Record(kind="")
 
 
 def parse(lines: Iterable[str], expected: Mapping[str, int]) -> Facts:
-    """Facts from the probe's output.
+    """The facts in the output of the facts script.
 
     `expected` is the argument count each probe program was started with, by QEMU name.
-    Raises HostError when the output does not end as a whole answer does.
+    Raises HostError if the output is not complete.
     """
     found: dict[str, list[Record]] = {}
     for record in records(lines):
         found.setdefault(record.kind, []).append(record)
     if "end" not in found:
         raise HostError(
-            "the host's answer is not whole",
-            cause="its shell stopped half-way, or a login script prints and exits",
+            "the host's answer is not complete",
+            cause="its shell ended early, or a login script prints and exits",
             hint="log in by hand and run `sh -c true`: it must print nothing",
         )
     of = {kind: tuple(these) for kind, these in found.items()}
@@ -107,7 +107,7 @@ def _system(of: Found) -> System:
 
 
 def _cgroup_memory(record: Record) -> bool | None:
-    """In a container neither file need be there, and its own cgroup may lack what the machine has."""
+    """A container may have neither file, and its own cgroup may lack what the machine has."""
     if record[1]:
         return record[1] == "1"
     return "memory" in record[0].split() if record[0] else None
@@ -135,7 +135,7 @@ def _binfmt(of: Found) -> Binfmt:
 
 
 def _entries(of: Found) -> tuple[Entry, ...]:
-    """None where something else is mounted there, whose files are no entries."""
+    """No entries if something else is mounted there: its files are none."""
     if _one(of, "binfmt")[2] != "binfmt_misc":
         return ()
     return tuple(parse_entry(record[0], record.text) for record in of.get("entry", ()) if record.text)
@@ -144,7 +144,7 @@ def _entries(of: Found) -> tuple[Entry, ...]:
 def _interpreters(of: Found) -> Mapping[str, Interpreter]:
     heads = bytes.fromhex(_one(of, "heads").text.replace("\n", ""))
     seen, real = of.get("interpreter", ()), of.get("real", ())
-    # One of them may have vanished in between: then it is not known which is whose.
+    # A file may have vanished between the two commands: then it is not known which path belongs to which.
     places = {a[0]: b[0] for a, b in zip(seen, real, strict=True)} if len(seen) == len(real) else {}
     found = {}
     at = 0
@@ -186,7 +186,7 @@ def _probes(of: Found, expected: Mapping[str, int]) -> Mapping[str, Probe]:
 
 
 def _natively(of: Found) -> Mapping[str, bool]:
-    """By program: whether it runs without a handler. Nothing is said where one takes even the marked program."""
+    """Program -> whether it runs without a handler. Left out if a handler takes even the marked program."""
     found = {record[0]: record[1] == "yes" for record in of.get("runs-natively", ())}
     entries = _entries(of)
     for record in of.get("runs-marked", ()):
@@ -232,7 +232,7 @@ def _unit(properties: Mapping[str, str]) -> Unit:
 
 
 def _worker(of: Found) -> tuple[Workers | None, str]:
-    """What the daemon answered, else what buildctl said; neither where it was not asked."""
+    """The daemon's answer, or why there is none; neither if it was not asked."""
     record = _one(of, "workers")
     if record[0] == "error":
         return None, record.text.strip() or "buildctl failed and printed nothing"

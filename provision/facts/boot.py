@@ -9,6 +9,6 @@ from provision.facts import Facts
 def mounted_at_boot(facts: Facts) -> bool:
     """Whether systemd will mount binfmt_misc by itself, or when something opens it."""
     automount, mount = facts.unit(paths.BINFMT_AUTOMOUNT), facts.unit(paths.BINFMT_MOUNT)
-    # One that was masked since the last boot still works, for now.
+    # An automount that was masked after the boot works until the next one.
     by_looking = automount.active == "active" and automount.file_state != "masked"
     return by_looking or mount.file_state in ("enabled", "generated")

@@ -1,4 +1,4 @@
-"""Which architectures are wanted, which run here, and which files can be emulators. Pure."""
+"""Which architectures are wanted, which run on a host, and which files can be emulators. Pure."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from provision.spec import PACKAGES, SEND, Spec
 
 
 def wanted_rows(spec: Spec) -> tuple[Architecture, ...]:
-    """The architectures the user wants, in their order; all of the table when they named none."""
+    """The architectures that `platforms` names, in its order; all of the table if it is not set."""
     if spec.platforms is None:
         return ARCHITECTURES
     return tuple(dict.fromkeys(of_platform(platform) for platform in spec.platforms))
 
 
 def running(spec: Spec, facts: Facts) -> tuple[str, ...]:
-    """The wanted platforms, or all of the table, whose programs ran."""
+    """The wanted platforms whose programs ran; of all in the table if `platforms` is not set."""
     found = (
         (platform, facts.probes.get(of_platform(platform).qemu)) for platform in spec.platforms or PLATFORMS
     )
@@ -27,7 +27,7 @@ def running(spec: Spec, facts: Facts) -> tuple[str, ...]:
 
 
 def runs_natively(arch: Architecture, facts: Facts) -> bool:
-    """Decided by execution: its program ran without a handler."""
+    """Whether its program ran without a handler: decided by execution."""
     probe = facts.probes.get(arch.qemu)
     return probe is not None and bool(probe.natively or (probe.ran and not probe.emulated))
 
@@ -39,7 +39,7 @@ def unfit(found: Interpreter, facts: Facts) -> str:
     if not found.executable:
         return "is not executable"
     if header is None:
-        return "is no ELF program, so it would need its own interpreter inside every container"
+        return "is no ELF program, so every container would need its interpreter"
     if header.linkage == "dynamic":
         return "is dynamically linked: inside a container its libraries are missing"
     if not _native_program(header, facts):

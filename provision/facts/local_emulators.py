@@ -22,10 +22,10 @@ class LocalEmulator:
     file: Path
     sha256: str
     interpreter: Interpreter
-    """As the host will see it."""
+    """The file as it will be on the host."""
 
 
-def files(spec: Spec) -> Mapping[str, LocalEmulator]:
+def emulators_to_send(spec: Spec) -> Mapping[str, LocalEmulator]:
     """The emulators to send, by QEMU's name of the architecture; empty unless `interpreters` begins with `send:`."""
     pattern = spec.emulation.interpreters
     if not pattern.startswith(SEND):

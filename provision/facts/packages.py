@@ -1,4 +1,4 @@
-"""Where each package manager has the static QEMU emulators, and under which path they arrive.
+"""Which packages of each package manager have the static QEMU emulators, and under which path.
 
 Names read from the distributions' package indexes. A new distribution is a new row.
 """
@@ -50,7 +50,7 @@ CANDIDATES: Final = (
     "/usr/bin/qemu-{qemu}",
     "/usr/libexec/qemu-binfmt/{qemu}-binfmt-P",
 )
-"""Where an emulator may already be, in order of preference."""
+"""Paths that an emulator may already have, in order of preference."""
 
 
 def manager(tools: frozenset[str]) -> PackageManager | None:

@@ -1,4 +1,4 @@
-"""The question to a host: renders `templates/probe.sh`. What is asked depends on the spec: one run answers all."""
+"""The one question to a host: renders `templates/probe.sh`, whose output has all facts. It depends on the spec."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Final
 from provision import elf, paths
 from provision.architectures import ARCHITECTURES
 from provision.facts.interpreters import candidates, wanted_rows
-from provision.facts.local_emulators import files
+from provision.facts.local_emulators import emulators_to_send
 from provision.render import render
 from provision.spec import Spec
 
@@ -54,14 +54,16 @@ class Question:
 
 
 def argc() -> int:
-    """How many arguments a probe gets this time: a stub that always exits with one number cannot pass. 3 to 99:
-    shells and signals use the exit codes from 126 on, and a shifted argv must not look like a failure (1).
+    """A random number of arguments for a probe program: no stub with a constant exit status can pass.
+
+    3 to 99: shells and signals use the exit codes from 126 on, and a shifted argv must not look like a failure (1).
     """
     return random.SystemRandom().randint(3, 99)
 
 
 def question(spec: Spec) -> Question:
-    """The facts script for a host that shall become as `spec` says."""
+    """The facts script for a host that is to become as `spec` says."""
+    emulators = emulators_to_send(spec)
     expected = {arch.qemu: argc() for arch in ARCHITECTURES}
     programs = [
         {
@@ -76,7 +78,7 @@ def question(spec: Spec) -> Question:
         "probe.sh",
         nonce=secrets.token_hex(8),
         tools=TOOLS,
-        interpreters=[path for arch in wanted_rows(spec) for path in candidates(arch, spec, files(spec))],
+        interpreters=[path for arch in wanted_rows(spec) for path in candidates(arch, spec, emulators)],
         probes=programs,
         files=MANAGED,
         group=spec.buildkit.group,

@@ -1,4 +1,4 @@
-"""One architecture on one host, seen from all sides. Pure."""
+"""All facts about one architecture on one host. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from provision.result import Owner
 from provision.spec import Spec
 
 MARK: Final = "# Written by provision"
-"""How each of this tool's files begins."""
+"""The first words of each file of this tool."""
 NOT_RUN: Final = -2
 """The status of a program that was not run."""
 _NOT_STARTED: Final = "the F flag is missing, or it is dynamically linked, or no program for this machine"
@@ -24,11 +24,11 @@ _DELETED: Final = " (deleted)"
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """What concerns one architecture."""
+    """The facts that concern one architecture."""
 
     arch: Architecture
     platform: str
-    """The one that findings name: the first that is wanted of the architecture's."""
+    """Findings name this one of the architecture's platforms: the first that is wanted."""
     facts: Facts
 
     @property
@@ -38,7 +38,7 @@ class View:
 
     @property
     def probe(self) -> Probe:
-        """How its program ran. One that was not run is as one that failed."""
+        """How its program ran. A program that was not run counts as failed."""
         return self.facts.probes.get(self.arch.qemu) or Probe(expected=-1, status=NOT_RUN)
 
     @property
@@ -56,12 +56,12 @@ class View:
 
     @property
     def winner(self) -> Entry | None:
-        """The entry the kernel takes."""
+        """The entry that the kernel uses."""
         return binfmt.winner(self.facts.entries, self.header)
 
     @property
     def name(self) -> str:
-        """How this tool, QEMU's script and Debian call the entry."""
+        """The name that this tool, QEMU's script and Debian give the entry."""
         return f"qemu-{self.arch.qemu}"
 
     @property
@@ -77,34 +77,34 @@ class View:
 
     @property
     def file(self) -> Interpreter | None:
-        """What the winner's path names now."""
+        """The file at the winner's path now."""
         return self.facts.interpreters.get(self.winner.interpreter) if self.winner else None
 
     @property
     def qemu(self) -> str | None:
-        """The version of the emulator the kernel holds."""
+        """The version of the emulator that the kernel runs."""
         return self.probe.qemu if self.probe.emulated else None
 
     @property
     def static(self) -> bool | None:
-        """Whether the winner's emulator needs no other file; None if its path names none here."""
+        """Whether the winner's emulator needs no other file; None if there is no such file on the host."""
         header = self.file.header if self.file else None
         return header.linkage != "dynamic" if header else None
 
     @property
     def deleted(self) -> bool:
-        """The file the kernel runs has no name any more, and its path names no other."""
+        """Whether the file that the kernel runs was deleted, and no other has its path."""
         return self.probe.executable.endswith(_DELETED) and self.file is None
 
     @property
     def contained(self) -> bool:
-        """The file the kernel runs was never at that path of this host: it is a container's."""
+        """Whether the file that the kernel runs belongs to a container: this host has none at its path."""
         gone = self.winner is not None and self.file is None
         return gone and self.probe.emulated and not self.probe.executable.endswith(_DELETED)
 
     @property
     def replaced(self) -> bool:
-        """The handler's path now names another file than the one the kernel runs."""
+        """Whether the handler's path now names another file than the one the kernel runs."""
         return self.probe.emulated and self.file is not None and self.probe.held != self.file.identity
 
     @property
@@ -115,7 +115,7 @@ class View:
         return meaning(self.probe.status, self.probe.expected)
 
     def owner(self, entry: Entry) -> Owner:
-        """Who registered an entry, as far as files tell."""
+        """Who registered an entry, as far as files show."""
         if entry.name == self.name and self.rule_is_ours:
             return "provision"
         if self.contained and entry == self.winner:
@@ -147,15 +147,15 @@ def meaning(status: int, expected: int) -> str:
 
 
 def provisioned(facts: Facts) -> bool:
-    """Whether this tool was ever run on the host: a release, a unit or a rule of its own is there."""
+    """Whether this tool ever changed the host: its release, its unit or a rule of its own is there."""
     own = [file for path, file in facts.files.items() if path == paths.UNIT or path.startswith(paths.RULES)]
     return paths.CURRENT in facts.files or any((file.text or "").startswith(MARK) for file in own)
 
 
 def concerned(spec: Spec, facts: Facts) -> tuple[View, ...]:
-    """The architectures that health is about: those that are wanted.
+    """The architectures that health reports on: those that are wanted.
 
-    Without a wish, those with an entry or a file of this tool that brings one back.
+    If `platforms` is not set, those with an entry, or with a file of this tool that brings an entry back.
     """
     views = [_view(arch, spec, facts) for arch in wanted_rows(spec)]
     if spec.platforms is not None:

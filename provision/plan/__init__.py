@@ -22,8 +22,8 @@ def plan(target: Target, *, nonce: bytes, argc: int) -> Plan:
     """
     require(target)
     release = target.known_release()
-    handlers = emulation.plan(target, nonce, argc)
-    steps, generation = service.plan(target, restart=handlers.registers)
+    handlers = emulation.plan_emulation(target, nonce, argc)
+    steps, generation = service.plan_service(target, restart=handlers.registers)
     return Plan(
         steps=(*handlers.steps, *steps),
         notes=(*handlers.notes, *_release_notes(release, steps), *daemon.warnings(target.spec.buildkit)),

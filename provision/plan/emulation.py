@@ -27,22 +27,22 @@ from provision.render import render
 from provision.spec import Spec
 
 _CREDENTIALS: Final = (
-    "credentials = true (flag C): a foreign setuid program gets its owner's rights under the emulator, so every such"
-    " file that a user can reach or bring along is a way to root"
+    "credentials = true (flag C): a foreign setuid program gets its owner's rights under the emulator, so any such"
+    " file that a user can reach or bring can make that user root"
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Emulation:
-    """What emulation needs on a host."""
+    """The steps for emulation on a host."""
 
     steps: tuple[Step, ...]
     notes: tuple[str, ...]
     registers: bool
-    """Whether a handler is (re)registered, which a running buildkitd may not notice."""
+    """Whether a handler is registered or replaced, which a running buildkitd may not notice."""
 
 
-def plan(target: Target, nonce: bytes, argc: int) -> Emulation:
+def plan_emulation(target: Target, nonce: bytes, argc: int) -> Emulation:
     """All steps for emulation on a host that meets the requirements.
 
     `nonce` (7 bytes) marks trial entries; `argc` is how many arguments the probes must count.
@@ -56,7 +56,7 @@ def plan(target: Target, nonce: bytes, argc: int) -> Emulation:
         steps += _handler_steps(choice, spec, facts, nonce, argc)
         notes += handlers.shadow_notes(choice.arch, f"qemu-{choice.arch.qemu}", facts)
     return Emulation(
-        # First what shows whether this kernel has binfmt_misc at all: without it nothing else is to be changed.
+        # Mounting comes first: it shows whether this kernel has binfmt_misc at all, before anything is changed.
         steps=(
             *(_mount_steps(facts) if usable else ()),
             *_package_steps(usable, facts),
@@ -71,7 +71,7 @@ def plan(target: Target, nonce: bytes, argc: int) -> Emulation:
 def _handler_steps(choice: Choice, spec: Spec, facts: Facts, nonce: bytes, argc: int) -> list[Step]:
     arch = choice.arch
     wanted = binfmt.handler(arch, choice.path, handlers.flag_choices(choice.path, spec, facts)[0])
-    good = handlers.works(view(arch, spec, facts), wanted)
+    good = handlers.working_entry(view(arch, spec, facts), wanted)
     if good is None:
         register = handlers.register(arch, choice.path, spec, facts, nonce, argc)
         rule = handlers.rule(arch, register.variants[0].line, facts, follows=True)

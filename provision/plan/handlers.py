@@ -1,4 +1,4 @@
-"""One handler: its flags, its entry, how it is proven and how it comes back at boot. Pure."""
+"""One handler: its flags, its entry, the proof that it works, and its file for the next boot. Pure."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def as_wanted(entry: Entry, wanted: Entry) -> bool:
     return same and set(entry.flags) - {"P", "O"} == set(wanted.flags) - {"P", "O"}
 
 
-def works(seen: View, wanted: Entry) -> Entry | None:
+def working_entry(seen: View, wanted: Entry) -> Entry | None:
     """The registered entry, if it is the wanted one, its probe ran, and it runs the file that its path names now."""
     winner = seen.winner
     if winner is None or not as_wanted(winner, wanted) or not seen.ran or seen.replaced:
         return None
-    # A file that is gone, or was a container's, comes (back) at that path.
+    # The file was deleted, or belongs to a container: a step brings one to that path.
     return None if seen.probe.emulated and seen.file is None else winner
 
 
@@ -53,8 +53,8 @@ def takes_own_programs(arch: Architecture, path: str, facts: Facts) -> bool:
 
 
 def _trial(entry: Entry, nonce: bytes) -> Entry:
-    """The same handler under a magic that only our own probe carries: proves interpreter and flags, and can
-    disturb nobody. QEMU does not look at the padding of e_ident; the kernel compares it.
+    """The same handler under a magic that only our own probe has: it proves interpreter and flags, and matches nothing
+    else. QEMU ignores the padding of e_ident; the kernel compares it.
     """
     magic, mask = bytearray(entry.magic), bytearray(entry.mask)
     magic[9:16], mask[9:16] = nonce, b"\xff" * 7
@@ -97,12 +97,12 @@ def register(
 def _entry_diff(registered: Sequence[Entry], wanted: Entry, *, replaced: bool) -> str:
     lines = [f"-{binfmt.format_rule(entry)}" for entry in registered]
     if replaced and registered:
-        lines.append(" (the emulator's file was replaced since: the kernel still holds the old one)")
+        lines.append(" (the emulator's file was replaced since: the kernel still runs the old one)")
     return "\n".join([*lines, f"+{binfmt.format_rule(wanted)}"])
 
 
 def rule(arch: Architecture, line: str, facts: Facts, *, follows: bool) -> WriteRule | None:
-    """The step that makes a handler come back at boot, if its file is not already so."""
+    """The step that writes a handler's file for the next boot; None if the file is already so."""
     path = paths.rule(arch.qemu)
     change = file_change(path, f"{_HEADER}{line}\n", facts)
     if change is None:
@@ -127,7 +127,7 @@ def shadow_notes(arch: Architecture, name: str, facts: Facts) -> tuple[str, ...]
     ours = {name, f"{name}.standby", f"{name}.trial"}
     others = [e for e in facts.entries if e.name not in ours and e.enabled and e.matches(header)]
     return tuple(
-        f"{other.name} ({other.interpreter}) also handles {arch.platforms[0]}: the kernel asks the newest first, so"
-        f" {name} answers; {other.name} was left as it is"
+        f"{other.name} ({other.interpreter}) also handles {arch.platforms[0]}: the kernel tries the newest first, so"
+        f" {name} answers; {other.name} is left as it is"
         for other in others
     )

@@ -14,7 +14,7 @@ from provision.spec import PACKAGES, SEND, Spec
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """An emulator for one architecture: one that is there, one that will come, or none and why."""
+    """An emulator for one architecture: on the host, to be installed or sent; or none, and why."""
 
     arch: Architecture
     path: str = ""
@@ -64,6 +64,6 @@ def _to_install(arch: Architecture, facts: Facts, problems: list[str]) -> Choice
     if manager.one_for_all and any(
         manager.interpreter.format(qemu=row.qemu) in facts.interpreters for row in ARCHITECTURES
     ):
-        # The package is there and this emulator is not in it: installing it again would change nothing.
+        # The package is installed and lacks this emulator: installing it again would change nothing.
         return Choice(arch=arch, problem=f"the distribution's {manager.packages[0]} has no {path}")
     return Choice(arch=arch, path=path, install=True)

@@ -1,4 +1,4 @@
-"""What the BuildKit service on a host needs: release, settings, unit, group. Pure."""
+"""The steps for the BuildKit service on a host: release, settings, unit, group. Pure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from provision.plan.target import Target, release_folder
 from provision.spec import Spec
 
 
-def plan(target: Target, *, restart: bool) -> tuple[tuple[Step, ...], str]:
+def plan_service(target: Target, *, restart: bool) -> tuple[tuple[Step, ...], str]:
     """The steps for the service on a host that meets the requirements, and the generation its settings have.
 
     `restart` says that handlers change, which a running buildkitd does not see (its list is cached and masked).
@@ -51,7 +51,7 @@ def plan(target: Target, *, restart: bool) -> tuple[tuple[Step, ...], str]:
 
 
 def _generation(*parts: str) -> str:
-    """One name for all the daemon is started from: release, settings and unit."""
+    """A name for everything that the daemon is started from: release, settings and unit."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 

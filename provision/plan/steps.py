@@ -1,4 +1,4 @@
-"""The steps a plan is made of. Each is data: `templates/apply.sh` has one shell function per kind.
+"""The steps of a plan. Each is data: `templates/apply.sh` has a shell function for each kind.
 
 `id`, `action` and `target` are what reports show; `detail` is a diff or a sentence.
 """
@@ -15,11 +15,11 @@ from provision.facts import Facts
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One thing to be done. `kind` chooses the shell function that does it."""
+    """One change to a host. `kind` chooses the shell function that makes it."""
 
     kind: ClassVar[str]
     fatal: ClassVar[bool] = True
-    """Whether the steps after a failed one are skipped. One handler's failure does not stop the others."""
+    """Whether a failure of this step skips all later steps. A handler that fails does not stop the others."""
 
     id: str
     action: str
@@ -29,7 +29,7 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class InstallPackages(Step):
-    """QEMU comes from the distribution."""
+    """Installs QEMU from the distribution."""
 
     kind: ClassVar[str] = "packages"
 
@@ -39,21 +39,21 @@ class InstallPackages(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class MountBinfmt(Step):
-    """binfmt_misc is loaded and mounted now."""
+    """Loads and mounts binfmt_misc."""
 
     kind: ClassVar[str] = "mount"
 
 
 @dataclass(frozen=True, kw_only=True)
 class EnableBinfmt(Step):
-    """Somebody wrote 0 to binfmt_misc's `status`: every handler is off."""
+    """Enables binfmt_misc where its `status` is 0, which disables every handler."""
 
     kind: ClassVar[str] = "enable-binfmt"
 
 
 @dataclass(frozen=True, kw_only=True)
 class SendInterpreter(Step):
-    """An emulator of this machine: its bytes come with the script, before those of an archive."""
+    """Installs an emulator of this machine: its bytes follow the script, before those of an archive."""
 
     kind: ClassVar[str] = "interpreter"
 
@@ -75,7 +75,7 @@ class Variant:
 
 @dataclass(frozen=True, kw_only=True)
 class RegisterHandler(Step):
-    """A handler is proven and put into the kernel, without a moment without one."""
+    """Proves a handler and registers it. Programs are never without a handler meanwhile."""
 
     kind: ClassVar[str] = "handler"
     fatal: ClassVar[bool] = False
@@ -89,14 +89,14 @@ class RegisterHandler(Step):
     """The same with the padding of the trial entry's magic."""
     argc: int
     variants: tuple[Variant, ...]
-    """Best first; the first whose probe gets its arguments right is taken."""
+    """Best first; the first whose probe counts its arguments right is taken."""
     optional: bool
-    """Nobody named this platform: an emulator that the packages lack is no failure."""
+    """`platforms` does not name it: an emulator that the packages lack is no failure."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class WriteRule(Step):
-    """The binfmt.d file of a handler: holds the line of the variant that was taken."""
+    """Writes the binfmt.d file of a handler, with the line of the variant that was taken."""
 
     kind: ClassVar[str] = "rule"
     fatal: ClassVar[bool] = False
@@ -111,7 +111,7 @@ class WriteRule(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class WriteFile(Step):
-    """A file gets this content and mode, and belongs to root."""
+    """Gives a file this content and mode, and root as owner."""
 
     kind: ClassVar[str] = "file"
 
@@ -122,7 +122,7 @@ class WriteFile(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class CreateGroup(Step):
-    """A system group."""
+    """Creates a system group."""
 
     kind: ClassVar[str] = "group"
 
@@ -131,7 +131,7 @@ class CreateGroup(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class AddMember(Step):
-    """A user joins a group."""
+    """Adds a user to a group."""
 
     kind: ClassVar[str] = "member"
 
@@ -141,7 +141,7 @@ class AddMember(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class UnpackRelease(Step):
-    """A BuildKit release is verified and unpacked into a folder of its own."""
+    """Verifies a BuildKit release and unpacks it into a folder of its own."""
 
     kind: ClassVar[str] = "release"
 
@@ -149,14 +149,14 @@ class UnpackRelease(Step):
     archive: str
     sha256: str
     header: str
-    """How its programs begin (`elf.pattern`): a handler may well run those of another machine."""
+    """The pattern for the first bytes of its programs (`elf.pattern`): a handler could run those of another machine."""
     url: str | None
-    """Where the host downloads the archive itself; None: its bytes come with the script, or are cached there."""
+    """Where the host downloads the archive itself; None: its bytes follow the script, or are in the host's cache."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MakeLink(Step):
-    """A symlink is switched."""
+    """Switches a symlink."""
 
     kind: ClassVar[str] = "link"
 
@@ -166,7 +166,7 @@ class MakeLink(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class RunUnit(Step):
-    """systemd is told to do something."""
+    """Gives systemd a command for a unit."""
 
     kind: ClassVar[str] = "unit"
 
@@ -176,11 +176,11 @@ class RunUnit(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What has to be done on one host, in this order; empty when all is as wanted."""
+    """All changes to one host, in their order; empty if it is as wanted."""
 
     steps: tuple[Step, ...] = ()
     notes: tuple[str, ...] = ()
-    """What is worth knowing and changes nothing: a shadowed entry, a weaker checksum."""
+    """Sentences for the user about what no step changes: a shadowed entry, a weaker checksum."""
     generation: str = ""
 
     @property
@@ -190,14 +190,14 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class FileChange:
-    """How a file differs from what it shall be."""
+    """How a file differs from what is wanted."""
 
     action: str
     detail: str
 
 
 def file_change(path: str, content: str, facts: Facts) -> FileChange | None:
-    """The change to a file that belongs to root and everybody may read; None if it is so already."""
+    """The change that gives a file this content, mode 0644 and root as owner; None if it is already so."""
     old = facts.files.get(path)
     if old is None:
         return FileChange(action="create", detail=diff(path, None, content))
@@ -210,7 +210,7 @@ def file_change(path: str, content: str, facts: Facts) -> FileChange | None:
 
 
 def write_file(id_: str, path: str, content: str, facts: Facts) -> tuple[WriteFile, ...]:
-    """The step that makes a file so; none if it is."""
+    """The step that makes that change; empty if none is needed."""
     change = file_change(path, content, facts)
     if change is None:
         return ()
@@ -222,7 +222,7 @@ def write_file(id_: str, path: str, content: str, facts: Facts) -> tuple[WriteFi
 
 
 def diff(path: str, old: str | None, new: str) -> str:
-    """A unified diff; of a new file all lines are additions."""
+    """A unified diff. In that of a new file (`old` is None) all lines are additions."""
     before = [] if old is None else old.splitlines()
     lines = difflib.unified_diff(
         before, new.splitlines(), fromfile="/dev/null" if old is None else path, tofile=path, lineterm=""

@@ -1,4 +1,4 @@
-"""A host as it is, and what it shall become: all that requirements and steps depend on. Pure."""
+"""A host as it is and as it is wanted: everything that requirements and steps depend on. Pure."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class TableHost(Local):
         """Of a plan what concerns emulation, after its requirements."""
         target = Target(spec=spec, facts=facts, release=ReleaseError("none is needed here"))
         require(target, EMULATION)
-        return emulation.plan(target, secrets.token_bytes(7), question.argc())
+        return emulation.plan_emulation(target, secrets.token_bytes(7), question.argc())
 
     def emulate(self, spec: Spec) -> tuple[StepResult, ...]:
         """Ask, plan and apply what concerns emulation; what became of each step."""

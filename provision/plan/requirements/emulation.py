@@ -34,7 +34,7 @@ def kernel_version(target: Target) -> Verdict:
 
 @requirement("binfmt-misc", needed="binfmt_misc mounted read-write", error=KernelError)
 def binfmt_mounted(target: Target) -> Verdict:
-    """A mount that is missing, disabled or broken is mended by a step; one that is read-only is somebody else's."""
+    """A step fixes a mount that is missing, disabled or broken. A read-only one belongs to a machine around this."""
     state = target.facts.binfmt
     if state.mounted == "binfmt_misc" and not state.usable:
         if not target.emulates:

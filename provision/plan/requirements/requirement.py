@@ -57,12 +57,12 @@ def requirement(
 
 
 def met(seen: str) -> Verdict:
-    """The host has it, or has no need of it."""
+    """The host has it, or does not need it."""
     return Verdict(status="ok", seen=seen)
 
 
 def doubtful(seen: str, *, fix: str) -> Verdict:
-    """Provisioning goes on: it mends this itself, or builds will be slow or may fail."""
+    """Provisioning goes on: it fixes this itself, or builds will be slow or may fail."""
     return Verdict(status="warning", seen=seen, fix=fix)
 
 
@@ -72,6 +72,6 @@ def unmet(seen: str, *, fix: str) -> Verdict:
 
 
 def refused(error: ProvisionError) -> Verdict:
-    """The same, with an error that was made where the reason is known."""
+    """`unmet`, with an error that was raised where the reason is known."""
     seen = f"{error.message}: {error.cause}" if error.cause else error.message
     return Verdict(status="error", seen=seen, fix=error.hint, error=error)

@@ -68,5 +68,5 @@ def test_a_machine_that_does_not_say_what_its_programs_are() -> None:
 
 @pytest.mark.parametrize("lost", [1, 5])
 def test_an_answer_that_is_cut_is_refused(lost: int) -> None:
-    with pytest.raises(HostError, match="not whole"):
+    with pytest.raises(HostError, match="not complete"):
         read(lines("provisioned")[:-lost])
