@@ -23,7 +23,7 @@ _DELETED: Final = " (deleted)"
 
 
 @dataclass(frozen=True, kw_only=True)
-class View:
+class ArchitectureOnHost:
     """The facts that concern one architecture."""
 
     arch: Architecture
@@ -152,30 +152,26 @@ def provisioned(facts: Facts) -> bool:
     return paths.CURRENT in facts.files or any((file.text or "").startswith(MARK) for file in own)
 
 
-def concerned(spec: Spec, facts: Facts) -> tuple[View, ...]:
+def concerned(spec: Spec, facts: Facts) -> tuple[ArchitectureOnHost, ...]:
     """The architectures that health reports on: those that are wanted.
 
     If `platforms` is not set, those with an entry, or with a file of this tool that brings an entry back.
     """
-    views = [_view(arch, spec, facts) for arch in wanted_rows(spec)]
+    views = [view(arch, spec, facts) for arch in wanted_rows(spec)]
     if spec.platforms is not None:
         return tuple(views)
-    return tuple(view for view in views if view.matching or paths.rule(view.arch.qemu) in facts.files)
+    return tuple(each for each in views if each.matching or paths.rule(each.arch.qemu) in facts.files)
 
 
-def view(arch: Architecture, spec: Spec, facts: Facts) -> View:
+def view(arch: Architecture, spec: Spec, facts: Facts) -> ArchitectureOnHost:
     """One architecture, wanted or not."""
-    return _view(arch, spec, facts)
-
-
-def all_views(spec: Spec, facts: Facts) -> tuple[View, ...]:
-    """Every architecture of the table."""
-    return tuple(_view(arch, spec, facts) for arch in ARCHITECTURES)
-
-
-def _view(arch: Architecture, spec: Spec, facts: Facts) -> View:
     platform = next((p for p in spec.platforms or () if p in _all_platforms(arch)), arch.platforms[0])
-    return View(arch=arch, platform=platform, facts=facts)
+    return ArchitectureOnHost(arch=arch, platform=platform, facts=facts)
+
+
+def all_views(spec: Spec, facts: Facts) -> tuple[ArchitectureOnHost, ...]:
+    """Every architecture of the table."""
+    return tuple(view(arch, spec, facts) for arch in ARCHITECTURES)
 
 
 def _all_platforms(arch: Architecture) -> Sequence[str]:

@@ -14,7 +14,7 @@ from provision.binfmt import Entry
 from provision.facts import Facts, Rule
 from provision.facts.boot import mounted_at_boot
 from provision.facts.interpreters import unfit
-from provision.facts.view import View, concerned
+from provision.facts.view import ArchitectureOnHost, concerned
 from provision.facts.view import view as view_of
 from provision.health import emulation
 from provision.health.catalogue import finding
@@ -53,7 +53,7 @@ def registrations(facts: Facts) -> tuple[Coming, ...]:
     return tuple(reversed(found.values()))
 
 
-def coming(view: View, order: Sequence[Coming] | None = None) -> Coming | None:
+def coming(view: ArchitectureOnHost, order: Sequence[Coming] | None = None) -> Coming | None:
     """Who will answer for an architecture after the boot. `order`: the registrations, where they are at hand."""
     order = registrations(view.facts) if order is None else order
     winner = binfmt.winner((each.entry for each in order), view.header)
@@ -111,7 +111,7 @@ def _coming_back(spec: Spec, facts: Facts, order: Sequence[Coming]) -> tuple[Fin
     return (*held, *(found for view in sound if (found := of(view, order))))
 
 
-def of(view: View, order: Sequence[Coming]) -> Finding | None:
+def of(view: ArchitectureOnHost, order: Sequence[Coming]) -> Finding | None:
     """What will become of an architecture that works now."""
     if view.winner is None or not view.ran or view.native:
         return None
@@ -146,7 +146,7 @@ def _character(entry: Entry) -> tuple[str, str, bool, bool]:
     return entry.name, entry.interpreter, "P" in entry.flags, "C" in entry.flags
 
 
-def _gone(view: View) -> Finding:
+def _gone(view: ArchitectureOnHost) -> Finding:
     rules = effective(view.facts.rules)
     mask = next((rule for rule in rules if rule.masked and rule.name == f"{view.name}.conf"), None)
     if mask:
@@ -169,7 +169,7 @@ def _gone(view: View) -> Finding:
     )
 
 
-def _unfit(view: View, then: Coming) -> str:
+def _unfit(view: ArchitectureOnHost, then: Coming) -> str:
     """Why the entry that comes will not work; empty if it will."""
     if "F" not in then.entry.flags:
         return "has no F flag: it does not work inside containers"

@@ -11,13 +11,13 @@ from typing import Final
 from provision import binfmt, paths
 from provision.binfmt import Entry
 from provision.facts import Facts, packages
-from provision.facts.view import View, concerned
+from provision.facts.view import ArchitectureOnHost, concerned
 from provision.health.catalogue import finding
 from provision.result import Finding
 from provision.spec import PACKAGES, Spec
 
 AGAIN: Final = "./inv provision"
-Check = Callable[[View, Spec], Finding | None]
+Check = Callable[[ArchitectureOnHost, Spec], Finding | None]
 
 
 def findings(spec: Spec, facts: Facts) -> tuple[Finding, ...]:
@@ -28,12 +28,12 @@ def findings(spec: Spec, facts: Facts) -> tuple[Finding, ...]:
     return tuple(found for view in views if (found := of(view, spec)))
 
 
-def of(view: View, spec: Spec) -> Finding | None:
+def of(view: ArchitectureOnHost, spec: Spec) -> Finding | None:
     """The first thing that is wrong with one architecture now."""
     return next((found for check in CHECKS if (found := check(view, spec))), None)
 
 
-def _table(facts: Facts, emulated: list[View]) -> Finding | None:
+def _table(facts: Facts, emulated: list[ArchitectureOnHost]) -> Finding | None:
     state = facts.binfmt
     names = ", ".join(view.platform for view in emulated)
     if not emulated:
@@ -54,7 +54,7 @@ def describe(entry: Entry) -> str:
     return f"{entry.name} (flags {entry.flags or 'none'}, {entry.interpreter})"
 
 
-def native(view: View, _spec: Spec) -> Finding | None:
+def native(view: ArchitectureOnHost, _spec: Spec) -> Finding | None:
     """A handler for what the CPU runs itself makes it slow."""
     if not view.native or view.winner is None:
         return None
@@ -68,7 +68,7 @@ def native(view: View, _spec: Spec) -> Finding | None:
     )
 
 
-def missing(view: View, _spec: Spec) -> Finding | None:
+def missing(view: ArchitectureOnHost, _spec: Spec) -> Finding | None:
     """Nothing answers for its programs."""
     if view.native or view.winner:
         return None
@@ -92,7 +92,7 @@ def missing(view: View, _spec: Spec) -> Finding | None:
     )
 
 
-def without_f(view: View, _spec: Spec) -> Finding | None:
+def without_f(view: ArchitectureOnHost, _spec: Spec) -> Finding | None:
     """F is what makes it work where the emulator's path does not exist: in every container."""
     if view.winner is None or view.native or "F" in view.winner.flags:
         return None
@@ -106,7 +106,7 @@ def without_f(view: View, _spec: Spec) -> Finding | None:
     )
 
 
-def credentials(view: View, spec: Spec) -> Finding | None:
+def credentials(view: ArchitectureOnHost, spec: Spec) -> Finding | None:
     """C takes user and rights from the program instead of the emulator (binfmt-misc.rst): a way to root."""
     if view.winner is None or "C" not in view.winner.flags or spec.emulation.credentials:
         return None
@@ -120,7 +120,7 @@ def credentials(view: View, spec: Spec) -> Finding | None:
     )
 
 
-def shadowed(view: View, _spec: Spec) -> Finding | None:
+def shadowed(view: ArchitectureOnHost, _spec: Spec) -> Finding | None:
     """The newest entry wins, and is final even if it does not work."""
     ours = view.ours
     if ours is None or view.winner is None or view.native or ours == view.winner:
@@ -137,7 +137,7 @@ def shadowed(view: View, _spec: Spec) -> Finding | None:
     )
 
 
-def shifted(view: View, _spec: Spec) -> Finding | None:
+def shifted(view: ArchitectureOnHost, _spec: Spec) -> Finding | None:
     """The P flag must fit the emulator's build (kernel, binfmt-misc.rst)."""
     if view.winner is None or view.ran or not view.probe.shifted:
         return None
@@ -151,7 +151,7 @@ def shifted(view: View, _spec: Spec) -> Finding | None:
     )
 
 
-def dynamic(view: View, _spec: Spec) -> Finding | None:
+def dynamic(view: ArchitectureOnHost, _spec: Spec) -> Finding | None:
     """F pins the emulator's file, not its libraries."""
     header = view.file.header if view.file else None
     if view.winner is None or view.ran or header is None or header.linkage != "dynamic":
@@ -166,7 +166,7 @@ def dynamic(view: View, _spec: Spec) -> Finding | None:
     )
 
 
-def broken(view: View, _spec: Spec) -> Finding | None:
+def broken(view: ArchitectureOnHost, _spec: Spec) -> Finding | None:
     """It answers, and does not run its program."""
     if view.winner is None or view.ran or view.native:
         return None
@@ -180,7 +180,7 @@ def broken(view: View, _spec: Spec) -> Finding | None:
     )
 
 
-def container(view: View, _spec: Spec) -> Finding | None:
+def container(view: ArchitectureOnHost, _spec: Spec) -> Finding | None:
     """The way of `docker run --privileged tonistiigi/binfmt`: works until the next boot."""
     if view.winner is None or not view.ran or not view.contained:
         return None
@@ -195,7 +195,7 @@ def container(view: View, _spec: Spec) -> Finding | None:
     )
 
 
-def deleted(view: View, spec: Spec) -> Finding | None:
+def deleted(view: ArchitectureOnHost, spec: Spec) -> Finding | None:
     """The kernel holds a file without a name."""
     if view.winner is None or not view.ran or not view.deleted:
         return None
@@ -213,7 +213,7 @@ def deleted(view: View, spec: Spec) -> Finding | None:
     )
 
 
-def replaced(view: View, _spec: Spec) -> Finding | None:
+def replaced(view: ArchitectureOnHost, _spec: Spec) -> Finding | None:
     """F holds the file that was there when it was registered; a package's upgrade renames another over it."""
     if view.winner is None or view.file is None or not view.ran or not view.replaced:
         return None
@@ -233,12 +233,12 @@ def replaced(view: View, _spec: Spec) -> Finding | None:
     )
 
 
-def outcome(view: View) -> str:
+def outcome(view: ArchitectureOnHost) -> str:
     """How its program ended, in words; with its speed where it ran."""
     return f"its program ran ({_speed(view)})" if view.ran else view.outcome
 
 
-def _speed(view: View) -> str:
+def _speed(view: ArchitectureOnHost) -> str:
     took = view.probe.milliseconds
     time = f" in {took:.1f} ms" if took is not None else ""
     return f"started{time}, QEMU {view.qemu}" if view.qemu else f"started{time}"

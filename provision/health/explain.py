@@ -9,7 +9,7 @@ from provision import binfmt, paths
 from provision.architectures import of_platform
 from provision.buildkit.workers import covers
 from provision.facts import Facts
-from provision.facts.view import View, view
+from provision.facts.view import ArchitectureOnHost, view
 from provision.health import boot, daemon, emulation, known_bad
 from provision.result import OWNERS, Finding, Link, LinkStatus
 from provision.spec import Spec
@@ -78,14 +78,14 @@ def explain(spec: Spec, facts: Facts, platform: str) -> tuple[tuple[Link, ...], 
     return tuple(links), found
 
 
-def _findings(spec: Spec, facts: Facts, seen: View, platform: str) -> tuple[Finding, ...]:
+def _findings(spec: Spec, facts: Facts, seen: ArchitectureOnHost, platform: str) -> tuple[Finding, ...]:
     areas = (emulation.findings, boot.findings, known_bad.findings, daemon.findings)
     found = [each for area in areas for each in area(spec, facts) if each.id in LINK_OF]
     mine = [each for each in found if each.platform in (None, seen.platform, platform)]
     return tuple(sorted(mine, key=lambda each: LINKS.index(LINK_OF[each.id])))
 
 
-def _link(name: str, here: list[Finding], seen: View, platform: str) -> Link:
+def _link(name: str, here: list[Finding], seen: ArchitectureOnHost, platform: str) -> Link:
     if not here:
         return Link(id=name, status=_state(name, seen), seen=_words(name, seen, platform))
     status: LinkStatus = "broken" if any(each.severity == "error" for each in here) else "warning"
@@ -98,13 +98,13 @@ def _unknown(name: str) -> Link:
     return Link(id=name, status="skipped", seen="depends on what is broken before it")
 
 
-def _state(name: str, seen: View) -> LinkStatus:
+def _state(name: str, seen: ArchitectureOnHost) -> LinkStatus:
     if name == "boot" and not seen.native and boot.coming(seen) is None:
         return "skipped"
     return "skipped" if seen.native and name in _NATIVE else "ok"
 
 
-def _words(name: str, seen: View, platform: str) -> str:
+def _words(name: str, seen: ArchitectureOnHost, platform: str) -> str:
     """What a link that holds looks like on this host."""
     if seen.native and name in _NATIVE:
         return "not needed: the CPU runs its programs"
@@ -121,13 +121,13 @@ def _words(name: str, seen: View, platform: str) -> str:
     }[name](seen, platform)
 
 
-def _header(seen: View, _platform: str) -> str:
+def _header(seen: ArchitectureOnHost, _platform: str) -> str:
     arch = seen.arch
     order = "big" if arch.big_endian else "little"
     return f"programs are ELF, {arch.bits} bits, {order}-endian, machine {arch.machine}"
 
 
-def _cpu(seen: View, _platform: str) -> str:
+def _cpu(seen: ArchitectureOnHost, _platform: str) -> str:
     machine = seen.facts.system.machine
     if seen.native:
         return f"this machine ({machine}) runs them itself"
@@ -135,12 +135,12 @@ def _cpu(seen: View, _platform: str) -> str:
     return f"this machine ({machine}) does not run them itself{'' if asked else ' (not tried)'}"
 
 
-def _table(seen: View, _platform: str) -> str:
+def _table(seen: ArchitectureOnHost, _platform: str) -> str:
     count = sum(entry.enabled for entry in seen.facts.entries)
     return f"binfmt_misc is mounted with {count} enabled handler{'' if count == 1 else 's'}"
 
 
-def _handler(seen: View, _platform: str) -> str:
+def _handler(seen: ArchitectureOnHost, _platform: str) -> str:
     entry = seen.winner
     if entry is None:
         return "none"
@@ -150,7 +150,7 @@ def _handler(seen: View, _platform: str) -> str:
     return f"{emulation.describe(entry)}, asked as number {position} of {len(seen.facts.entries)}{hides}"
 
 
-def _emulator(seen: View, _platform: str) -> str:
+def _emulator(seen: ArchitectureOnHost, _platform: str) -> str:
     entry, file = seen.winner, seen.file
     if entry is None:
         return "none"
@@ -159,25 +159,25 @@ def _emulator(seen: View, _platform: str) -> str:
     return f"{entry.interpreter}, {linkage}, QEMU {qemu}, the file the kernel holds; {owner}"
 
 
-def _run(seen: View, _platform: str) -> str:
+def _run(seen: ArchitectureOnHost, _platform: str) -> str:
     took = seen.probe.milliseconds
     where = "" if seen.facts.user.root else " (not in a chroot: that needs root)"
     time = f", {took:.1f} ms of CPU time" if took is not None else ""
     return f"a program of {seen.probe.expected} arguments counted them in an empty chroot{time}{where}"
 
 
-def _boot(seen: View, _platform: str) -> str:
+def _boot(seen: ArchitectureOnHost, _platform: str) -> str:
     then = boot.coming(seen)
     if then:
         return f"{then.path} brings it back"
     return "no file brings it back" if seen.facts.system.systemd else "not known: systemd does not run here"
 
 
-def _service(_seen: View, _platform: str) -> str:
+def _service(_seen: ArchitectureOnHost, _platform: str) -> str:
     return f"{paths.SERVICE} runs and answers"
 
 
-def _listing(seen: View, platform: str) -> str:
+def _listing(seen: ArchitectureOnHost, platform: str) -> str:
     found = seen.facts.worker
     if found is None:
         return "not known"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from provision.facts import Facts, kernel
-from provision.facts.view import View, concerned
+from provision.facts.view import ArchitectureOnHost, concerned
 from provision.health.catalogue import finding
 from provision.health.emulation import AGAIN
 from provision.result import Finding
@@ -35,7 +35,7 @@ class Combination:
     source: str
     fix: str = NEWER
 
-    def applies(self, view: View, version: Version) -> bool:
+    def applies(self, view: ArchitectureOnHost, version: Version) -> bool:
         release = kernel.version(view.facts.system.kernel)
         guest = self.guest in (None, view.arch.qemu)
         return guest and self.since <= version < self.before and release >= self.kernel
@@ -86,7 +86,7 @@ def findings(spec: Spec, facts: Facts) -> tuple[Finding, ...]:
     return tuple(found for view in concerned(spec, facts) for found in of(view))
 
 
-def of(view: View) -> tuple[Finding, ...]:
+def of(view: ArchitectureOnHost) -> tuple[Finding, ...]:
     """Those of one architecture."""
     version = numbers(view.qemu or "")
     if not version or not view.ran:

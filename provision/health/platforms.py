@@ -9,7 +9,7 @@ from provision.buildkit.workers import covers, undetected
 from provision.errors import UsageError
 from provision.facts import Facts
 from provision.facts.interpreters import running
-from provision.facts.view import View, view
+from provision.facts.view import ArchitectureOnHost, view
 from provision.health.emulation import describe
 from provision.result import Mode, PlatformRow
 from provision.spec import Spec
@@ -68,7 +68,7 @@ def _row(platform: str, spec: Spec, facts: Facts, worker: tuple[str, ...] | None
     )
 
 
-def _mode(seen: View) -> Mode:
+def _mode(seen: ArchitectureOnHost) -> Mode:
     if seen.native:
         return "native"
     return "emulated" if seen.ran else "none"
@@ -95,6 +95,6 @@ def unmet(spec: Spec, facts: Facts) -> tuple[str, ...]:
     return tuple(problems)
 
 
-def why_not(seen: View) -> str:
+def why_not(seen: ArchitectureOnHost) -> str:
     """The reason why a wanted platform does not run."""
     return f"{describe(seen.winner)}: {seen.outcome}" if seen.winner else seen.outcome

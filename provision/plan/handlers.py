@@ -9,7 +9,7 @@ from provision import binfmt, elf, paths
 from provision.architectures import Architecture
 from provision.binfmt import Entry
 from provision.facts import Facts, kernel
-from provision.facts.view import View, view
+from provision.facts.view import ArchitectureOnHost, view
 from provision.plan.steps import RegisterHandler, Variant, WriteRule, file_change
 from provision.spec import Spec
 
@@ -37,7 +37,7 @@ def as_wanted(entry: Entry, wanted: Entry) -> bool:
     return same and set(entry.flags) - {"P", "O"} == set(wanted.flags) - {"P", "O"}
 
 
-def working_entry(seen: View, wanted: Entry) -> Entry | None:
+def working_entry(seen: ArchitectureOnHost, wanted: Entry) -> Entry | None:
     """The registered entry, if it is the wanted one, its probe ran, and it runs the file that its path names now."""
     winner = seen.winner
     if winner is None or not as_wanted(winner, wanted) or not seen.ran or seen.replaced:

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from provision.architectures import of_platform
 from provision.facts import Facts
-from provision.facts.view import View, meaning, view
+from provision.facts.view import ArchitectureOnHost, meaning, view
 from tests.unit.recorded import SPEC, facts, settled, with_probe
 
 SETTLED = settled()
 
 
-def arm64(seen: Facts) -> View:
+def arm64(seen: Facts) -> ArchitectureOnHost:
     return view(of_platform("linux/arm64"), SPEC, seen)
 
 
