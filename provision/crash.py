@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import platform
+import sys
 import tempfile
 import time
 import traceback
@@ -23,7 +23,11 @@ class CrashError(ProvisionError):
 def explain(error: BaseException) -> CrashError:
     """The error to show; writes the log."""
     lines = traceback.format_exception(type(error), error, error.__traceback__)
-    head = f"provision {__version__}, Python {platform.python_version()}, {platform.platform()}\n\n"
+    system = os.uname()
+    head = (
+        f"provision {__version__}, Python {sys.version.split()[0]}, "
+        f"{system.sysname} {system.release} {system.machine}\n\n"
+    )
     path = _written(head + "".join(lines))
     return CrashError(
         f"an error nobody foresaw: {type(error).__name__}: {error}",

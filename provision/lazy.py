@@ -1,26 +1,56 @@
-"""Modules that are imported when first used.
+"""Modules that are imported when first used, from any thread, one import at a time.
 
-Importing takes longer than a host takes to answer, and can be done while it is waited for: `Fleet.meanwhile`.
+Importing takes longer than a host takes to answer, and can be done while the run waits for one: `Fleet.meanwhile`.
+
+Python alone does not make that safe. Its import system has a lock for each module. `import paramiko.config` takes
+the lock of `paramiko.config`, then that of `paramiko`. `import paramiko` takes them the other way round, as the
+package imports its own parts. Two threads that do both would wait for each other for ever, so Python lets one of
+them go on with a module that is half initialised, or raises (importlib/_bootstrap.py, `_ModuleLock`): seen here as
+`KeyError: 'paramiko'` and as ImportError. So one lock is held around every import that is made beside other work,
+and no function of this tool imports in any other way (tests/unit/house/test_imports.py).
 """
 
 from __future__ import annotations
 
+import threading
 from importlib import import_module
-from typing import Any
+from types import ModuleType
+from typing import Any, Final
+
+_LOCK: Final = threading.RLock()
+_UNDER_WAY: Final[list[str]] = []
+"""Imports that hold the lock, the outermost first."""
+_LOADED: Final[dict[str, ModuleType]] = {}
 
 
-class Later:
-    """Stands for a module until something of it is asked for. Importing is safe from any thread."""
+class LazyModule:
+    """Stands for a module, which is imported as soon as an attribute of it is asked for."""
 
     def __init__(self, name: str) -> None:
         self._name = name
 
-    @staticmethod
-    def load(*modules: object) -> None:
-        """Imports now."""
-        for module in modules:
-            if isinstance(module, Later):
-                import_module(module._name)  # noqa: SLF001 - our own class
-
     def __getattr__(self, attribute: str) -> Any:
-        return getattr(import_module(self._name), attribute)
+        return getattr(_load(self._name), attribute)
+
+
+def load(*modules: object) -> None:
+    """Import now what is still to be imported. Modules that are no LazyModule are there already."""
+    for module in modules:
+        if isinstance(module, LazyModule):
+            _load(module._name)  # noqa: SLF001 - our own class
+
+
+def _load(name: str) -> ModuleType:
+    if name not in _LOADED:
+        with _LOCK:
+            _UNDER_WAY.append(name)
+            try:
+                module = import_module(name)
+            finally:
+                _UNDER_WAY.pop()
+            if _UNDER_WAY:
+                # Asked for by a module that is being imported itself: this one may be half initialised, and
+                # other threads must not see it yet.
+                return module
+            _LOADED[name] = module
+    return _LOADED[name]

@@ -18,6 +18,7 @@ from invoke.context import Context
 from invoke.exceptions import Exit
 from invoke.tasks import Task
 
+from provision import crash, lazy
 from provision.buildkit.version import canonical
 from provision.cli.options import COMMON, OWN, REQUIRED, Option
 from provision.config.load import load
@@ -27,7 +28,7 @@ from provision.hosts.connect import Reach, known_to_ssh, of_fabric
 from provision.hosts.fleet import Fleet
 from provision.hosts.history import Ledger
 from provision.hosts.selection import parse_selection
-from provision.lazy import Later
+from provision.lazy import LazyModule
 from provision.report import Report, Style, output
 from provision.result import HostResult
 from provision.spec import LATEST, Config, Host
@@ -35,16 +36,15 @@ from provision.transport import Secret, Transport
 
 # The first host is connected to before these are imported.
 if TYPE_CHECKING:
-    from provision import crash, render
+    from provision import render
     from provision.buildkit import release
     from provision.commands import change, inspect
     from provision.transport.ssh import handshake
 else:
-    change, crash, inspect, handshake, release, render = (
-        Later(f"provision.{name}")
+    change, inspect, handshake, release, render = (
+        LazyModule(f"provision.{name}")
         for name in (
             "commands.change",
-            "crash",
             "commands.inspect",
             "transport.ssh.handshake",
             "buildkit.release",
@@ -102,9 +102,9 @@ class Call:
     def _meanwhile(self) -> None:
         """Imports what is needed once a host has answered, in the order in which it is needed."""
         if any(not host.local for host in self.hosts):
-            Later.load(handshake)
+            lazy.load(handshake)
             render.prepare("session.sh", "become.sh", "boot.sh")
-        Later.load(change if self.name in ("plan", "provision") else inspect)
+        lazy.load(change if self.name in ("plan", "provision") else inspect)
         render.prepare("probe.sh", "buildkitd.toml", "buildkit.service", "buildkit.tmpfiles.conf")
         self.style.prepare()
 

@@ -11,16 +11,17 @@ from provision.architectures import parse_platform
 from provision.cli.call import TASKS, Call, command
 from provision.cli.options import AGAIN, DEEP, FLEET, HEALTH, INTERVAL, ONCE, PLATFORM, SEVERITY, SPEC
 from provision.errors import UsageError
-from provision.lazy import Later
+from provision.lazy import LazyModule
 from provision.report import Report
 
 # The first host is connected to before these are imported.
 if TYPE_CHECKING:
     from provision import health
-    from provision.commands import change, inspect
+    from provision.commands import change, inspect, watch
 else:
-    change, inspect, health = (
-        Later(f"provision.{name}") for name in ("commands.change", "commands.inspect", "health")
+    health = LazyModule("provision.health")
+    change, inspect, watch = (
+        LazyModule(f"provision.commands.{name}") for name in ("change", "inspect", "watch")
     )
 
 
@@ -84,8 +85,6 @@ def explain_(call: Call) -> Report:
 @command({"interval": INTERVAL, "once": ONCE})
 def top_(call: Call) -> Report:
     """The build load of this machine, live: buildkitd and every build step and emulated process, by platform."""
-    from provision.commands import watch  # noqa: PLC0415 - psutil is for this task only
-
     if any(not host.local for host in call.hosts):
         raise UsageError("top shows this machine only", hint="Log in there: ssh HOST provision top")
     return watch.run(call.name, call.hosts[0].name, call.style, call.options)

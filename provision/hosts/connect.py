@@ -8,10 +8,17 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from provision.lazy import LazyModule
 from provision.spec import Config, Host
 from provision.transport import Secret, Transport
+
+if TYPE_CHECKING:
+    from provision.hosts import remote
+    from provision.transport import local
+else:
+    local, remote = LazyModule("provision.transport.local"), LazyModule("provision.hosts.remote")
 
 
 @dataclass(kw_only=True)
@@ -32,26 +39,22 @@ class Reach:
 
     def prepare(self, hosts: tuple[Host, ...]) -> None:
         """All that concerns a person, before any host is contacted: passwords and new host keys."""
-        remote = [host for host in hosts if not host.local]
-        if not remote:
+        far = [host for host in hosts if not host.local]
+        if not far:
             return
-        from provision.hosts.remote import Remote  # noqa: PLC0415 - imports Fabric
-
-        self._remote = Remote(
+        self._remote = remote.Remote(
             config=self.config,
             ask_password=self.ask_password,
             say=self.say,
             identities=self.identities,
             sudo_password=self.sudo_password,
         )
-        self._remote.prepare(remote)
+        self._remote.prepare(far)
 
     def connect(self, host: Host) -> Transport:
         """A transport that is not open yet."""
         if host.local:
-            from provision.transport.local import Local  # noqa: PLC0415
-
-            return Local(name=host.name, become=self.root)
+            return local.Local(name=host.name, become=self.root)
         made: Transport = self._remote.connect(host)
         return made
 

@@ -11,18 +11,15 @@ from dataclasses import dataclass, field, replace
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, ClassVar, Final
 
+from provision import crash
 from provision.errors import ConnectionLostError, HostError, ProvisionError
 from provision.hosts.guard import guarded
-from provision.lazy import Later
 from provision.result import EXIT_CODES, HostResult
 from provision.spec import Host
 from provision.transport import StoppedError, Transport
 
 if TYPE_CHECKING:
-    from provision import crash
     from provision.report.progress import Progress
-else:
-    crash = Later("provision.crash")
 
 Connect = Callable[[Host], Transport]
 Work = Callable[[Transport, Host], HostResult]

@@ -5,12 +5,19 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from provision.config import names
 from provision.config.names import destination
 from provision.config.values import shown
 from provision.errors import UsageError
+from provision.lazy import LazyModule
 from provision.spec import LOCAL, Host, Inventory
+
+if TYPE_CHECKING:
+    from concurrent.futures import thread as pools
+else:
+    pools = LazyModule("concurrent.futures.thread")
 
 ALL = "all"
 
@@ -78,10 +85,8 @@ def _look_up(hosts: Iterable[Host], inventory: Inventory, known: Known) -> None:
     if len(strange) == 1:
         denied = {name for name in strange if not known(name)}
     else:
-        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
-
         ordered = sorted(strange)
-        with ThreadPoolExecutor(max_workers=16) as pool:
+        with pools.ThreadPoolExecutor(max_workers=16) as pool:
             denied = {name for name, good in zip(ordered, pool.map(known, ordered), strict=True) if not good}
     for host in hosts:
         if host.address in denied:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import TYPE_CHECKING, Final, TextIO
 
+from provision import lazy
 from provision.errors import UsageError
-from provision.lazy import Later
 from provision.result import Report
 
 # A host is connected to before rich is imported, which takes as long as a turn of the line.
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from provision.report.progress import Progress
 else:
     consoles, progress, table = (
-        Later(f"provision.report.{name}") for name in ("console", "progress", "table")
+        lazy.LazyModule(f"provision.report.{name}") for name in ("console", "progress", "table")
     )
     envelope, html, junit, prometheus = (
-        Later(f"provision.report.{name}") for name in ("envelope", "html", "junit", "prometheus")
+        lazy.LazyModule(f"provision.report.{name}") for name in ("envelope", "html", "junit", "prometheus")
     )
 
 TABLE: Final = "table"
@@ -68,7 +68,7 @@ class Style:
 
     def prepare(self) -> None:
         """Imports what the report will need."""
-        Later.load(table if self.format == TABLE else FILES[self.format])
+        lazy.load(table if self.format == TABLE else FILES[self.format])
 
     def _progress(self) -> Progress:
         if self.format != TABLE:

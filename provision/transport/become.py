@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from provision.errors import BecomeError, HostError, ProvisionError
-from provision.lazy import Later
+from provision.lazy import LazyModule
 from provision.transport import Secret, Sudo
 
 if TYPE_CHECKING:
     from provision import render
 else:
-    render = Later("provision.render")
+    render = LazyModule("provision.render")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,10 +15,13 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from provision.errors import UsageError
+from provision.lazy import LazyModule
 from provision.transport import SshSettings, Target
+
+_paramiko_config: Any = LazyModule("paramiko.config")
 
 _ASK_SECONDS: Final = 20
 """`Match exec` runs the user's own programs, so `ssh -G` can take a while."""
@@ -153,11 +156,9 @@ def _ask_ssh(program: str, target: Target, ssh: SshSettings) -> Values:
 
 
 def _ask_paramiko(target: Target, ssh: SshSettings) -> Values:
-    from paramiko.config import SSHConfig  # noqa: PLC0415 - only where there is no ssh
-
     file = ssh.config or Path("~/.ssh/config").expanduser()
     if not file.is_file():
         return {"user": (ssh.user,)} if ssh.user else {}
-    found = SSHConfig.from_path(str(file)).lookup(target.host)
+    found = _paramiko_config.SSHConfig.from_path(str(file)).lookup(target.host)
     values = {key: tuple(value) if isinstance(value, list) else (value,) for key, value in found.items()}
     return ({"user": (ssh.user,)} if ssh.user else {}) | values

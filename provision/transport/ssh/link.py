@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from provision.errors import UsageError
-from provision.lazy import Later
+from provision.lazy import LazyModule
 from provision.transport import BusyError, SshSettings, Target
 from provision.transport.ssh.config import hop, resolve
 from provision.transport.ssh.dial import Dialed, dial
@@ -19,7 +19,7 @@ from provision.transport.stream import Stream
 if TYPE_CHECKING:
     from provision.transport.ssh import handshake
 else:
-    handshake = Later("provision.transport.ssh.handshake")
+    handshake = LazyModule("provision.transport.ssh.handshake")
 
 _MOST_JUMPS: Final = 8
 
