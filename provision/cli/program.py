@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import os
 import re
 import signal
 import sys
@@ -16,7 +15,8 @@ from invoke.exceptions import ParseError
 from invoke.program import Program as Base
 
 from provision import __version__
-from provision.errors import EXIT_INTERRUPTED
+from provision.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE
+from provision.report import pipe
 
 _UNKNOWN = re.compile(r"No idea what '(.*)' is!", re.DOTALL)
 _NO_VALUE = re.compile(r"Flag <Argument: (\S+).*> needed value")
@@ -30,13 +30,12 @@ class Program(Base):  # type: ignore[misc, unused-ignore]
         super().__init__(name=name, binary=binary, version=__version__, namespace=namespace)
 
     def run(self, argv: list[str] | None = None, exit: bool = True) -> None:  # noqa: A002
-        """See Invoke. Whoever reads our output may stop early (`| head`)."""
+        """See Invoke. A reader of our output may stop early (`| head`)."""
         try:
             # `inv` lets Ctrl-C simply end Python while it imports.
             if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
                 signal.signal(signal.SIGINT, signal.default_int_handler)
             super().run(argv, exit)
-            sys.stdout.flush()
         except KeyboardInterrupt:
             sys.exit(EXIT_INTERRUPTED)
         except SystemExit as end:
@@ -44,10 +43,12 @@ class Program(Base):  # type: ignore[misc, unused-ignore]
             if isinstance(end.__context__, KeyboardInterrupt):
                 sys.exit(EXIT_INTERRUPTED)
             raise
-        except BrokenPipeError:
-            # Python flushes once more at its end: docs.python.org/3/library/signal.html#note-on-sigpipe
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(1)
+        except BrokenPipeError as error:
+            # From Invoke's own printing: of help, or of what is wrong with the command line.
+            sys.exit(EXIT_USAGE if isinstance(error.__context__, ParseError) else EXIT_OK)
+        finally:
+            pipe.flush(sys.stdout)
+            pipe.flush(sys.stderr)
 
     def parse_tasks(self) -> None:
         """Raises ParseError in our shape."""

@@ -15,6 +15,8 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.segment import Segment
 from rich.text import Text
 
+from provision.report.pipe import silence
+
 # C0 without tab and newline, DEL, C1, the bidirectional overrides (they reorder a whole line), surrogates.
 _CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -47,7 +49,7 @@ class _Narrow:
 class _Console(Console):
     def on_broken_pipe(self) -> None:
         """Rich would end the process with exit code 1, which means something else here."""
-        raise BrokenPipeError
+        silence(self.file)
 
 
 def interactive(stream: TextIO) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Final, TextIO
 
 from provision import lazy
 from provision.errors import UsageError
+from provision.report import pipe
 from provision.result import Report
 
 # A host is connected to before rich is imported, which takes as long as a turn of the line.
@@ -82,20 +82,19 @@ class Style:
 
 
 def output(report: Report, style: Style) -> int:
-    """Print a report: what came out on standard output, errors on standard error. Returns the exit code.
+    """Print a report: results on standard output, errors on standard error. Returns the exit code.
 
-    A reader that has seen enough (`| head`) changes nothing about it.
+    A reader that stops early (`| head`) does not change the exit code.
     """
-    try:
-        if style.format == TABLE:
-            log = not consoles.interactive(style.out)
-            table.render(report, consoles.console(style.out), log=log)
-        else:
-            style.out.write(FILES[style.format].render(report))
-        style.out.flush()
-    except BrokenPipeError:
-        # Python flushes standard output at its end, and would complain then (docs of `signal`, on SIGPIPE).
-        os.dup2(os.open(os.devnull, os.O_WRONLY), style.out.fileno())
     if style.format == TABLE:
+        log = not consoles.interactive(style.out)
+        table.render(report, consoles.console(style.out), log=log)
+        pipe.flush(style.out)
         table.complain(report, consoles.console(style.err))
+        return report.exit_code
+    try:
+        style.out.write(FILES[style.format].render(report))
+    except BrokenPipeError:
+        pipe.silence(style.out)
+    pipe.flush(style.out)
     return report.exit_code

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from provision.config.table import FLAGS
 from provision.hosts.connect import Reach, of_fabric
 from provision.spec import Config, Host, Ssh
 from provision.transport.ssh import SSH
-from tests.lab.cli import COMMAND, provision
+from tests.lab.cli import COMMAND, environment, provision
 
 SLIPS = {
     ("provison",): ("there is no command 'provison'", "Did you mean provision?"),
@@ -69,14 +70,55 @@ def test_help_of_a_task_with_an_argument(words: tuple[str, ...], tmp_path: Path)
     assert "--ask-sudo-password" in seen.out
 
 
-def test_who_reads_may_stop_early(tmp_path: Path) -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("health", "--help"),
+        ("--help",),
+        ("--list",),
+        ("--version",),
+        ("hosts",),
+        ("hosts", "--format", "json"),
+    ],
+    ids=" ".join,
+)
+def test_a_reader_may_stop_early(words: tuple[str, ...], unbuffered: str, tmp_path: Path) -> None:
     with subprocess.Popen(
-        [COMMAND, "health", "--help"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [COMMAND, *words],
+        cwd=tmp_path,
+        env=environment(tmp_path) | {"PYTHONUNBUFFERED": unbuffered},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     ) as process:
         assert process.stdout
         assert process.stderr
         process.stdout.close()
         assert process.stderr.read() == b""
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [(("--help",), 0), (("hosts",), 0), (("hosts", "--hosts", "@none"), 1), (("helth",), 1)],
+    ids=str,
+)
+def test_the_exit_code_is_the_same_for_a_reader_that_stops_early(
+    words: tuple[str, ...], code: int, tmp_path: Path
+) -> None:
+    """Here of both streams, as `2>&1 | head` does."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [COMMAND, *words],
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        stdout=writing,
+        stderr=writing,
+        check=False,
+    )
+    os.close(writing)
+    assert done.returncode == code
 
 
 def test_modules_in_the_users_folder_are_not_ours(tmp_path: Path) -> None:

@@ -150,3 +150,16 @@ def test_a_terminal_gets_the_live_display(monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.setenv("TERM", "dumb")
         assert isinstance(Style.of("table", err=stream).progress, Lines)
     os.close(master)
+
+
+@pytest.mark.parametrize("kind", [Lines, Live])
+def test_progress_that_nobody_reads_any_more_stops_no_work(kind: type[Lines | Live]) -> None:
+    """A worker whose event cannot be printed would give up its host in the middle of a step."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w", encoding="utf-8") as stream:  # noqa: PTH123 - a descriptor
+        progress: Progress = kind(console(stream))
+        with progress:
+            work(progress)
+            progress.say("stopping")
+            work(progress, "pi2")
