@@ -6,7 +6,7 @@ A message has three parts: what failed (`message`), the likely cause (`cause`) a
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Literal
 
 EXIT_OK: Final = 0
 EXIT_USAGE: Final = 1
@@ -16,12 +16,16 @@ EXIT_UNREACHABLE: Final = 4
 EXIT_UNHEALTHY: Final = 5
 EXIT_INTERRUPTED: Final = 130
 
+FailureStatus = Literal["failed", "unreachable", "interrupted", "skipped"]
+"""How a host ends on which an error stopped the work."""
+
 
 class ProvisionError(Exception):
     """The base of every failure that has an answer. Never shown as a traceback."""
 
     code: ClassVar[str] = "error"
     exit_code: ClassVar[int] = EXIT_FAILED
+    host_status: ClassVar[FailureStatus] = "failed"
 
     def __init__(self, message: str, *, cause: str = "", hint: str = "") -> None:
         super().__init__(message)
@@ -90,6 +94,7 @@ class UnreachableError(ProvisionError):
 
     code = "unreachable"
     exit_code = EXIT_UNREACHABLE
+    host_status = "unreachable"
 
 
 class HostKeyError(UnreachableError):

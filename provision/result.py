@@ -190,6 +190,18 @@ class HostResult:
     error: ProvisionError | None = None
     seconds: float = 0.0
 
+    @classmethod
+    def of_error(
+        cls,
+        host: str,
+        error: ProvisionError,
+        *,
+        steps: tuple[StepResult, ...] = (),
+        notes: tuple[str, ...] = (),
+    ) -> HostResult:
+        """The outcome of a host on which an error stopped the work, after these steps."""
+        return cls(host=host, status=error.host_status, steps=steps, notes=notes, error=error)
+
 
 def at(host: str, text: str) -> str:
     """The text with its host's name before it, once: what a connection says names its host by itself."""

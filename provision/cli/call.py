@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import gc
-import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,15 +17,16 @@ from invoke.context import Context
 from invoke.exceptions import Exit
 from invoke.tasks import Task
 
-from provision import crash, lazy
+from provision import crash, lazy, user_folders
 from provision.buildkit.version import canonical
+from provision.cli.fabric import of_fabric
 from provision.cli.options import COMMON, OWN, REQUIRED, Option
 from provision.config.load import load
 from provision.config.values import shown
 from provision.errors import EXIT_INTERRUPTED, ProvisionError, UsageError
-from provision.hosts.connect import Reach, known_to_ssh, of_fabric
+from provision.hosts.connect import Connector, known_to_ssh
 from provision.hosts.fleet import Fleet
-from provision.hosts.history import Ledger
+from provision.hosts.history import RunHistory
 from provision.hosts.selection import parse_selection
 from provision.lazy import LazyModule
 from provision.report import Report, Style, output
@@ -76,7 +76,7 @@ class Call:
 
     def run(self, work: Callable[[Transport, Host], HostResult], *, root: bool = True) -> Report:
         """The work on every host, as a report."""
-        reach = Reach(
+        connector = Connector(
             config=self.config,
             ask_password=self.options["ask_sudo_password"],
             root=root,
@@ -85,18 +85,18 @@ class Call:
             sudo_password=self.sudo_password,
         )
         fleet = Fleet(
-            connect=reach.connect,
+            connect=connector.connect,
             work=work,
             jobs=self.config.ssh.jobs,
             progress=lambda: self.style.progress,
             meanwhile=self._meanwhile,
             canary=canary(self.options.get("canary", "")),
         )
-        reach.prepare(self.hosts)
+        connector.prepare(self.hosts)
         results = fleet.run(self.hosts)
         if any(not host.local for host in self.hosts):
-            ledger = Ledger.of(self.name, self.config.path)
-            ledger.write(self.selection, results, others=bool(self.options.get("only_failed")))
+            history = RunHistory.of(self.name, self.config.path)
+            history.write(self.selection, results, others=bool(self.options.get("only_failed")))
         return Report(command=self.name, hosts=results)
 
     def _meanwhile(self) -> None:
@@ -115,9 +115,11 @@ class Call:
 
     def settings(self, version: str) -> change.RunSettings:
         """What a run on several hosts has in common."""
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "provision"
         return change.RunSettings(
-            cache=cache, timeout=self.config.ssh.timeout, progress=self.style.progress, version=version
+            cache=user_folders.cache(),
+            timeout=self.config.ssh.timeout,
+            progress=self.style.progress,
+            version=version,
         )
 
 
@@ -198,21 +200,21 @@ def _call(name: str, given: Mapping[str, Any], context: Context, style: Style) -
     config = load(
         given["config"] or None, flags | ({"ssh_config": given["ssh_config"]} if given["ssh_config"] else {})
     )
-    ledger = Ledger.of(name, config.path)
+    history = RunHistory.of(name, config.path)
     again = bool(given.get("only_failed"))
     asked = str(given["hosts"])
     fabric = None if asked else of_fabric(context)
     if fabric:
         asked = fabric.selection
     elif again and not asked:
-        asked = ledger.last()
+        asked = history.last()
     # Behind a gateway that a Connection brought along, names are not for this machine to know.
     known = None if fabric and fabric.jump else partial(known_to_ssh, config=config.ssh.config)
     hosts = parse_selection(asked, config.inventory, known)
     if fabric:
         hosts = tuple(fabric.through(host) for host in hosts)
     if again:
-        failed = ledger.failed(asked)
+        failed = history.failed(asked)
         hosts = tuple(host for host in hosts if host.name in failed)
     return Call(
         name=name,

@@ -58,13 +58,13 @@ SPEC: Final[Mapping[str, Option]] = {
 }
 AGAIN: Final[Mapping[str, Option]] = {
     "only_failed": Option(
-        help="repeat just the hosts that did not come out well in the last run of this command",
+        help="repeat only the hosts that did not succeed in the last run of this command",
         default=False,
     ),
 }
 FLEET: Final[Mapping[str, Option]] = {
     **AGAIN,
-    "canary": Option(help="how many hosts must come out well before the others are begun [0]", default=""),
+    "canary": Option(help="how many hosts must succeed before the others begin [0]", default=""),
 }
 HEALTH: Final[Mapping[str, Option]] = {
     "platforms": SPEC["platforms"],

@@ -15,7 +15,7 @@ from provision.commands.ask import ask_facts, ask_target
 from provision.errors import HostError, ProvisionError
 from provision.facts import Facts, question
 from provision.health.platforms import rows, unmet
-from provision.hosts.guard import guarded, status_of
+from provision.hosts.guard import guarded
 from provision.plan import Plan, plan
 from provision.result import HostResult, HostStatus, StepResult
 from provision.spec import Spec
@@ -184,4 +184,4 @@ def _broken_off(
         error = StoppedError(
             f"interrupted: {done} of {len(steps)} steps are done", hint="run it again: it goes on from there"
         )
-    return HostResult(host=host, status=status_of(error), steps=steps, notes=notes, error=error)
+    return HostResult.of_error(host, error, steps=steps, notes=notes)

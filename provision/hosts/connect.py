@@ -1,118 +1,165 @@
-"""How each selected host is reached: which transport, which rights, which password, whose host key."""
+"""How each selected host is connected to: by which transport, with which rights, password and host keys."""
 
 from __future__ import annotations
 
-import shutil
+import getpass
+import shlex
 import socket
 import subprocess
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from shutil import which
+from typing import TYPE_CHECKING, Final
 
+from provision import lazy
+from provision.errors import BecomeError, HostKeyError, UnreachableError
 from provision.lazy import LazyModule
 from provision.spec import Config, Host
-from provision.transport import Secret, Transport
+from provision.transport import Secret, SshSettings, Sudo, Target, Transport
 
+# SSH is imported only when a remote host is named; Fabric once such a host has been called (transport/ssh).
 if TYPE_CHECKING:
-    from provision.hosts import remote
-    from provision.transport import local
+    from concurrent.futures import thread as pools
+
+    from provision.transport import local, ssh
+    from provision.transport.ssh import config as ssh_config
+    from provision.transport.ssh import known_hosts
+    from provision.transport.ssh.known_hosts import HostKey
 else:
-    local, remote = LazyModule("provision.transport.local"), LazyModule("provision.hosts.remote")
+    pools = LazyModule("concurrent.futures.thread")
+    local, ssh = LazyModule("provision.transport.local"), LazyModule("provision.transport.ssh")
+    ssh_config = LazyModule("provision.transport.ssh.config")
+    known_hosts = LazyModule("provision.transport.ssh.known_hosts")
+
+_SUDO: Final[Mapping[bool | None, Sudo]] = {True: "always", False: "never", None: "auto"}
 
 
 @dataclass(kw_only=True)
-class Reach:
-    """Makes transports. SSH, and with it Fabric, is imported only when a remote host is named."""
+class Connector:
+    """Makes the transports of a run."""
 
     config: Config
     ask_password: bool = False
     root: bool = True
-    """Whether the work needs root; `check` looks at what it can without."""
+    """Whether the work on this machine needs root; `check` does what it can without."""
     say: Callable[[str], None]
-    """Told what a person should know before any host is contacted, a line each."""
+    """Called, before any host is contacted, with each line that a person should read then."""
     identities: tuple[Path, ...] = ()
     """Private keys beyond those of the SSH configuration."""
     sudo_password: Secret | None = None
-    """For where nothing else says one."""
-    _remote: Any = field(default=None)
+    """For hosts that have no other."""
+    _passwords: dict[str, Secret] = field(default_factory=dict)
 
-    def prepare(self, hosts: tuple[Host, ...]) -> None:
-        """All that concerns a person, before any host is contacted: passwords and new host keys."""
-        far = [host for host in hosts if not host.local]
-        if not far:
-            return
-        self._remote = remote.Remote(
-            config=self.config,
-            ask_password=self.ask_password,
-            say=self.say,
-            identities=self.identities,
-            sudo_password=self.sudo_password,
-        )
-        self._remote.prepare(far)
+    def prepare(self, hosts: Sequence[Host]) -> None:
+        """Gets passwords and new host keys, before any host is contacted.
+
+        Raises BecomeError, HostKeyError if a password is not available or a key cannot be kept.
+        """
+        remote = [host for host in hosts if not host.local]
+        if remote:
+            lazy.load(ssh)
+            self._gather_passwords(remote)
+            if self.config.ssh.accept_new_host_keys:
+                self._accept_keys(remote)
 
     def connect(self, host: Host) -> Transport:
         """A transport that is not open yet."""
         if host.local:
             return local.Local(name=host.name, become=self.root)
-        made: Transport = self._remote.connect(host)
-        return made
+        password = self._passwords.get(host.name, self.sudo_password)
+        return ssh.SSH(self.target(host), self.settings(), password)
+
+    def target(self, host: Host) -> Target:
+        """A remote host, as the transport needs it."""
+        return Target(
+            name=host.name,
+            host=host.address,
+            user=host.user,
+            port=host.port,
+            jump=host.jump,
+            identity_files=self.identities,
+            sudo=_SUDO[host.sudo],
+        )
+
+    def settings(self) -> SshSettings:
+        """The settings of all remote hosts, as the transport needs them."""
+        configured = self.config.ssh
+        return SshSettings(
+            config=Path(configured.config) if configured.config else None,
+            known_hosts=Path(configured.known_hosts) if configured.known_hosts else None,
+            user=configured.user,
+            connect_timeout=configured.connect_timeout,
+            keepalive=configured.keepalive,
+        )
+
+    def _gather_passwords(self, hosts: Sequence[Host]) -> None:
+        """One prompt for all, or one run of each distinct command: before any thread starts."""
+        if self.ask_password:
+            typed = Secret(getpass.getpass("sudo password for the remote hosts: "))
+            self._passwords = {host.name: typed for host in hosts}
+            return
+        printed: dict[str, Secret] = {}
+        for host in hosts:
+            command = self.config.sudo_password_command_for(host)
+            if command:
+                if command not in printed:
+                    printed[command] = _run_password_command(command)
+                self._passwords[host.name] = printed[command]
+
+    def _accept_keys(self, hosts: Sequence[Host]) -> None:
+        """Shows every unknown key, all in one go, and adds them. A changed key is refused later."""
+        with pools.ThreadPoolExecutor(max_workers=self.config.ssh.jobs) as pool:
+            found = dict.fromkeys(pair for pairs in pool.map(self._unknown_keys, hosts) for pair in pairs)
+        for file in dict.fromkeys(file for file, _ in found):
+            keys = [key for place, key in found if place == file]
+            # Shown before they are trusted, even if they cannot be written then.
+            self.say(f"new host keys, for {file}:")
+            for key in keys:
+                self.say(f"  {key.name} {key}")
+            known_hosts.add(file, keys)
+
+    def _unknown_keys(self, host: Host) -> tuple[tuple[Path, HostKey], ...]:
+        """Keys on the way to a host that known_hosts does not have, each with the file that the host's go to."""
+        target, settings = self.target(host), self.settings()
+        try:
+            keys = ssh.scan(target, settings)
+        except (HostKeyError, UnreachableError):
+            return ()  # the run itself will report it, host by host
+        file = ssh_config.resolve(target, settings).known_hosts[0]
+        return tuple((file, key) for key in keys)
 
 
-@dataclass(frozen=True, kw_only=True)
-class FromFabric:
-    """What a Fabric Connection was told, beyond Fabric's own reading of the SSH configuration."""
-
-    selection: str
-    jump: str | None
-    identities: tuple[Path, ...]
-    sudo_password: Secret | None = None
-
-    def through(self, host: Host) -> Host:
-        """The host by way of the Connection's gateway, if it has one."""
-        return replace(host, jump=self.jump) if self.jump else host
-
-
-def of_fabric(context: Any) -> FromFabric | None:
-    """The host that `fab -H` is at, or a Connection that a program gave; None for a plain context.
-
-    What came from the SSH configuration is left out: ours reads more of it (Include, Match).
-    """
-    name = getattr(context, "original_host", None)
-    if not name:
-        return None
-    configured = context.ssh_config
-    user = None if context.user == configured.get("user", context.config.user) else context.user
-    port = None if context.port == int(configured.get("port", context.config.port)) else context.port
-    place = f"[{name}]" if port and ":" in name else name
-    gateway = None if "proxyjump" in configured else getattr(context.gateway, "host", None)
-    keys = context.connect_kwargs.get("key_filename") or ()
-    password = context.config.sudo.password
-    return FromFabric(
-        selection=f"{user}@" * bool(user) + place + f":{port}" * bool(port),
-        jump=f"{context.gateway.user}@{gateway}:{context.gateway.port}" if gateway else None,
-        identities=tuple(Path(key) for key in ([keys] if isinstance(keys, str) else keys)),
-        sudo_password=Secret(password) if password else None,
-    )
+def _run_password_command(command: str) -> Secret:
+    """The first line that a command prints. Raises BecomeError if the command fails."""
+    try:
+        # Its standard error and input are the user's: `pass` asks for a passphrase there.
+        done = subprocess.run(shlex.split(command), check=False, stdout=subprocess.PIPE, text=True)
+    except (OSError, ValueError) as error:
+        raise BecomeError(
+            f"sudo_password_command cannot be run: {error}",
+            hint="Check its name; it runs here, without a shell.",
+        ) from error
+    line = done.stdout.partition("\n")[0]
+    if done.returncode != 0 or not line:
+        raise BecomeError(
+            f"sudo_password_command printed {'a' if line else 'no'} password and ended with status {done.returncode}",
+            hint=f"Run it by hand: {command}",
+        )
+    return Secret(line)
 
 
 def known_to_ssh(name: str, config: str | None) -> bool:
-    """Whether a name means something: the SSH configuration has an address or a way for it, or it resolves."""
-    ssh = shutil.which("ssh")
-    if ssh is None:
+    """Whether a name means something: the SSH configuration has an address or a jump host for it, or it resolves.
+
+    Without an `ssh` to ask, every name may. Raises UsageError for a configuration that `ssh` does not accept.
+    """
+    if which("ssh") is None:
         return True
-    options = ["-F", config] if config else []
-    done = subprocess.run(
-        [ssh, "-G", *options, "--", name],
-        check=False,
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-    )
-    values = dict(line.partition(" ")[::2] for line in done.stdout.splitlines())
+    settings = SshSettings(config=Path(config) if config else None)
+    end = ssh_config.resolve(Target(name=name, host=name), settings)
     # Behind a jump host or a command, the name is for that one to resolve.
-    behind = any(values.get(key, "none") != "none" for key in ("proxyjump", "proxycommand"))
-    if behind or values.get("hostname", name) != name:
+    if end.jumps or end.proxy_command or end.host != name:
         return True
     try:
         socket.getaddrinfo(name, None)

@@ -1,4 +1,4 @@
-"""Many hosts at once: a bounded number of workers, and a host that fails never spoils the others."""
+"""Many hosts at once: a bounded number of workers; a host that fails does not stop the others."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from provision import crash
 from provision.errors import ConnectionLostError, HostError, ProvisionError
-from provision.hosts.guard import guarded
-from provision.result import EXIT_CODES, HostResult
+from provision.result import EXIT_CODES, HostResult, HostStatus
 from provision.spec import Host
 from provision.transport import StoppedError, Transport
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # rich is imported while hosts are waited for
     from provision.report.progress import Progress
 
 Connect = Callable[[Host], Transport]
 Work = Callable[[Transport, Host], HostResult]
 
-_WELL: Final = ("ok", "changed")
-"""How a canary must come out before the others are begun."""
-_PARTING: Final = 1.0
-"""Seconds for hosts that are let go of to say how far they were."""
+_CANARY_SUCCEEDED: Final[tuple[HostStatus, ...]] = ("ok", "changed")
+"""Statuses of a canary after which the other hosts begin."""
+_ABANDON_SECONDS: Final = 1.0
+"""Time for abandoned hosts to report the steps that they have done."""
 
 
 class NotStartedError(HostError):
-    """Nothing was done on this host, as a canary did not come out well."""
+    """Nothing was done on this host, as a canary failed."""
 
     code: ClassVar[str] = "not-started"
     exit_code: ClassVar[int] = EXIT_CODES["skipped"]
+    host_status = "skipped"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +50,8 @@ Results = dict[Host, HostResult]
 class Fleet:
     """Runs `work` on hosts, `jobs` at a time. Results come in the order of the hosts.
 
-    With `canary`, the first so many must come out well before any other is begun.
-    Ctrl-C lets hosts finish the step they are in and begins no other; a second one lets go of them at once.
+    With `canary`, so many hosts must succeed before any other begins. A first Ctrl-C lets each host finish the step
+    it is in, and no other host begins. A second Ctrl-C abandons all hosts at once.
     """
 
     connect: Connect
@@ -60,34 +60,35 @@ class Fleet:
     progress: Callable[[], Progress]
     """Called once the first hosts are being connected to."""
     meanwhile: Callable[[], object] = lambda: None
-    """What else can be done while they are waited for."""
+    """Called while the first hosts are waited for: what can be done then."""
     canary: int = 0
-    _open: dict[Host, Transport] = field(default_factory=dict)
+    _transports: dict[Host, Transport] = field(default_factory=dict)
+    """Those in use."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _stops: int = 0
     _several: bool = False
     _events: SimpleQueue[Event] = field(default_factory=SimpleQueue)
 
     def run(self, hosts: Sequence[Host]) -> tuple[HostResult, ...]:
-        """Every host's result; one that was not reached any more has one that says so."""
+        """The result of every host, also of those that were not begun."""
         canaries = self.canary or len(hosts)
         first, others = hosts[:canaries], hosts[canaries:]
         with self._interruptible():
             self._begin(first)
-            with self._shown(hosts):
+            with self._progress_shown(hosts):
                 results = self._collect(first)
-                bad = [result for result in results.values() if result.status not in _WELL]
+                failed = [result for result in results.values() if result.status not in _CANARY_SUCCEEDED]
                 if self._interrupted():
-                    results |= {host: _unbegun(host) for host in others}
-                elif bad:
-                    results |= {host: _held_back(host, bad) for host in others}
+                    results |= {host: _not_begun_result(host) for host in others}
+                elif failed:
+                    results |= {host: _held_back_result(host, failed) for host in others}
                 else:
                     self._begin(others)
                     results |= self._collect(others)
         return tuple(results[host] for host in hosts)
 
     @contextmanager
-    def _shown(self, hosts: Sequence[Host]) -> Iterator[None]:
+    def _progress_shown(self, hosts: Sequence[Host]) -> Iterator[None]:
         self.meanwhile()
         self._several = len(hosts) > 1
         if self._several:
@@ -99,10 +100,10 @@ class Fleet:
         waiting: SimpleQueue[Host] = SimpleQueue()
         for host in hosts:
             waiting.put(host)
-        # Not a ThreadPoolExecutor: Python joins its threads at exit, and a second Ctrl-C shall end at once.
+        # Not a ThreadPoolExecutor: Python joins its threads at exit, and a second Ctrl-C must end at once.
         for number in range(min(self.jobs, len(hosts))):
             threading.Thread(
-                target=self._worker, args=(waiting,), daemon=True, name=f"fleet {number}"
+                target=self._work_off, args=(waiting,), daemon=True, name=f"fleet {number}"
             ).start()
 
     def _collect(self, hosts: Sequence[Host]) -> Results:
@@ -111,7 +112,7 @@ class Fleet:
             event = self._events.get()
             if isinstance(event, _Stop):
                 if self._stops > 1:
-                    return self._abandoned(hosts, results)
+                    return self._abandoned_results(hosts, results)
                 continue
             host, result = event
             results[host] = result
@@ -119,42 +120,46 @@ class Fleet:
                 self.progress().finish(host.name, result.status)
         return results
 
-    def _worker(self, waiting: SimpleQueue[Host]) -> None:
+    def _work_off(self, waiting: SimpleQueue[Host]) -> None:
         with suppress(Empty):
             while True:
                 host = waiting.get_nowait()
-                self._events.put((host, self._one(host)))
+                self._events.put((host, self._result_of(host)))
 
-    def _one(self, host: Host) -> HostResult:
-        """Its result, come what may: `_collect` waits for one of each host, without an end."""
+    def _result_of(self, host: Host) -> HostResult:
+        """Returns a result whatever happens: `_collect` waits without an end for one of each host."""
+        begun = time.monotonic()
         try:
-            return guarded(host.name, lambda: self._visit(host))
-        except BaseException as error:  # noqa: BLE001 - a defect that one host brings out is that host's failure
-            return HostResult(host=host.name, status="failed", error=_defect(error))
+            result = self._work_on(host)
+        except ProvisionError as error:
+            result = HostResult.of_error(host.name, error)
+        except BaseException as error:  # noqa: BLE001 - a defect that one host triggers is that host's failure
+            result = HostResult.of_error(host.name, _crash_error(error))
+        return replace(result, seconds=time.monotonic() - begun)
 
-    def _visit(self, host: Host) -> HostResult:
+    def _work_on(self, host: Host) -> HostResult:
         if self._interrupted():
-            return _unbegun(host)
+            return _not_begun_result(host)
         transport = self.connect(host)
         with self._lock:
-            self._open[host] = transport
-        if self._interrupted():  # between the two: `_stop` has not seen this one
+            self._transports[host] = transport
+        if self._interrupted():  # just now, so that `_stop` did not see this transport
             transport.stop()
         try:
-            self._reach(transport)
+            self._open(transport)
             return self.work(transport, host)
         finally:
             with self._lock:
-                del self._open[host]
-            # Paramiko's thread looks up every 0.1 s whether it is to end; neither the next host nor the report
-            # need wait for that.
+                del self._transports[host]
+            # Paramiko's thread checks every 0.1 s whether it should end. Neither the next host nor the report has
+            # to wait for that.
             threading.Thread(target=transport.close, daemon=True).start()
 
-    def _reach(self, transport: Transport) -> None:
+    def _open(self, transport: Transport) -> None:
         try:
             transport.open()
         except ProvisionError as error:
-            if self._interrupted():  # a sudo that asks on the terminal hears Ctrl-C as well, and fails
+            if self._interrupted():  # Ctrl-C also reaches a sudo that asks on the terminal, which then fails
                 raise StoppedError("interrupted before anything was begun") from error
             raise
 
@@ -165,7 +170,7 @@ class Fleet:
         """Ctrl-C becomes an event. As an exception it could come between two lines and lose a result."""
         before = signal.getsignal(signal.SIGINT)
         ours = threading.current_thread() is threading.main_thread()
-        # A program that is started in the background of a script ignores SIGINT, and shall go on doing so.
+        # A program in the background of a script is started with SIGINT ignored, and must go on ignoring it.
         if not ours or before is not signal.default_int_handler:
             yield
             return
@@ -176,74 +181,77 @@ class Fleet:
             signal.signal(signal.SIGINT, before)
 
     def interrupt(self) -> None:
-        """What Ctrl-C does. May be called from a signal handler: takes no lock, and sends nothing itself."""
+        """Called for Ctrl-C, from a signal handler: takes no lock, and sends nothing itself."""
         self._stops += 1
         self._events.put(_Stop())
-        threading.Thread(target=self._stop if self._stops == 1 else self._let_go, daemon=True).start()
+        threading.Thread(target=self._stop if self._stops == 1 else self._abandon, daemon=True).start()
 
     def _interrupted(self) -> bool:
         return self._stops > 0
 
+    # A thread for each transport: one that is stuck must not hold up the others.
+
     def _stop(self) -> None:
         self.progress().say("stopping: each host finishes the step it is in (Ctrl-C again ends at once)")
-        for transport in self._running():
+        for transport in self._transports_in_use():
             threading.Thread(target=transport.stop, daemon=True).start()
 
-    def _let_go(self) -> None:
-        for transport in self._running():
+    def _abandon(self) -> None:
+        for transport in self._transports_in_use():
             threading.Thread(target=transport.close, daemon=True).start()
 
-    def _running(self) -> list[Transport]:
-        """Whoever goes through them gives each a thread: one that is stuck must not hold up the others."""
+    def _transports_in_use(self) -> list[Transport]:
         with self._lock:
-            return list(self._open.values())
+            return list(self._transports.values())
 
-    def _abandoned(self, hosts: Sequence[Host], results: Results) -> Results:
-        """What there is, and of each host that is still at work that it was left."""
-        until = time.monotonic() + _PARTING
+    def _abandoned_results(self, hosts: Sequence[Host], results: Results) -> Results:
+        """Adds what comes in the next second, and marks every host that is still running as abandoned."""
+        until = time.monotonic() + _ABANDON_SECONDS
         with suppress(Empty):
             while len(results) < len(hosts):
                 event = self._events.get(timeout=max(until - time.monotonic(), 0))
                 if not isinstance(event, _Stop):
-                    results[event[0]] = _left(*event)
-        return {host: results.get(host) or _left(host) for host in hosts}
+                    results[event[0]] = _abandoned_result(*event)
+        return {host: results.get(host) or _abandoned_result(host) for host in hosts}
 
 
-def _defect(error: BaseException) -> ProvisionError:
+def _crash_error(error: BaseException) -> ProvisionError:
     try:
         return crash.explain(error)
     except BaseException as another:  # noqa: BLE001 - no memory, no file left: the host has failed all the same
         return HostError(
-            f"an error nobody foresaw: {type(error).__name__}",
-            cause=f"a defect of this tool, and explaining it met {type(another).__name__}",
+            f"unexpected error: {type(error).__name__}",
+            cause=f"a defect of this tool; explaining it raised {type(another).__name__}",
             hint="please report it",
         )
 
 
-def _held_back(host: Host, canaries: Sequence[HostResult]) -> HostResult:
+def _held_back_result(host: Host, canaries: Sequence[HostResult]) -> HostResult:
     names = ", ".join(f"{canary.host} ({canary.status})" for canary in canaries)
     error = NotStartedError(
         "not started",
-        cause=f"did not come out well before it: {names}",
-        hint="Mend that first, or run without --canary.",
+        cause=f"failed first: {names}",
+        hint="Fix that first, or run without --canary.",
     )
-    return HostResult(host=host.name, status="skipped", error=error)
+    return HostResult.of_error(host.name, error)
 
 
-def _unbegun(host: Host) -> HostResult:
+def _not_begun_result(host: Host) -> HostResult:
     error = StoppedError("not started", cause="the run was interrupted before its turn came")
-    return HostResult(host=host.name, status="interrupted", error=error)
+    return HostResult.of_error(host.name, error)
 
 
-def _left(host: Host, result: HostResult | None = None) -> HostResult:
-    """The result of a host that was let go of, with the steps that were heard of; a good one stays."""
+def _abandoned_result(host: Host, result: HostResult | None = None) -> HostResult:
+    """The result of a host abandoned after a second Ctrl-C, with the steps reported so far.
+
+    A result that is no broken connection is returned unchanged.
+    """
     if result and not isinstance(result.error, ConnectionLostError):
         return result
     error = StoppedError(
-        "left in the middle, as Ctrl-C was pressed twice",
-        cause="a step that runs there is finished there, and no other begun",
-        hint="Run it again: it goes on from what is there.",
+        "abandoned: Ctrl-C was pressed twice",
+        cause="the host finishes the step in progress and begins no other",
+        hint="Run it again: finished steps are kept.",
     )
-    return replace(
-        result or HostResult(host=host.name, status="interrupted"), status="interrupted", error=error
-    )
+    abandoned = HostResult.of_error(host.name, error)
+    return replace(result, status=abandoned.status, error=error) if result else abandoned

@@ -6,16 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from provision.errors import ProvisionError, UnreachableError
-from provision.result import HostResult, HostStatus
-from provision.transport import StoppedError
-
-
-def status_of(error: ProvisionError) -> HostStatus:
-    """How a host came out that met this."""
-    if isinstance(error, StoppedError):
-        return "interrupted"
-    return "unreachable" if isinstance(error, UnreachableError) else "failed"
+from provision.errors import ProvisionError
+from provision.result import HostResult
 
 
 def guarded(host: str, work: Callable[[], HostResult]) -> HostResult:
@@ -24,5 +16,5 @@ def guarded(host: str, work: Callable[[], HostResult]) -> HostResult:
     try:
         result = work()
     except ProvisionError as error:
-        result = HostResult(host=host, status=status_of(error), error=error)
+        result = HostResult.of_error(host, error)
     return replace(result, seconds=time.monotonic() - begun)

@@ -1,6 +1,6 @@
 """How this tool talks to a host: open, ask, close. Local and SSH are the same session over another stream.
 
-Knows nothing of BuildKit or QEMU: what is asked is the caller's script.
+It knows nothing of BuildKit or QEMU: scripts are the caller's.
 """
 
 from __future__ import annotations
@@ -20,20 +20,21 @@ Sudo = Literal["always", "auto", "never"]
 
 
 class StoppedError(HostError):
-    """The user ended the run: nothing new is begun on this host."""
+    """The user ended the run: no other step begins on this host."""
 
     code = "interrupted"
     exit_code = EXIT_INTERRUPTED
+    host_status = "interrupted"
 
 
 class BusyError(UnreachableError):
-    """The SSH server turned us away before it said who it is, as it does under load (MaxStartups)."""
+    """The SSH server refused us before it sent its version, as it does under load (MaxStartups)."""
 
     code = "busy"
 
 
 class Secret:
-    """A password. Shows itself only to `reveal()`; cannot be pickled, nor get into a log by accident."""
+    """A password. Only `reveal()` returns it; it cannot be pickled, nor get into a log by accident."""
 
     __slots__ = ("_value",)
 
@@ -53,10 +54,10 @@ class Secret:
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """A host to reach by SSH. What is None comes from the user's SSH configuration."""
+    """A host to reach by SSH. Values that are None come from the user's SSH configuration."""
 
     name: str
-    """How messages call it."""
+    """The host's name in messages."""
     host: str
     """An address, or a `Host` of the SSH configuration."""
     user: str | None = None
@@ -69,7 +70,7 @@ class Target:
 
 @dataclass(frozen=True, kw_only=True)
 class SshSettings:
-    """What holds for every host. Times in seconds, each for one wait: connect, banner, login, channel."""
+    """Settings for every host. Times in seconds, each for one wait: connect, banner, login, channel."""
 
     config: Path | None = None
     """As `ssh -F`."""
@@ -80,7 +81,7 @@ class SshSettings:
     connect_timeout: float = 10.0
     keepalive: int = 15
     attempts: int = 5
-    """Connections tried while a server turns us away for load."""
+    """Connections tried while a server refuses us under load."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +97,7 @@ class Payload:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What a script said, and how it ended."""
+    """The output of a script, and how it ended."""
 
     status: int
     records: tuple[str, ...]
@@ -133,10 +134,10 @@ class Transport(Protocol):
         """
 
     def stop(self) -> None:
-        """Lets the running script end after its step, and no other begin. For any thread; does not wait."""
+        """Lets the running script end after its step, and begins no other. For any thread; does not wait."""
 
     def close(self) -> None:
-        """Lets go of the host. A script that still runs there ends after its step."""
+        """Ends the session. A script that still runs on the host ends after its step."""
 
     def __enter__(self) -> Transport: ...
 

@@ -1,4 +1,4 @@
-"""Becoming root: how a session is started, and what it means when none comes about."""
+"""Becoming root: how a session is started, and the error when none begins."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ else:
 
 @dataclass(frozen=True, kw_only=True)
 class Opening:
-    """Everything about one session that is known before it is there."""
+    """Everything about one session that is known before it begins."""
 
     nonce: str
     """Marks this session's own lines among whatever else is printed. Not a secret."""
@@ -28,11 +28,11 @@ class Opening:
     command: tuple[str, ...]
     """The program to start at the far end, with its arguments."""
     greeting: bytes
-    """What goes down the channel before the first request (after the password)."""
+    """Bytes for the channel before the first request, after the password."""
 
 
 def opening(sudo: Sudo, password: Secret | None) -> Opening:
-    """A new session. The password is sent once, on the channel, and is nowhere in the command.
+    """Prepare a session. The password is sent once, on the channel, and is nowhere in the command.
 
     Raises BecomeError for a password that is not one line.
     """
@@ -125,24 +125,28 @@ _REFUSALS: Final[tuple[tuple[tuple[str, ...], str, str, str], ...]] = (
 )
 
 
-def refusal(name: str, user: str, said: str, status: int | None) -> ProvisionError:
-    """Why no session began, from what sudo or a login shell said (LC_ALL=C) and how it ended."""
-    low = said.lower()
+def refusal(name: str, user: str, output: str, status: int | None) -> ProvisionError:
+    """The error for a session that did not begin, from the output of sudo or a shell (LC_ALL=C) and its status."""
+    low = output.lower()
     for signs, message, cause, hint in _REFUSALS:
         if any(sign in low for sign in signs):
-            return BecomeError(f"{name}: {message}", cause=_cause(cause, said), hint=hint.format(user=user))
+            return BecomeError(
+                f"{name}: {message}", cause=_cause(cause, output), hint=hint.format(user=user)
+            )
     if "sudo" in low:
         return BecomeError(
-            f"{name}: sudo failed", cause=_cause("", said), hint="Try it by hand on that host: sudo -n true"
+            f"{name}: sudo failed",
+            cause=_cause("", output),
+            hint="Try it by hand on that host: sudo -n true",
         )
     ended = "" if status is None else f" (exit status {status})"
     return HostError(
         f"{name}: the login gave no shell{ended}",
-        cause=_cause("The login shell, a ForceCommand or a missing sh or setsid ended it.", said),
+        cause=_cause("The login shell, a ForceCommand or a missing sh or setsid ended it.", output),
         hint=f"See what this prints: ssh HOST sh -c id, as {user}.",
     )
 
 
-def _cause(cause: str, said: str) -> str:
-    lines = [line.strip() for line in said.splitlines() if line.strip() and "[sudo" not in line]
-    return f"{cause} It said: {lines[-1][:300]}".strip() if lines else cause
+def _cause(cause: str, output: str) -> str:
+    lines = [line.strip() for line in output.splitlines() if line.strip() and "[sudo" not in line]
+    return f"{cause} Its output: {lines[-1][:300]}".strip() if lines else cause

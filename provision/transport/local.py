@@ -13,13 +13,12 @@ from contextlib import suppress
 
 from provision.errors import BecomeError, ProvisionError
 from provision.transport import Secret, Sudo
-from provision.transport.base import SessionTransport
 from provision.transport.become import opening, refusal
-from provision.transport.session import Session
+from provision.transport.session import Session, SessionTransport
 
 
 class Local(SessionTransport):
-    """This machine. With `become` its scripts run as root, if need be by sudo, which may ask there."""
+    """This machine. With `become` its scripts run as root, by sudo where needed, which may ask on the terminal."""
 
     def __init__(
         self,
@@ -38,8 +37,8 @@ class Local(SessionTransport):
     def _start(self) -> Session:
         """Proves that the session is root. Raises BecomeError before anything else happens.
 
-        sudo keeps its ticket per terminal and session (sudoers(5), timestamp_type). So after it has asked
-        there, ours must belong to the terminal's session, if in a process group of its own.
+        sudo keeps its ticket per terminal and session (sudoers(5), timestamp_type). So after sudo has asked on
+        the terminal, the sh must belong to the terminal's session, in a process group of its own.
         """
         try:
             return self._prove(own_session=True)
@@ -61,8 +60,8 @@ class Local(SessionTransport):
             raise
         return session
 
-    def _refusal(self, said: str, status: int | None) -> ProvisionError:
-        return refusal(self.name, getpass.getuser(), said, status)
+    def _refusal(self, output: str, status: int | None) -> ProvisionError:
+        return refusal(self.name, getpass.getuser(), output, status)
 
 
 class _Process:
@@ -73,7 +72,7 @@ class _Process:
         self._stdin, self._stdout, self._stderr = (near for near, _ in pairs)
         stdin, stdout, stderr = (far.fileno() for _, far in pairs)
         try:
-            # Nothing of a terminal's Ctrl-C may reach it, so it is in no process group of ours.
+            # A terminal's Ctrl-C must not reach it, so it is in no process group of ours.
             self._process = subprocess.Popen(
                 command,
                 stdin=stdin,
@@ -114,5 +113,5 @@ class _Process:
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)  # wakes a thread that reads; close() alone does not
             end.close()
-        # Its last step may take a while, and nobody waits for that; but the process must be reaped.
+        # The script's last step may take a while. Nobody waits for it, but the process must be reaped.
         threading.Thread(target=self._process.wait, daemon=True).start()

@@ -1,6 +1,6 @@
 """Many requests over one stream, and the sh at its other end (templates/session.sh).
 
-The thread that asks also sends, and looks at what has come between two pieces it sends.
+The thread that asks also sends, and reads what has come between two pieces that it sends.
 """
 
 from __future__ import annotations
@@ -8,29 +8,27 @@ from __future__ import annotations
 import math
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from types import TracebackType
 from typing import Final
 
 from provision.errors import HostError, ProvisionError
-from provision.transport import Answer, Listener, Payload, Secret, StoppedError
-from provision.transport import errors as trouble
+from provision.transport import Answer, Listener, Payload, StoppedError, Transport, errors
 from provision.transport.become import Opening
-from provision.transport.frames import End
-from provision.transport.stream import Incoming, Stream
+from provision.transport.outgoing import Outgoing
+from provision.transport.stream import End, Incoming, Stream
 
-_CHUNK: Final = 64 * 1024
-_BLOCK: Final = 65536
-"""What the far end reads of a payload at once (templates/session.sh, copy)."""
 _GRACE: Final = 15.0
-"""The far end ends an overdue script within five seconds; this many are given to it and to the line."""
+"""Seconds beyond a script's own: the far end needs up to five to end an overdue script; the rest is for the line."""
 _BECOME: Final = 30.0
-"""For sudo to take the password: PAM may ask a directory, and delays a wrong one by some seconds."""
+"""Seconds for sudo to take the password: PAM may ask a directory, and delays a wrong password by some seconds."""
 _MOST_OUTPUT: Final = 64 * 1024 * 1024
 
 Refusal = Callable[[str, "int | None"], ProvisionError]
-"""Why no session came about: from what was said instead, and the exit status if one is known."""
+"""The error for a session that did not begin: from the output that came instead, and the exit status if known."""
 
 
 @dataclass(kw_only=True)
@@ -39,7 +37,7 @@ class _Run:
 
     limit: float
     """The moment when waiting ends, by `time.monotonic()`."""
-    on_record: Listener | None
+    on_record: Listener | None = None
     records: list[str] = field(default_factory=list)
     size: int = 0
     end: End | None = None
@@ -54,12 +52,9 @@ class Session:
         self._opening = opening
         self._refusal = refusal
         self._incoming = Incoming(stream, opening.nonce, name)
-        self._greeted = self._closed = False
-        self._torn = False
-        """Half a request has been sent, and the far end waits for the rest."""
-        self._stopping = threading.Event()
+        self._outgoing = Outgoing(stream, opening.nonce, opening.greeting)
+        self._closed = False
         self._asking = threading.Lock()
-        self._writing = threading.Lock()
 
     # Asking
 
@@ -73,110 +68,53 @@ class Session:
     ) -> Answer:
         """One script. See `Transport.ask`."""
         with self._asking:
-            if self._stopping.is_set():
+            if self._outgoing.stopping:
                 raise StoppedError(f"{self._name}: stopped before the next script began")
             run = _Run(limit=time.monotonic() + timeout + _GRACE, on_record=on_record)
             try:
-                self._submit(script, math.ceil(timeout), payload, run)
+                with self._closed_when_late(run):
+                    self._give_password(run)
+                    self._outgoing.submit(
+                        script,
+                        math.ceil(timeout),
+                        payload,
+                        listening=lambda: self._far_end_listens(run),
+                        ended=lambda: run.end is not None,
+                    )
                 self._await_end(run)
             except KeyboardInterrupt:
-                self._let_end(run)
+                self._end_interrupted(run)
                 raise
             except BaseException:  # the far end is gone; or on_record failed, and nobody listens any more
                 self.close()
                 raise
             return self._answer(run, timeout)
 
-    def _let_end(self, run: _Run) -> None:
-        try:
-            self.stop()
-            with suppress(ProvisionError):
-                self._await_end(run)
-        finally:  # also when the user has no patience
-            self.close()
-
     def prove(self) -> None:
-        """Waits until the far sh is there and root. Raises BecomeError, or what the refusal amounts to."""
+        """Waits until the far sh is there and root. Raises BecomeError, or the error that the refusal makes."""
         with self._asking:
-            run = _Run(limit=time.monotonic() + _BECOME, on_record=None)
-            with self._writing:
-                self._write(self._greeting(run), run)
+            run = _Run(limit=time.monotonic() + _BECOME)
+            self._give_password(run)
+            self._outgoing.greet(lambda: self._far_end_listens(run))
             while not self._incoming.ready:
                 self._wait(run)
 
-    def _submit(self, script: str, seconds: int, payload: Payload | None, run: _Run) -> None:
-        nonce = self._opening.nonce
-        text = f"{script}\n#{nonce}".encode("utf-8", "surrogateescape")
-        header = f"run {len(text)} {max(seconds, 1)} {payload.length if payload else 0}\n".encode()
-        tail = f"\n{nonce}\n".encode()
-        with self._writing, self._until_late(run):
-            self._torn = True
-            begin = self._greeting(run) + header + text
-            if payload is None:
-                self._write(begin + tail, run)
-                self._torn = False
-            else:
-                self._write(begin, run)
-                self._torn = not self._send(payload, run)
-                if not self._torn:
-                    self._write(tail, run)
-        if self._stopping.is_set():
-            self._pass_on_stop()
-
-    def _greeting(self, run: _Run) -> bytes:
-        """What goes before the first request. The password goes alone: sudo takes all for one."""
-        if self._greeted:
-            return b""
-        if (password := self._opening.password) is not None:
-            self._give(password, run)
-        self._greeted = True
-        return self._opening.greeting
-
-    def _give(self, password: Secret, run: _Run) -> None:
-        asked = _Run(limit=min(run.limit, time.monotonic() + _BECOME), on_record=None)
-        self._write(f"{password.reveal()}\n".encode(), asked)
+    def _give_password(self, run: _Run) -> None:
+        """Before the first request. The password goes alone: sudo takes all that has come for one."""
+        if self._outgoing.greeted or self._opening.password is None:
+            return
+        asked = _Run(limit=min(run.limit, time.monotonic() + _BECOME))
+        self._outgoing.send_line(self._opening.password.reveal(), lambda: self._far_end_listens(asked))
         while not self._incoming.ready:
             self._wait(asked)
-            if self._incoming.said.count(self._opening.prompt) > 1:
-                self.close()  # at once: whatever sudo reads next would be a second attempt
-                raise trouble.wrong_password(self._name)
+            if self._incoming.unread_output.count(self._opening.prompt) > 1:
+                self.close()  # at once: sudo would read whatever comes next as a second attempt
+                raise errors.wrong_password(self._name)
         self._incoming.forget_errors()
 
-    def _send(self, payload: Payload, run: _Run) -> bool:
-        """False if it was left off and the far end waits for more. A script may end early."""
-        sent = 0
-        for data in _pieces(payload):
-            sent += self._write(data, run, stoppable=True)
-            if run.end:
-                # The far dd notices that nobody reads when it writes, for which it waits for a whole block: one that is
-                # not completed would be filled from the next request.
-                left = min(_BLOCK - sent % _BLOCK, payload.length - sent)
-                self._write(b"\n" * left, run)
-                return True
-            if self._stopping.is_set() or self._incoming.over:
-                return False
-            if payload.progress:
-                payload.progress(sent)
-        return True
-
-    def _write(self, data: bytes, run: _Run, *, stoppable: bool = False) -> int:
-        """All of `data`, or how much was taken; stays silent if the far end is gone, as reading then tells why."""
-        view = memoryview(data)
-        while view and not self._incoming.over and not (stoppable and (run.end or self._stopping.is_set())):
-            try:
-                taken = self._stream.send(bytes(view[:_CHUNK]), 0.5)
-            except OSError:
-                break
-            view = view[taken:]
-            while self._take(run, until=0):
-                pass
-            if time.monotonic() > run.limit:
-                raise self._silent()
-        return len(data) - len(view)
-
     @contextmanager
-    def _until_late(self, run: _Run) -> Iterator[None]:
-        """Lets go of the host when time is up: a stuck link can hold whoever sends for ever."""
+    def _closed_when_late(self, run: _Run) -> Iterator[None]:
+        """Closes the session when time is up: sending over a stuck link can block for ever."""
         timer = threading.Timer(max(run.limit - time.monotonic(), 0), self.close)
         timer.daemon = True
         timer.start()
@@ -185,7 +123,23 @@ class Session:
         finally:
             timer.cancel()
 
+    def _end_interrupted(self, run: _Run) -> None:
+        try:
+            self.stop()
+            with suppress(ProvisionError):
+                self._await_end(run)
+        finally:  # also on a second Ctrl-C
+            self.close()
+
     # What comes back
+
+    def _far_end_listens(self, run: _Run) -> bool:
+        """Works off what has come. Raises DeadlineError or BecomeError when time is up."""
+        while self._take(run, until=0):
+            pass
+        if time.monotonic() > run.limit:
+            raise self._no_answer_error()
+        return not self._incoming.over
 
     def _await_end(self, run: _Run) -> None:
         while run.end is None:
@@ -193,9 +147,9 @@ class Session:
 
     def _wait(self, run: _Run) -> None:
         if self._incoming.over and time.monotonic() < run.limit:
-            raise self._lost()
+            raise self._lost_error()
         if not self._take(run, until=run.limit):
-            raise self._silent()
+            raise self._no_answer_error()
 
     def _take(self, run: _Run, *, until: float) -> bool:
         """Works off one event; False if none came until then."""
@@ -213,48 +167,35 @@ class Session:
         return items is not None
 
     def _answer(self, run: _Run, timeout: float) -> Answer:
-        said = self._incoming.errors_of_the_script(2)
+        stderr = self._incoming.errors_of_the_script(2)
         assert run.end is not None  # noqa: S101 - _await_end returned
         if run.end.overdue:
-            raise trouble.overdue(self._name, timeout, said, run.records)
-        if self._stopping.is_set() and run.end.status > 128 and not run.records:
-            # The signal came before the script's shell had said what to do with it.
+            raise errors.overdue(self._name, timeout, stderr, run.records)
+        if self._outgoing.stopping and run.end.status > 128 and not run.records:
+            # The signal came before the script's shell had set its trap.
             raise StoppedError(f"{self._name}: stopped before the script began")
-        return Answer(status=run.end.status, records=tuple(run.records), stderr=said)
+        return Answer(status=run.end.status, records=tuple(run.records), stderr=stderr)
 
     # How it goes wrong
 
-    def _lost(self) -> ProvisionError:
+    def _lost_error(self) -> ProvisionError:
         """The far sh is gone. Gives standard error a moment to say why."""
-        said = self._incoming.last_words(2)
+        output = self._incoming.last_output(2)
         status = self._stream.status()
         self.close()
-        return trouble.lost(self._name, said) if self._incoming.ready else self._refusal(said, status)
+        return errors.lost(self._name, output) if self._incoming.ready else self._refusal(output, status)
 
-    def _silent(self) -> ProvisionError:
+    def _no_answer_error(self) -> ProvisionError:
         self.close()
         if not self._incoming.ready and self._opening.prompt:
-            return trouble.no_answer_from_sudo(self._name, self._incoming.said)
-        return trouble.stuck(self._name)
+            return errors.no_answer_from_sudo(self._name, self._incoming.unread_output)
+        return errors.stuck(self._name)
 
     # Ending
 
     def stop(self) -> None:
         """See `Transport.stop`."""
-        self._stopping.set()
-        self._pass_on_stop()
-
-    def _pass_on_stop(self) -> None:
-        if not self._writing.acquire(blocking=False):
-            return  # whoever sends looks at the flag when done
-        try:
-            with suppress(OSError):
-                if self._torn:  # in the middle of something: only the end of input can be understood there
-                    self._stream.finish()
-                elif self._greeted:  # before, sudo would take it for the password
-                    self._stream.send(b"stop\n", 5)
-        finally:
-            self._writing.release()
+        self._outgoing.stop()
 
     def close(self) -> None:
         """Ends the input: a script that runs ends after its step. Does not wait for it."""
@@ -264,14 +205,62 @@ class Session:
                 self._stream.close()
 
 
-def _pieces(payload: Payload) -> Iterator[bytes]:
-    """The bytes of the payload. Raises HostError if the file is shorter than promised."""
-    left = payload.length
-    with payload.path.open("rb") as file:
-        file.seek(payload.offset)
-        while left:
-            data = file.read(min(_CHUNK, left))
-            if not data:
-                raise HostError(f"{payload.path} became shorter while it was sent")
-            left -= len(data)
-            yield data
+class SessionTransport(ABC, Transport):
+    """A transport that is one session over some stream, begun on first use."""
+
+    def __init__(self, name: str, *, local: bool) -> None:
+        self.name = name
+        self.local = local
+        self._session: Session | None = None
+        self._opening = threading.Lock()
+        self._stopped = threading.Event()
+
+    @abstractmethod
+    def _start(self) -> Session:
+        """Connects. See `Transport.open`."""
+
+    def open(self) -> None:
+        """See `Transport.open`."""
+        self._opened()
+
+    def _opened(self) -> Session:
+        with self._opening:
+            if self._stopped.is_set():
+                raise StoppedError(f"{self.name}: stopped before it was asked anything")
+            if self._session is None:
+                self._session = self._start()
+            if self._stopped.is_set():  # while it connected
+                self._session.stop()
+            return self._session
+
+    def ask(
+        self,
+        script: str,
+        *,
+        timeout: float,
+        payload: Payload | None = None,
+        on_record: Listener | None = None,
+    ) -> Answer:
+        """See `Transport.ask`."""
+        session = self._session or self._opened()
+        return session.ask(script, timeout=timeout, payload=payload, on_record=on_record)
+
+    def stop(self) -> None:
+        """See `Transport.stop`."""
+        self._stopped.set()
+        if self._session:
+            self._session.stop()
+
+    def close(self) -> None:
+        """See `Transport.close`."""
+        if self._session:
+            self._session.close()
+
+    def __enter__(self) -> SessionTransport:
+        self.open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,5 +1,5 @@
 """A fleet with everything that goes wrong in one: five good hosts, one of them behind a line that is cut, and seven
-that cannot come out well. One look must say which is which, and no one of them may spoil another.
+that cannot succeed. One look must say which is which, and no one of them may spoil another.
 """
 
 from __future__ import annotations
@@ -222,7 +222,7 @@ def check_words(outcome: Outcome) -> None:
         "old": ("2.6", "4.8"),
         "dead": ("refused",),
         "nowhere": ("nowhere.invalid", "no address"),
-        "silent": ("says nothing",),
+        "silent": ("sends nothing",),
         "cut": ("link broke",),
     }
     for host, wanted in words.items():
@@ -267,7 +267,7 @@ def check_settled(fleet: Fleet) -> None:
     assert [host["steps"] for host in settled.envelope["hosts"]] == [[]] * 5
     nothing = fleet.run("provision", "--hosts", "@good,cut", "--only-failed")
     assert nothing.code == 1
-    assert "all 5 came out well" in nothing.envelope["errors"][0]["message"]
+    assert "all 5 succeeded" in nothing.envelope["errors"][0]["message"]
     check_fab(fleet)
 
 

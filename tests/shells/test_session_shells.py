@@ -18,7 +18,7 @@ import pytest
 
 from provision.errors import ConnectionLostError, DeadlineError, HostError
 from provision.render import render
-from provision.transport import Payload, StoppedError, session
+from provision.transport import Payload, StoppedError, outgoing
 from provision.transport.become import opening
 from provision.transport.local import Local
 from tests.lab.patience import until
@@ -142,7 +142,7 @@ def test_of_a_payload_that_was_cut_off_nothing_eats_the_next_request(
     here: Local, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, length: int
 ) -> None:
     # The script has ended when little has been sent: the far end is in the middle of a block.
-    monkeypatch.setattr(session, "_CHUNK", 700)
+    monkeypatch.setattr(outgoing, "_CHUNK", 700)
     (tmp_path / "data").write_bytes(os.urandom(length))
 
     def wait(sent: int) -> None:

@@ -10,9 +10,8 @@ import pytest
 
 from provision.errors import DeadlineError, HostKeyError, UnreachableError
 from provision.transport import Payload, Secret
-from provision.transport.ssh import SSH
+from provision.transport.ssh import SSH, scan
 from provision.transport.ssh.known_hosts import UnknownKeyError, add
-from provision.transport.ssh.link import scan
 from tests.lab.patience import until
 from tests.lab.proxy import Proxy
 from tests.lab.sshd import PASSWORD, Sshd, keygen

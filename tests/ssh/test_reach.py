@@ -14,10 +14,9 @@ import pytest
 
 from provision.errors import UnreachableError
 from provision.transport import BusyError, SshSettings, Target
-from provision.transport.ssh import SSH
+from provision.transport.ssh import SSH, scan
 from provision.transport.ssh.config import resolve
 from provision.transport.ssh.dial import VERSION, dial
-from provision.transport.ssh.link import scan
 from tests.lab.listeners import deaf_agent, full, listener
 from tests.lab.sshd import Sshd, free_port, keygen
 from tests.ssh.conftest import Serve
@@ -81,7 +80,7 @@ def test_no_answer_at_all() -> None:
 
 def test_a_port_that_says_nothing() -> None:
     with listener(None) as port, within(3):
-        assert "says nothing" in refused(at(port)).message
+        assert "sends nothing" in refused(at(port)).message
 
 
 def test_another_kind_of_server() -> None:
@@ -93,7 +92,7 @@ def test_another_kind_of_server() -> None:
 
 def test_a_server_that_goes_silent_after_its_name() -> None:
     with listener(b"SSH-2.0-OpenSSH_9.9\r\n") as port, within(5):
-        assert "says nothing" in refused(at(port)).message
+        assert "sends nothing" in refused(at(port)).message
 
 
 def test_turned_away_at_once_is_tried_again() -> None:
@@ -141,7 +140,7 @@ def test_a_login_names_what_was_tried_and_what_the_server_takes(sshd: Sshd) -> N
     error = refused(sshd.target(identity_files=(other,)), sshd.settings)
     assert "was refused" in error.message
     assert str(other) in error.cause
-    assert "It takes: publickey." in error.cause
+    assert "The server accepts: publickey." in error.cause
     assert "ssh-copy-id" in error.hint
 
 

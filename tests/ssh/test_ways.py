@@ -14,11 +14,10 @@ import pytest
 
 from provision.config.load import load
 from provision.errors import HostKeyError, UnreachableError, UsageError
-from provision.hosts.remote import Remote
+from provision.hosts.connect import Connector
 from provision.transport import SshSettings, Target
-from provision.transport.ssh import SSH
+from provision.transport.ssh import SSH, scan
 from provision.transport.ssh.known_hosts import UnknownKeyError, add
-from provision.transport.ssh.link import scan
 from tests.lab.proxy import Proxy
 from tests.lab.sshd import Sshd, free_port, keygen
 from tests.ssh.conftest import Serve
@@ -233,7 +232,7 @@ def test_a_jump_host_that_the_file_describes(sshd: Sshd, tmp_path: Path) -> None
             encoding="utf-8",
         )
         config = load(file)
-        remote = Remote(config=config, ask_password=False, say=print)
+        remote = Connector(config=config, ask_password=False, say=print)
         with remote.connect(config.inventory.hosts["pi"]) as host:
             assert host.ask("echo well", timeout=10).records == ("well",)
         assert (gate.line.connections, pi.line.connections) == (1, 1)

@@ -1,8 +1,8 @@
-"""What the user's SSH configuration says of a host, asked from `ssh -G`.
+"""The user's SSH configuration of a host, asked from `ssh -G`.
 
-It resolves Include, Match, tokens and the known_hosts files in some milliseconds; Paramiko's own parser
-knows none of Include, UserKnownHostsFile, HostKeyAlias and IdentitiesOnly (paramiko#1044, #1609). It is the
-fallback where there is no `ssh`.
+`ssh` resolves Include, Match, tokens and the known_hosts files in some milliseconds. Paramiko's own parser knows none
+of Include, UserKnownHostsFile, HostKeyAlias and IdentitiesOnly (paramiko#1044, #1609): it is the fallback where there
+is no `ssh`.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ Values = Mapping[str, tuple[str, ...]]
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
-    """A host as it is reached."""
+    """A host, and all that is needed to connect to it and log in."""
 
     host: str
     port: int
     user: str
     key_name: str
-    """The name that known_hosts has it under: HostKeyAlias, or `host`, or `[host]:port`."""
+    """Its name in known_hosts: HostKeyAlias, or `host`, or `[host]:port`."""
     known_hosts: tuple[Path, ...]
-    """All that are read; a new key goes to the first."""
+    """The files that are read; a new key goes to the first."""
     identities: tuple[Path, ...]
     certificates: tuple[Path, ...]
     identities_only: bool
@@ -61,7 +61,7 @@ def resolve(target: Target, ssh: SshSettings) -> Endpoint:
 
 
 def endpoint(target: Target, ssh: SshSettings, values: Values) -> Endpoint:
-    """The endpoint from the lines of `ssh -G`, by lower-case keyword. Pure but for the environment."""
+    """The endpoint from the lines of `ssh -G`, by lower-case keyword. Reads nothing else but the environment."""
 
     def one(keyword: str) -> str | None:
         found = values.get(keyword, ("none",))[0].strip()
@@ -92,7 +92,7 @@ def endpoint(target: Target, ssh: SshSettings, values: Values) -> Endpoint:
         agent=path(agent) if (agent := _agent(values)) else None,
         jumps=tuple(jump.split(",")) if jump and jump != "none" else (),
         proxy_command=_expand(command, tokens) if command and not jump else None,
-        # 0 is ssh's way to say that none is set; here every wait has an end.
+        # ssh prints 0 where none is set; here every wait has an end.
         connect_timeout=float(one("connecttimeout") or 0) or ssh.connect_timeout,
     )
 
@@ -119,7 +119,7 @@ def _agent(values: Values) -> str | None:
 
 
 def _expand(text: str, tokens: Mapping[str, str]) -> str:
-    """ssh_config(5), TOKENS. One that is not known stays as it is."""
+    """ssh_config(5), TOKENS. An unknown token stays as it is."""
     return re.sub("%(.)", lambda found: tokens.get(found[1], found[0]), text)
 
 
@@ -143,13 +143,13 @@ def _ask_ssh(program: str, target: Target, ssh: SshSettings) -> Values:
         raise UsageError(
             f"{target.name}: the SSH configuration cannot be read",
             cause=asked.stderr.decode(errors="replace").strip(),
-            hint=f"Mend what this complains about: {' '.join(command)}",
+            hint=f"Fix what this reports: {' '.join(command)}",
         )
     values: dict[str, tuple[str, ...]] = {}
     for line in asked.stdout.decode(errors="surrogateescape").splitlines():
         keyword, _, value = line.partition(" ")
         values[keyword] = (*values.get(keyword, ()), value)
-    # ssh prints our own name where the configuration gives none, so that only another one tells.
+    # Where the configuration names no user, ssh prints our own name. So only another name is from the configuration.
     if ssh.user and values.get("user") == (getpass.getuser(),):
         values["user"] = (ssh.user,)
     return values

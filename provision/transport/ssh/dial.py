@@ -1,9 +1,9 @@
-"""The way to a server's first bytes: TCP, or a ProxyCommand.
+"""A socket to an SSH server, up to the server's first bytes: TCP, or a ProxyCommand.
 
-It is gone here, and not by Paramiko, for three reasons: what a server says first tells an overloaded sshd, something
-else than SSH and a silent port apart, which Paramiko's exceptions do not; the kernel is told when to give up; and our
-version is sent at once, which both sides may do (RFC 4253 §4.2), so that the server's first offer comes along with its
-version. Paramiko waits a turn of the line there.
+We connect ourselves instead of letting Paramiko do it, for three reasons. A server's first bytes tell an overloaded
+sshd, a server that is no SSH server and a silent port apart; Paramiko's exceptions do not. The kernel is told when to
+give up. And we send our version at once, which both sides may do (RFC 4253 §4.2), so that the server's first offer
+comes along with its version; Paramiko waits a turn of the line there.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ from provision.transport.ssh.config import Endpoint
 from provision.transport.ssh.errors import closed, network, not_ssh, proxy_failed, silent
 
 VERSION: Final = f"SSH-2.0-provision_{__version__}"
-"""Who we are, as sshd's log has it."""
+"""Our version line, which sshd logs."""
 _GREETING: Final = f"{VERSION}\r\n".encode()
 _LOST_AFTER: Final = 60
 """Seconds until the kernel gives up on a peer that acknowledges nothing; keepalives make it notice."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Dialed:
-    """A stream to an SSH server, and the ProxyCommand behind it, if any."""
+class DialedSocket:
+    """A socket to an SSH server, and the ProxyCommand behind it, if any. Our version has been sent."""
 
     sock: socket.socket
     process: subprocess.Popen[bytes] | None = None
     errors: IO[bytes] | None = None
 
-    def spoken(self) -> Any:
-        """The socket for Paramiko, to which it is to say its version first."""
-        return _Spoken(self.sock)
+    def greeted(self) -> Any:
+        """The socket for Paramiko, which sends its version first."""
+        return _GreetedSocket(self.sock)
 
     def close(self) -> None:
-        """Ends a ProxyCommand too. Nothing is left to wait for."""
+        """Closes the socket and ends a ProxyCommand, at the latest after two seconds."""
         with suppress(OSError):
             self.sock.shutdown(socket.SHUT_RDWR)
         self.sock.close()
@@ -57,8 +57,8 @@ class Dialed:
         if self.errors:
             self.errors.close()
 
-    def said(self) -> str:
-        """The last line of a ProxyCommand's complaints."""
+    def last_error(self) -> str:
+        """The last line of a ProxyCommand's standard error."""
         if not self.errors:
             return ""
         self.errors.seek(0)
@@ -66,37 +66,37 @@ class Dialed:
         return lines[-1] if lines else ""
 
 
-class _Spoken:
-    """A socket on which our version has been said already, so that what says it again is not heard."""
+class _GreetedSocket:
+    """A socket that swallows Paramiko's version line: ours has been sent already."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
-        self._left = _GREETING
+        self._expected = _GREETING
 
     def send(self, data: bytes) -> int:
-        if not self._left:
+        if not self._expected:
             return self._sock.send(data)
-        again = data[: len(self._left)]
-        assert self._left.startswith(again)  # noqa: S101 - Paramiko was given the same version
-        self._left = self._left[len(again) :]
+        again = data[: len(self._expected)]
+        assert self._expected.startswith(again)  # noqa: S101 - Paramiko was given the same version
+        self._expected = self._expected[len(again) :]
         return len(again)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sock, name)
 
 
-def dial(name: str, end: Endpoint) -> Dialed:
-    """A stream to what has just begun to speak SSH. Raises BusyError, UnreachableError."""
+def dial(name: str, end: Endpoint) -> DialedSocket:
+    """A socket to a server that has just begun to speak SSH. Raises BusyError, UnreachableError."""
     try:
-        dialed = _command(end.proxy_command) if end.proxy_command else Dialed(sock=_connect(end))
+        dialed = _run_proxy(end.proxy_command) if end.proxy_command else DialedSocket(sock=_connect(end))
     except OSError as error:
         raise network(name, end, error) from error
     try:
-        # Who turns us away may be gone already; what it said is read all the same.
+        # A server that refuses us may be gone already; its answer is read all the same.
         with suppress(BrokenPipeError, ConnectionResetError):
             dialed.sock.sendall(_GREETING)
-        said = _first_bytes(dialed.sock, end.connect_timeout)
-        problem = None if _is_ssh(said or b"") else _odd(name, end, dialed, said)
+        answer = _first_bytes(dialed.sock, end.connect_timeout)
+        problem = None if _is_ssh(answer or b"") else _not_ssh_error(name, end, dialed, answer)
     except OSError as error:
         problem = network(name, end, error)
     except BaseException:
@@ -108,10 +108,10 @@ def dial(name: str, end: Endpoint) -> Dialed:
     return dialed
 
 
-def _command(command: str) -> Dialed:
+def _run_proxy(command: str) -> DialedSocket:
     """ssh_config(5), ProxyCommand: by the user's shell. In a session of its own, which Ctrl-C does not reach."""
     near, far = socket.socketpair()
-    errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by Dialed.close()
+    errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by DialedSocket.close()
     with far:
         process = subprocess.Popen(
             ["sh", "-c", f"exec {command}"],
@@ -120,7 +120,7 @@ def _command(command: str) -> Dialed:
             stderr=errors,
             start_new_session=True,
         )
-    return Dialed(sock=near, process=process, errors=errors)
+    return DialedSocket(sock=near, process=process, errors=errors)
 
 
 def _connect(end: Endpoint) -> socket.socket:
@@ -164,41 +164,41 @@ def _addresses(end: Endpoint) -> list[Any]:
 
 
 def _first_bytes(sock: socket.socket, seconds: float) -> bytes | None:
-    """What a server says first, left where it is; None if it is nothing for that long, b"" if it hangs up.
+    """A server's first bytes, left unread; None if none came in that time, b"" if it hung up.
 
-    RFC 4253 §4.2 allows other lines before the version, so it is given time to get there.
+    RFC 4253 §4.2 allows other lines before the version, so the server is given time to send them.
     """
     until = time.monotonic() + seconds
-    said: bytes | None = None
+    answer: bytes | None = None
     while (left := until - time.monotonic()) > 0:
         sock.settimeout(left)
         try:
             seen = sock.recv(1024, socket.MSG_PEEK)
         except TimeoutError:
-            return said
+            return answer
         except ConnectionError:  # it hung up without having read our version
-            return said or b""
-        if _is_ssh(seen) or not seen or _turns_away(seen):
+            return answer or b""
+        if _is_ssh(seen) or not seen or _refuses(seen):
             return seen
-        if seen == said:
+        if seen == answer:
             time.sleep(0.05)
-        said = seen
-    return said
+        answer = seen
+    return answer
 
 
-def _is_ssh(said: bytes) -> bool:
-    return said.startswith(b"SSH-") or b"\nSSH-" in said
+def _is_ssh(answer: bytes) -> bool:
+    return answer.startswith(b"SSH-") or b"\nSSH-" in answer
 
 
-def _turns_away(said: bytes) -> bool:
-    """What sshd says under load (sshd.c, drop_connection), and for a penalty, instead of its version."""
-    return b"MaxStartups" in said or b"Not allowed at this time" in said
+def _refuses(answer: bytes) -> bool:
+    """Sshd's answer under load (sshd.c, drop_connection), and for a penalty, instead of its version."""
+    return b"MaxStartups" in answer or b"Not allowed at this time" in answer
 
 
-def _odd(name: str, end: Endpoint, dialed: Dialed, said: bytes | None) -> UnreachableError:
-    text = (said or b"").decode(errors="replace").strip()
-    if said is None:
+def _not_ssh_error(name: str, end: Endpoint, dialed: DialedSocket, answer: bytes | None) -> UnreachableError:
+    text = (answer or b"").decode(errors="replace").strip()
+    if answer is None:
         return silent(name, end)
-    if not said and dialed.process:
-        return proxy_failed(name, end, dialed.said())
-    return closed(name, end, text) if not said or _turns_away(said) else not_ssh(name, end, text)
+    if not answer and dialed.process:
+        return proxy_failed(name, end, dialed.last_error())
+    return closed(name, end, text) if not answer or _refuses(answer) else not_ssh(name, end, text)

@@ -1,37 +1,37 @@
-"""From a stream to an SSH connection whose host key is checked and whose login is done. Fabric makes it.
+"""From a socket to an SSH connection whose host key is checked and whose login is done, and a channel on it.
 
-Imports Fabric and Paramiko, which takes longer than a server takes to answer: imported once one was called.
+Fabric makes the connection. Importing Fabric and Paramiko takes longer than a server takes to answer, so this module
+is imported once the first server has been called.
 """
 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from typing import Any, Final
 
 import fabric
+import paramiko
 from paramiko import ChannelException, SSHException
-from paramiko import Transport as Paramiko
 
-from provision.transport.ssh.channel import Channel
 from provision.transport.ssh.config import Endpoint
-from provision.transport.ssh.diagnose import explain
-from provision.transport.ssh.dial import VERSION, Dialed
-from provision.transport.ssh.errors import no_session
+from provision.transport.ssh.dial import VERSION, DialedSocket
+from provision.transport.ssh.errors import explain, no_session
 from provision.transport.ssh.known_hosts import HostKey, UnknownKeyError, check, known
 from provision.transport.ssh.login import Login
 
-# Paramiko logs tracebacks of what is explained here. Given a handler, Python's last resort (stderr) leaves
-# it alone, and whoever wants to read them can still add another.
+# Paramiko logs the tracebacks of errors that are explained here. With a handler of its own they do not go to Python's
+# last resort (stderr), and a program that wants them can still add another handler.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 
 class ScannedError(Exception):
-    """The key of the host at the end of the way has been seen, which is all that was wanted."""
+    """The key of the last host has been seen, and nothing else was wanted."""
 
 
-class Policy:
-    """Asked by Paramiko about every host, as its own list of known hosts is left empty."""
+class HostKeyPolicy:
+    """Paramiko asks it about every host, as Paramiko's own list of known hosts is left empty."""
 
     def __init__(self, name: str, endpoint: Endpoint, new: list[HostKey] | None, *, only_scan: bool) -> None:
         self._name = name
@@ -52,12 +52,14 @@ class Policy:
 
 
 class Connection:
-    """One login at one host. `way` is what was dialed, or the connection to the jump host before it."""
+    """One login at one host. `carrier` is the socket, or the connection to the jump host before it."""
 
-    def __init__(self, name: str, end: Endpoint, way: Dialed | Connection, policy: Policy) -> None:
+    def __init__(
+        self, name: str, end: Endpoint, carrier: DialedSocket | Connection, policy: HostKeyPolicy
+    ) -> None:
         self._name = name
         self._end = end
-        self._fabric = _prepared(end, way)
+        self._fabric = _prepared(end, carrier)
         self._fabric.client.set_missing_host_key_policy(policy)
 
     @property
@@ -75,8 +77,8 @@ class Connection:
         except Exception as error:
             raise explain(self._name, self._end, error) from error
 
-    def run(self, command: str, let_go: Callable[[], None]) -> Channel:
-        """A program at the far end. Raises UnreachableError."""
+    def run(self, command: str, close: Callable[[], None]) -> Channel:
+        """Start a program at the far end; the channel is closed by `close`. Raises UnreachableError."""
         try:
             channel = self._fabric.transport.open_session(timeout=self._end.connect_timeout)
             channel.exec_command(command)
@@ -84,14 +86,57 @@ class Connection:
             raise no_session(self._name, self._end, error.text) from error
         except (SSHException, EOFError, OSError) as error:
             raise explain(self._name, self._end, error) from error
-        return Channel(channel, let_go)
+        return Channel(channel, close)
 
     def close(self) -> None:
-        """Not Fabric's close(): it does nothing for a connection that failed half-way, or broke."""
+        # Not Fabric's own close(), which does nothing for a connection that failed half-way, or broke.
         self._fabric.client.close()
 
 
-def _prepared(end: Endpoint, way: Dialed | Connection) -> Any:
+class Channel:
+    """A program at the far end, as a session's `Stream`. `close` closes the connection that the channel is on."""
+
+    def __init__(self, channel: paramiko.Channel, close: Callable[[], None]) -> None:
+        self._channel: Any = channel
+        self._close = close
+
+    def read(self) -> bytes:
+        return bytes(self._channel.recv(65536))
+
+    def read_error(self) -> bytes:
+        return bytes(self._channel.recv_stderr(65536))
+
+    def send(self, data: bytes, timeout: float) -> int:
+        # A timeout of the channel would hold for reading as well. What fits the window is taken at once.
+        until = time.monotonic() + timeout
+        while not self._channel.send_ready():
+            if self._channel.closed or self._channel.eof_sent:
+                raise BrokenPipeError
+            if time.monotonic() > until:
+                return 0
+            time.sleep(0.005)
+        try:
+            return int(self._channel.send(data))
+        except (EOFError, SSHException) as error:
+            raise BrokenPipeError from error
+
+    def finish(self) -> None:
+        self._channel.shutdown_write()
+
+    def status(self) -> int | None:
+        # It comes right behind the end of output, if at all.
+        until = time.monotonic() + 1
+        while not self._channel.exit_status_ready() and time.monotonic() < until:
+            time.sleep(0.01)
+        status = int(self._channel.recv_exit_status()) if self._channel.exit_status_ready() else -1
+        return None if status < 0 else status
+
+    def close(self) -> None:
+        # No message on the channel: the far sh sees the end of its input either way, and a turn is saved.
+        self._close()
+
+
+def _prepared(end: Endpoint, carrier: DialedSocket | Connection) -> Any:
     seconds, kinds = end.connect_timeout, known(end).kinds
     return fabric.Connection(
         end.host,
@@ -99,10 +144,10 @@ def _prepared(end: Endpoint, way: Dialed | Connection) -> Any:
         port=end.port,
         # Fabric would read the SSH configuration again, by a parser that knows less of it.
         config=fabric.Config(overrides={"load_ssh_configs": False}, lazy=True),
-        gateway=way.fabric if isinstance(way, Connection) else False,
+        gateway=carrier.fabric if isinstance(carrier, Connection) else False,
         connect_timeout=max(round(seconds), 1),
         connect_kwargs={
-            **({"sock": way.spoken()} if isinstance(way, Dialed) else {}),
+            **({"sock": carrier.greeted()} if isinstance(carrier, DialedSocket) else {}),
             "banner_timeout": seconds,
             "auth_timeout": 2 * seconds,
             "channel_timeout": seconds,
@@ -112,9 +157,9 @@ def _prepared(end: Endpoint, way: Dialed | Connection) -> Any:
     )
 
 
-def _transport(sock: Any, kinds: tuple[str, ...], options: dict[str, Any]) -> Paramiko:
-    """Asks for the kinds of host key that we know first; Paramiko itself puts forward only one of them."""
-    made = Paramiko(sock, **options)
+def _transport(sock: Any, kinds: tuple[str, ...], options: dict[str, Any]) -> paramiko.Transport:
+    """A transport that asks first for the kinds of host key that we know. Paramiko itself puts only one kind first."""
+    made = paramiko.Transport(sock, **options)
     made.local_version = VERSION
     wanted = [algorithm for kind in kinds for algorithm in _ALGORITHMS.get(kind, (kind,))]
     security = made.get_security_options()

@@ -1,4 +1,4 @@
-"""Host keys: what known_hosts says of a host, and what to tell a person when that does not fit. No network.
+"""Host keys: the keys that known_hosts files have for a host, and the errors for a key that does not match. No network.
 
 Fabric never reads known_hosts and adds any key it sees (fabric#2071); Paramiko's own reader knows no
 wildcards and no @revoked. So the files are read here, as sshd(8), SSH_KNOWN_HOSTS FILE FORMAT, has them.
@@ -22,7 +22,7 @@ from provision.transport.ssh.config import Endpoint
 
 @dataclass(frozen=True, kw_only=True)
 class HostKey:
-    """A key under the name known_hosts has it under."""
+    """A key, with its name in known_hosts."""
 
     name: str
     kind: str
@@ -44,28 +44,28 @@ class HostKey:
 
 
 class UnknownKeyError(HostKeyError):
-    """known_hosts has no key of the host: the one thing that may be added, if the user says so."""
+    """known_hosts has no key of the host. Only such a key may be added, if the user agrees."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Known:
-    """What known_hosts says of one host."""
+    """What known_hosts files contain about one host."""
 
     keys: tuple[HostKey, ...] = ()
     revoked: tuple[HostKey, ...] = ()
     by_authority: bool = False
-    """It is vouched for by a certificate authority, which Paramiko cannot check."""
+    """A certificate authority vouches for the host. Paramiko cannot check its signatures."""
     without_port: bool = False
-    """The keys are those of the host's port 22: another of its servers may have them, and need not."""
+    """The keys are those of the host's port 22: a server at another port may have the same keys, or others."""
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """The kinds of the keys, for the negotiation: a server should show one that we know."""
+        """The kinds of the keys, for the negotiation: a server should show a key that we know."""
         return tuple(dict.fromkeys(key.kind for key in self.keys))
 
 
 def known(endpoint: Endpoint) -> Known:
-    """Reads the files of an endpoint; one that is missing says nothing."""
+    """Reads the files of an endpoint; a missing file has no keys."""
     lines = [line for file in endpoint.known_hosts for line in _read(file)]
     found = search(lines, endpoint.key_name)
     if found.keys or not endpoint.key_name.startswith("["):
@@ -81,7 +81,7 @@ def known(endpoint: Endpoint) -> Known:
 
 
 def search(lines: Iterable[str], name: str) -> Known:
-    """What the lines of known_hosts files say of `name`."""
+    """What the lines of known_hosts files contain about `name`."""
     keys, revoked, authority = [], [], False
     for marker, key in _entries(lines, name):
         if marker == "@revoked":
@@ -94,23 +94,23 @@ def search(lines: Iterable[str], name: str) -> Known:
 
 
 def check(endpoint: Endpoint, name: str, shown: HostKey) -> HostKeyError | None:
-    """None if the key that a host shows is the one we know; the error otherwise."""
+    """The error for the key that a host shows; None if it is a known key."""
     facts = known(endpoint)
     if shown.blob in {key.blob for key in facts.revoked}:
         return HostKeyError(
             f"{name}: the host's key was revoked",
-            cause=f"known_hosts marks {shown} as @revoked: whoever has it may pose as this host.",
+            cause=f"known_hosts marks {shown} as @revoked: anyone who has it can pose as this host.",
             hint="Give the host new keys (ssh-keygen -A there), and known_hosts the new ones.",
         )
     if shown.blob in {key.blob for key in facts.keys}:
         return None
-    # As ssh has it: another key at another port is no sign of harm, it is another sshd (a container's).
+    # As in ssh: another key at another port is no sign of harm, it is another sshd (a container's).
     changed = facts.keys and not facts.without_port
-    return _changed(endpoint, name, facts, shown) if changed else _unknown(endpoint, name, facts, shown)
+    return (_changed_key_error if changed else _unknown_key_error)(endpoint, name, facts, shown)
 
 
 def add(file: Path, keys: Iterable[HostKey]) -> None:
-    """Appends keys to a known_hosts file. Makes it and its folder, for the user alone. Raises HostKeyError."""
+    """Appends keys to a known_hosts file. Makes the file and its folder, for the user alone. Raises HostKeyError."""
     text = "".join(f"{key.line}\n" for key in keys)
     try:
         _append(file, text.encode())
@@ -118,12 +118,12 @@ def add(file: Path, keys: Iterable[HostKey]) -> None:
         raise HostKeyError(
             f"{file}: new host keys cannot be written there",
             cause=error.strerror or str(error),
-            hint="Make it yours to write (ls -l shows whose it is), or name another file: known_hosts in [ssh].",
+            hint="Make it writable for you (ls -l shows its owner), or name another file: known_hosts in [ssh].",
         ) from error
 
 
 def _append(file: Path, data: bytes) -> None:
-    """A last line without an end is given one first."""
+    """Ends the last line first if its newline is missing."""
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with os.fdopen(os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600), "r+b") as opened:
         size = opened.seek(0, os.SEEK_END)
@@ -132,11 +132,11 @@ def _append(file: Path, data: bytes) -> None:
         opened.write(missing + data)
 
 
-def _unknown(endpoint: Endpoint, name: str, facts: Known, shown: HostKey) -> UnknownKeyError:
+def _unknown_key_error(endpoint: Endpoint, name: str, facts: Known, shown: HostKey) -> UnknownKeyError:
     scan = f"ssh-keyscan -p {endpoint.port} -t {_short(shown.kind)} {shlex.quote(endpoint.host)}"
     cause = f"It shows {shown}, and none is in {', '.join(map(str, endpoint.known_hosts))}."
     if facts.by_authority:
-        cause += " A certificate authority is, but its signatures cannot be checked here."
+        cause += " They have a certificate authority for it, but its signatures cannot be checked here."
     return UnknownKeyError(
         f"{name}: the host's key is not known",
         cause=cause,
@@ -147,7 +147,7 @@ def _unknown(endpoint: Endpoint, name: str, facts: Known, shown: HostKey) -> Unk
     )
 
 
-def _changed(endpoint: Endpoint, name: str, facts: Known, shown: HostKey) -> HostKeyError:
+def _changed_key_error(endpoint: Endpoint, name: str, facts: Known, shown: HostKey) -> HostKeyError:
     same = [key for key in facts.keys if key.kind == shown.kind] or facts.keys
     names = dict.fromkeys(key.name for key in facts.keys)
     removals = [
@@ -159,8 +159,8 @@ def _changed(endpoint: Endpoint, name: str, facts: Known, shown: HostKey) -> Hos
     return HostKeyError(
         f"{name}: the host's key has changed",
         cause=(
-            f"It shows {shown}; known is {', '.join(map(str, same))}. It was installed anew, or has a new "
-            "key, or somebody is in between."
+            f"It shows {shown}; known is {', '.join(map(str, same))}. The host was reinstalled or has a new "
+            "key, or somebody is between it and this machine."
         ),
         hint=f"Only if you know why: {' && '.join(removals)}; then log in again to learn the new one.",
     )
@@ -191,7 +191,7 @@ def _entries(lines: Iterable[str], name: str) -> Iterator[tuple[str, HostKey]]:
 
 
 def _matches(field: str, name: str) -> bool:
-    """A hashed name, or patterns with commas between them; one with `!` that fits rules the line out."""
+    """A hashed name, or patterns with commas between them; a pattern with `!` that fits excludes the line."""
     if field.startswith("|1|"):
         salt, _, digest = field[3:].partition("|")
         try:

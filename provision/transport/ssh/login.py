@@ -1,8 +1,8 @@
-"""Logging in by key: the agent's and those in files, in the order OpenSSH has, each tried once.
+"""Logging in by key: the agent's keys and those in files, in OpenSSH's order, each tried once.
 
-As ssh does it: the agent's keys that the configuration names, the agent's others unless IdentitiesOnly, the
-files; each with its certificates before it. An agent that hangs delays a login by seconds, not for ever
-(fabric#2306). Imports Paramiko.
+First the agent's keys that the configuration names, then the agent's others unless IdentitiesOnly, then the files;
+the certificates of each key before it. An agent that hangs delays a login by seconds, not for ever (fabric#2306).
+Imports Paramiko.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from paramiko.ssh_exception import (
 )
 
 from provision.transport.ssh.config import Endpoint
+from provision.transport.ssh.errors import LoginError, SlowLoginError
 
 _AGENT_SECONDS: Final = 3.0
 _CERTIFICATE: Final = "-cert-v01@openssh.com"
@@ -41,21 +42,6 @@ _FIELDS: Final = {
     "sk-ecdsa-sha2-nistp256": ("sk-ecdsa-sha2-nistp256@openssh.com", 3),
 }
 """The kind of key in a certificate's name: the key's own name, and the number of its fields."""
-
-
-class LoginError(Exception):
-    """No key opened the door. Carries what was tried, for the user."""
-
-    def __init__(self, tried: list[str], accepted: list[str], notes: list[str]) -> None:
-        super().__init__("no key was accepted")
-        self.tried = tried
-        self.accepted = accepted
-        """The methods that the server would take."""
-        self.notes = notes
-
-
-class SlowLoginError(Exception):
-    """The server did not say yes or no in time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +109,7 @@ class Login(AuthStrategy):  # type: ignore[misc]
         raise LoginError(tried, accepted or self._methods(transport), self._notes)
 
     def _methods(self, transport: Any) -> list[str]:
-        """Asked only when all has failed, as it costs a turn of the line."""
+        """The methods that the server accepts. Asked only when all keys failed, as it costs a turn of the line."""
         with suppress(SSHException, EOFError):
             if transport.is_active():
                 try:
@@ -148,7 +134,7 @@ class Login(AuthStrategy):  # type: ignore[misc]
                 yield from self._from_file(file)
 
     def _certificates(self, public: bytes, file: Path | None = None) -> list[bytes]:
-        """Those in files that certify this key: the one beside it, and those that the configuration names."""
+        """Certificates of this key in files: the one beside it, and those that the configuration names."""
         beside = [file.with_name(f"{file.name}-cert.pub")] if file else []
         blobs = [_blob(each) for each in (*beside, *self._endpoint.certificates)]
         return [blob for blob in blobs if blob and certified(blob) == public]
@@ -177,26 +163,25 @@ class Login(AuthStrategy):  # type: ignore[misc]
         else:
             for blob in self._certificates(bytes(key.asbytes()), file):
                 yield _Offer(label=f"{file} (certificate)", key=_certify(copy.copy(key), blob))
-            key.public_blob = None  # from_path() has put the certificate beside the file there
+            key.public_blob = None  # from_path() has put the certificate that lies beside the file there
             yield _Offer(label=str(file), key=key)
 
     @staticmethod
     def _from_agent(label: str, keys: Sequence[Any], certificates: Sequence[bytes]) -> Iterator[_Offer]:
-        """The agent's entries for one key: it signs for any certificate of it, also for one it does not hold."""
+        """The agent's entries for one key. The agent signs for any certificate of it, even one it does not hold."""
         plain = [key for key in keys if not key.get_name().endswith(_CERTIFICATE)]
         own = [key.blob for key in keys if key.get_name().endswith(_CERTIFICATE)]
         for blob in dict.fromkeys((*certificates, *own)):
             signer = AgentKey(keys[0].agent, (plain or keys)[0].blob)
-            signer.inner_key = (
-                None  # or it asks the agent for the plain key, where that has the certificate only
-            )
+            # Otherwise it asks the agent for the plain key, and the agent may hold the certificate only.
+            signer.inner_key = None
             yield _Offer(label=f"{label} (agent, certificate)", key=_certify(signer, blob))
         for key in plain:
             yield _Offer(label=f"{label} (agent)", key=key)
 
 
 def certified(blob: bytes) -> bytes | None:
-    """The public key that a certificate is for; None if it is none. PROTOCOL.certkeys of OpenSSH."""
+    """The public key that a certificate is for; None if the bytes are no certificate. OpenSSH, PROTOCOL.certkeys."""
     with suppress(ValueError, KeyError):
         name, rest = _string(blob)
         kind, suffix, _ = name[4:].decode("ascii").partition(_CERTIFICATE)
@@ -211,7 +196,7 @@ def certified(blob: bytes) -> bytes | None:
 
 
 def _string(data: bytes) -> tuple[bytes, bytes]:
-    """The first field with its length before it, and what follows it (RFC 4251 §5)."""
+    """The first field with its length before it, and the bytes behind it (RFC 4251 §5)."""
     end = 4 + int.from_bytes(data[:4], "big")
     if len(data) < max(end, 4):
         raise ValueError("cut short")
@@ -219,7 +204,7 @@ def _string(data: bytes) -> tuple[bytes, bytes]:
 
 
 def _by_public(keys: Iterable[Any]) -> Mapping[bytes, Sequence[Any]]:
-    """The agent's entries by the key they are, or certify."""
+    """The agent's entries by the public key that each is, or certifies."""
     found: dict[bytes, list[Any]] = {}
     for key in keys:
         found.setdefault(certified(key.blob) or bytes(key.blob), []).append(key)
@@ -227,19 +212,19 @@ def _by_public(keys: Iterable[Any]) -> Mapping[bytes, Sequence[Any]]:
 
 
 def _certify(key: Any, certificate: bytes) -> Any:
-    """Has Paramiko offer the certificate, and sign with the key."""
+    """Make Paramiko offer the certificate, and sign with the key."""
     key.public_blob = PublicBlob(_string(certificate)[0][4:].decode("ascii"), certificate)
     return key
 
 
 def _public(file: Path) -> bytes | None:
-    """The public half of an identity file, to know it again in the agent; ssh reads the `.pub` as well."""
+    """The public half of an identity file, to find it among the agent's keys; ssh reads the `.pub` as well."""
     blob = _blob(file.with_name(f"{file.name}.pub")) or _blob(file)
     return (certified(blob) or blob) if blob else None
 
 
 def _blob(file: Path) -> bytes | None:
-    """What a file of one public key or certificate holds."""
+    """The bytes in a file of one public key or certificate."""
     with suppress(OSError, ValueError, IndexError):
         kind, text = file.read_text(encoding="ascii").split()[:2]
         if kind.startswith(("ssh-", "ecdsa-", "sk-")):

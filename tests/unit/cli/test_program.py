@@ -15,10 +15,11 @@ from invoke.exceptions import Exit
 from provision import __version__
 from provision.cli import tasks as cli
 from provision.cli.call import TASKS
+from provision.cli.fabric import of_fabric
 from provision.cli.options import COMMON, SPEC
 from provision.cli.program import Program
 from provision.config.table import FLAGS
-from provision.hosts.connect import Reach, of_fabric
+from provision.hosts.connect import Connector
 from provision.spec import Config, Host, Ssh
 from provision.transport.ssh import SSH
 from tests.lab.cli import COMMAND, environment, provision
@@ -151,9 +152,9 @@ def test_the_sudo_password_of_a_connection_is_used_where_no_other_is_configured(
     assert found.sudo_password is not None
     assert "s3cret" not in repr(found)
     for ssh, expected in ((Ssh(), "s3cret"), (Ssh(sudo_password_command="echo other"), "other")):
-        reach = Reach(config=Config(ssh=ssh), say=print, sudo_password=found.sudo_password)
-        reach.prepare((Host(name="pi1"),))
-        transport = reach.connect(Host(name="pi1"))
+        connector = Connector(config=Config(ssh=ssh), say=print, sudo_password=found.sudo_password)
+        connector.prepare((Host(name="pi1"),))
+        transport = connector.connect(Host(name="pi1"))
         assert isinstance(transport, SSH)
         assert transport._password is not None
         assert transport._password.reveal() == expected

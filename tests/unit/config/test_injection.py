@@ -31,8 +31,7 @@ from provision.errors import BecomeError, UsageError
 from provision.facts import Disk, Facts
 from provision.facts.interpreters import candidates, wanted_rows
 from provision.facts.question import question
-from provision.hosts.connect import known_to_ssh
-from provision.hosts.remote import Remote, _password_of
+from provision.hosts.connect import Connector, _run_password_command, known_to_ssh
 from provision.hosts.selection import parse_selection
 from provision.plan.steps import Plan, Step, Variant
 from provision.render import environment, quote, render, toml
@@ -194,7 +193,7 @@ def read(values: Mapping[str, Any], folder: Path) -> Config | None:
 
 def use(config: Config, tried: set[str]) -> None:
     """Everything that is made of a configuration on the way to a host; `tried` says what is not new."""
-    machine = Remote(config=config, ask_password=False, say=lambda _text: None)
+    machine = Connector(config=config, ask_password=False, say=lambda _text: None)
     members = (parse_selection(f"@{group}", config.inventory) for group in config.inventory.groups)
     hosts = dict.fromkeys((*config.inventory.hosts.values(), *chain.from_iterable(members)))
     for host in hosts or (Host(name="pi1"),):
@@ -215,7 +214,7 @@ def new(one: object, other: object, tried: set[str]) -> bool:
     return True
 
 
-def reach(machine: Remote, host: Host) -> None:
+def reach(machine: Connector, host: Host) -> None:
     known_to_ssh(host.address, None)
     with suppress(UsageError):  # an ssh_config that ssh cannot read
         resolve(machine.target(host), machine.settings())
@@ -223,7 +222,7 @@ def reach(machine: Remote, host: Host) -> None:
 
 def try_password(command: str) -> None:
     with suppress(BecomeError):
-        _password_of(command)
+        _run_password_command(command)
 
 
 def check_scripts(spec: Spec) -> None:
@@ -339,7 +338,7 @@ def test_no_flag_is_executed(flag: str, marker: Path) -> None:
 
 
 def test_no_host_name_is_executed(marker: Path) -> None:
-    accept = Remote(config=Config(), ask_password=False, say=lambda _text: None)
+    accept = Connector(config=Config(), ask_password=False, say=lambda _text: None)
     for text in HOSTILE:
         bad = armed(text, marker)
         for word in (bad, f"ci{bad}", f"{bad}@host", f"host:{bad}", f"[{bad}]:22", f"@{bad}", f"all,!{bad}"):

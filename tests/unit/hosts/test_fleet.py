@@ -20,7 +20,7 @@ from provision.errors import (
     UsageError,
 )
 from provision.hosts.fleet import Fleet, Work
-from provision.hosts.history import Ledger
+from provision.hosts.history import RunHistory
 from provision.report.progress import Progress, Silent
 from provision.result import HostResult, HostStatus, Report
 from provision.spec import Host
@@ -98,7 +98,7 @@ def test_a_host_that_fails_in_any_way_spoils_no_other(
         ("odd", "failed"),
         ("two", "changed"),
     ]
-    # What nobody foresaw is a defect of ours, in a log, and no traceback.
+    # An unexpected error is a defect of ours, in a log, and no traceback.
     assert results[3].error is not None
     assert results[3].error.code == "crash"
     (log,) = (tmp_path / "provision").glob("crash-*.log")
@@ -120,7 +120,7 @@ def test_a_defect_that_cannot_be_logged_is_a_result_all_the_same(
     (result,) = fleet(broken).run(hosts("one"))
     assert result.error is not None
     assert result.error.code == "crash"
-    assert "no log can be written; it arose in " in result.error.hint
+    assert "no log can be written; it was raised in " in result.error.hint
 
 
 def test_no_host_is_waited_for_that_has_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -282,8 +282,8 @@ def test_ctrl_c_while_a_canary_is_at_work_begins_no_other() -> None:
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
-    return Ledger(
+def history(tmp_path: Path) -> RunHistory:
+    return RunHistory(
         folder=tmp_path / "runs", command="provision", config=Path("/etc/provision/provision.toml")
     )
 
@@ -292,8 +292,8 @@ def came_out(**statuses: HostStatus) -> tuple[HostResult, ...]:
     return tuple(HostResult(host=name, status=status) for name, status in statuses.items())
 
 
-def test_only_those_that_did_not_come_out_well_are_repeated(ledger: Ledger) -> None:
-    ledger.write(
+def test_only_those_that_did_not_come_out_well_are_repeated(history: RunHistory) -> None:
+    history.write(
         "@all",
         came_out(
             a="ok",
@@ -307,29 +307,29 @@ def test_only_those_that_did_not_come_out_well_are_repeated(ledger: Ledger) -> N
         ),
         others=False,
     )
-    assert ledger.failed("@all") == {"c", "d", "e", "f", "h"}
+    assert history.failed("@all") == {"c", "d", "e", "f", "h"}
 
 
-def test_a_repetition_keeps_what_is_known_of_the_others(ledger: Ledger) -> None:
-    ledger.write("a b c", came_out(a="ok", b="failed", c="failed"), others=False)
-    ledger.write("a,b,c", came_out(b="changed"), others=True)
-    assert ledger.failed("a, b c") == {"c"}
-    ledger.write("a b c", came_out(c="ok"), others=True)
-    with pytest.raises(UsageError, match="all 3 came out well"):
-        ledger.failed("a b c")
+def test_a_repetition_keeps_what_is_known_of_the_others(history: RunHistory) -> None:
+    history.write("a b c", came_out(a="ok", b="failed", c="failed"), others=False)
+    history.write("a,b,c", came_out(b="changed"), others=True)
+    assert history.failed("a, b c") == {"c"}
+    history.write("a b c", came_out(c="ok"), others=True)
+    with pytest.raises(UsageError, match="all 3 succeeded"):
+        history.failed("a b c")
 
 
-def test_a_whole_run_forgets_hosts_that_are_no_more(ledger: Ledger) -> None:
-    ledger.write("@runners", came_out(a="ok", retired="failed"), others=False)
-    ledger.write("@runners", came_out(a="failed"), others=False)
-    assert ledger.failed("@runners") == {"a"}
+def test_a_whole_run_forgets_hosts_that_are_no_more(history: RunHistory) -> None:
+    history.write("@runners", came_out(a="ok", retired="failed"), others=False)
+    history.write("@runners", came_out(a="failed"), others=False)
+    assert history.failed("@runners") == {"a"}
 
 
-def test_records_are_kept_apart(ledger: Ledger) -> None:
-    ledger.write("a", came_out(a="failed"), others=False)
+def test_records_are_kept_apart(history: RunHistory) -> None:
+    history.write("a", came_out(a="failed"), others=False)
     others = (
-        Ledger(folder=ledger.folder, command="plan", config=ledger.config),
-        Ledger(folder=ledger.folder, command="provision", config=None),
+        RunHistory(folder=history.folder, command="plan", config=history.config),
+        RunHistory(folder=history.folder, command="provision", config=None),
     )
     for other in others:
         with pytest.raises(UsageError, match="no earlier"):
@@ -337,33 +337,33 @@ def test_records_are_kept_apart(ledger: Ledger) -> None:
         with pytest.raises(UsageError, match="no earlier"):
             other.last()
     with pytest.raises(UsageError, match="no earlier"):
-        ledger.failed("b")
+        history.failed("b")
 
 
-def test_without_hosts_the_last_run_counts(ledger: Ledger) -> None:
-    ledger.write("a", came_out(a="failed"), others=False)
-    os.utime(next(ledger.folder.iterdir()), (1, 1))
-    ledger.write("b", came_out(b="failed"), others=False)
-    assert ledger.last() == "b"
+def test_without_hosts_the_last_run_counts(history: RunHistory) -> None:
+    history.write("a", came_out(a="failed"), others=False)
+    os.utime(next(history.folder.iterdir()), (1, 1))
+    history.write("b", came_out(b="failed"), others=False)
+    assert history.last() == "b"
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"well": []}', '{"well": {"a": "x"', "\0"])
-def test_a_record_that_is_not_ours_is_no_record(ledger: Ledger, content: str) -> None:
-    ledger.write("a", came_out(a="failed"), others=False)
-    (file,) = ledger.folder.iterdir()
+def test_a_record_that_is_not_ours_is_no_record(history: RunHistory, content: str) -> None:
+    history.write("a", came_out(a="failed"), others=False)
+    (file,) = history.folder.iterdir()
     file.write_text(content)
     with pytest.raises(UsageError, match="no earlier"):
-        ledger.failed("a")
+        history.failed("a")
     with pytest.raises(UsageError, match="no earlier"):
-        ledger.last()
+        history.last()
 
 
 def test_a_state_folder_that_cannot_be_written_fails_no_run(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("a file where the folder should be")
-    ledger = Ledger(folder=tmp_path / "runs", command="provision", config=None)
-    ledger.write("a", came_out(a="failed"), others=False)
+    history = RunHistory(folder=tmp_path / "runs", command="provision", config=None)
+    history.write("a", came_out(a="failed"), others=False)
     with pytest.raises(UsageError):
-        ledger.failed("a")
+        history.failed("a")
 
 
 # The command line, with hosts that are surely dead: closed ports of loopback.
@@ -393,11 +393,11 @@ def test_only_failed_on_the_command_line(tmp_path: Path, dead: list[str]) -> Non
     assert {host["error"]["code"] for host in first.envelope["hosts"]} == {"unreachable"}
     assert names(run("--only-failed", "--hosts", ",".join(dead))) == dead
     assert names(run("--only-failed")) == dead
-    # One of them came out well in the meantime, as far as the record knows.
-    ledger = Ledger(
+    # One of them succeeded in the meantime, as far as the record knows.
+    history = RunHistory(
         folder=tmp_path / "provision/runs", command="platforms", config=tmp_path / "provision.toml"
     )
-    ledger.write(",".join(dead), (HostResult(host=dead[1], status="ok"),), others=True)
+    history.write(",".join(dead), (HostResult(host=dead[1], status="ok"),), others=True)
     assert names(run("--only-failed")) == [dead[0], dead[2]]
 
 

@@ -14,7 +14,7 @@ from provision.errors import BecomeError, HostError
 from provision.render import render
 from provision.transport import Secret
 from provision.transport.become import opening, refusal
-from provision.transport.frames import End, Errors, Frames
+from provision.transport.stream import End, Errors, Frames
 
 NONCE = "0123456789abcdef"
 READY = f"{NONCE} ready\n".encode()

@@ -7,16 +7,14 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-import fabric
 import pytest
 
 from provision.config.load import load
 from provision.errors import BecomeError, HostKeyError
-from provision.hosts import remote
-from provision.hosts.connect import of_fabric
-from provision.hosts.remote import Remote
+from provision.hosts.connect import Connector
 from provision.hosts.selection import parse_selection
 from provision.spec import Config, Host
+from provision.transport import ssh
 from provision.transport.ssh.known_hosts import HostKey
 
 FILE = """
@@ -54,8 +52,8 @@ def config(tmp_path: Path) -> Config:
     return load(file)
 
 
-def made(config: Config, *, ask: bool = False, said: Callable[[str], None] = print) -> Remote:
-    return Remote(config=config, ask_password=ask, say=said)
+def made(config: Config, *, ask: bool = False, said: Callable[[str], None] = print) -> Connector:
+    return Connector(config=config, ask_password=ask, say=said)
 
 
 def selected(config: Config, text: str) -> tuple[Host, ...]:
@@ -86,7 +84,7 @@ def test_platforms_and_interpreters_are_each_hosts_own(config: Config) -> None:
     assert config.spec_for(ci2).emulation.interpreters == "/opt/qemu/qemu-{qemu}"
 
 
-def passwords(machine: Remote) -> dict[str, str]:
+def passwords(machine: Connector) -> dict[str, str]:
     return {name: secret.reveal() for name, secret in machine._passwords.items()}
 
 
@@ -149,7 +147,7 @@ def test_new_keys_are_shown_first_and_a_known_hosts_that_cannot_be_written_is_na
 ) -> None:
     (tmp_path / "known").mkdir()  # not even root writes to a folder
     key = HostKey(name="10.0.0.5", kind="ssh-ed25519", blob=b"key")
-    monkeypatch.setattr(remote, "scan", lambda _target, _settings: (key,))
+    monkeypatch.setattr(ssh, "scan", lambda _target, _settings: (key,))
     said: list[str] = []
     machine = made(load(config.path, {"accept_new_host_keys": True}), said=said.append)
     with pytest.raises(HostKeyError) as caught:
@@ -158,59 +156,3 @@ def test_new_keys_are_shown_first_and_a_known_hosts_that_cannot_be_written_is_na
     assert caught.value.cause == "Is a directory"
     assert caught.value.hint
     assert said == [f"new host keys, for {tmp_path / 'known'}:", f"  10.0.0.5 {key}"]
-
-
-# Fabric
-
-
-def fabric_connection(host: str, ssh_config: str = "", **more: object) -> fabric.Connection:
-    from io import StringIO  # noqa: PLC0415
-
-    from paramiko.config import SSHConfig  # noqa: PLC0415
-
-    parsed = SSHConfig()
-    parsed.parse(StringIO(ssh_config))
-    return fabric.Connection(host, config=fabric.Config(ssh_config=parsed), **more)
-
-
-@pytest.mark.parametrize(
-    "typed",
-    ["pi1", "ci@10.0.0.5:2222", "ci@pi1", "pi1:2222", "10.0.0.5", "::1", "deploy@other.example"],
-)
-def test_what_fab_was_given_is_what_is_selected(typed: str) -> None:
-    found = of_fabric(fabric_connection(typed))
-    assert found is not None
-    assert (found.selection, found.jump, found.identities) == (typed, None, ())
-
-
-def test_an_address_with_a_port_keeps_its_brackets() -> None:
-    found = of_fabric(fabric_connection("fe80::1", port=2222, user="ci"))
-    assert found is not None
-    assert found.selection == "ci@[fe80::1]:2222"
-
-
-def test_what_the_ssh_configuration_says_is_left_to_our_own_reading_of_it() -> None:
-    """Fabric's parser knows no Include, so its `user` may be the wrong one."""
-    connection = fabric_connection("pi1", "Host pi1\n  HostName 10.0.0.5\n  User deploy\n  Port 2200\n")
-    assert (connection.host, connection.user, connection.port) == ("10.0.0.5", "deploy", 2200)
-    found = of_fabric(connection)
-    assert found is not None
-    assert found.selection == "pi1"
-
-
-def test_keys_and_gateway_of_a_connection_are_used() -> None:
-    keys = {"key_filename": ["/keys/a", "/keys/b"]}
-    connection = fabric_connection("pi1", connect_kwargs=keys, gateway=fabric.Connection("me@gate:2200"))
-    found = of_fabric(connection)
-    assert found is not None
-    assert found.identities == (Path("/keys/a"), Path("/keys/b"))
-    assert found.through(Host(name="pi1")).jump == "me@gate:2200"
-    single = of_fabric(fabric_connection("pi1", connect_kwargs={"key_filename": "/keys/a"}))
-    assert single is not None
-    assert single.identities == (Path("/keys/a"),)
-
-
-def test_a_plain_context_is_this_machine() -> None:
-    from invoke.context import Context  # noqa: PLC0415
-
-    assert of_fabric(Context()) is None

@@ -13,8 +13,7 @@ from paramiko.ssh_exception import ChannelException, IncompatiblePeer, NoValidCo
 from provision.errors import UnreachableError
 from provision.transport import BusyError, SshSettings, Target
 from provision.transport.ssh.config import endpoint
-from provision.transport.ssh.diagnose import explain
-from provision.transport.ssh.login import LoginError, SlowLoginError
+from provision.transport.ssh.errors import LoginError, SlowLoginError, explain
 
 END = endpoint(Target(name="pi", host="pi.example", port=2222, user="me"), SshSettings(), {})
 
@@ -28,9 +27,9 @@ CASES = [
     (ConnectionResetError(), "closed the connection at once"),
     (EOFError(), "closed the connection at once"),
     (SSHException("Error reading SSH protocol banner"), "closed the connection at once"),
-    (SSHException("No existing session"), "says nothing"),
+    (SSHException("No existing session"), "sends nothing"),
     (SSHException('Indecipherable protocol version "HTTP/1.1 400"'), "is no SSH server"),
-    (SSHException("Key-exchange timed out waiting for key negotiation"), "says nothing"),
+    (SSHException("Key-exchange timed out waiting for key negotiation"), "sends nothing"),
     (SSHException("something new"), "SSH failed"),
     (IncompatiblePeer("no acceptable kex algorithm"), "no common algorithm"),
     (LoginError(["k"], ["publickey"], []), "was refused"),
@@ -64,5 +63,5 @@ def test_what_is_explained_already_stays() -> None:
 
 def test_a_login_tells_all_it_knows() -> None:
     told = explain("pi", END, LoginError(["a", "b (agent)"], ["publickey", "password"], ["c is encrypted"]))
-    assert told.cause == "Tried: a, b (agent). It takes: publickey, password. c is encrypted."
+    assert told.cause == "Tried: a, b (agent). The server accepts: publickey, password. c is encrypted."
     assert told.hint == "Put a key there: ssh-copy-id -p 2222 me@pi.example"
