@@ -16,7 +16,7 @@ from provision.buildkit.errors import CutError, explain_local
 from provision.buildkit.source import CHUNK, open_at, shown
 from provision.errors import ChecksumError, ReleaseError
 
-Progress = Callable[[int, int | None], None]
+DownloadProgress = Callable[[int, int | None], None]
 """Called with the bytes held so far and the size of the whole, None while unknown."""
 
 LARGEST: Final = 1 << 30
@@ -30,11 +30,16 @@ class _Job:
     location: str
     digest: Digest
     part: Path
-    progress: Progress
+    progress: DownloadProgress
 
 
 def download(
-    location: str, digest: Digest, cache_dir: Path, progress: Progress | None = None, *, pause: float = 1.0
+    location: str,
+    digest: Digest,
+    cache_dir: Path,
+    progress: DownloadProgress | None = None,
+    *,
+    pause: float = 1.0,
 ) -> Path:
     """The file at `location` (URL or path), verified, as `cache_dir`/SHA256.
 

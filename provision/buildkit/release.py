@@ -7,7 +7,7 @@ from pathlib import Path
 
 from provision.buildkit.asset import Asset, asset_for
 from provision.buildkit.digest import Digest, digest_for
-from provision.buildkit.download import Progress, download
+from provision.buildkit.download import DownloadProgress, download
 from provision.buildkit.errors import MissingError
 from provision.buildkit.latest import latest
 from provision.buildkit.source import base_of, shown
@@ -55,7 +55,7 @@ def resolve(buildkit: Buildkit, *, version: str, machine: str, userland_bits: in
 
 
 def fetch(
-    release: Release, cache_dir: Path, progress: Progress | None = None, *, pause: float = 1.0
+    release: Release, cache_dir: Path, progress: DownloadProgress | None = None, *, pause: float = 1.0
 ) -> Path:
     """The archive, verified, in `cache_dir`. Raises as `download`."""
     try:

@@ -72,7 +72,7 @@ class Style:
 
     def _progress(self) -> Progress:
         if self.format != TABLE:
-            return progress.Silent()
+            return progress.Progress()
         kind = progress.Live if consoles.interactive(self.err) else progress.Lines
         return kind(consoles.console(self.err))
 

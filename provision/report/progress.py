@@ -1,7 +1,6 @@
-"""What is going on, while it goes on: live on a terminal, lines in a log, nothing where JSON is wanted.
+"""Progress of the work: live on a terminal, lines in a log, nothing where JSON is wanted.
 
-Everything is printed on standard error: what came out is the report's, on standard output. All methods may
-be called from any thread.
+Everything is printed on standard error; standard output is the report's. All methods may be called from any thread.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Final, Protocol
+from typing import Final
 
 from rich.console import Console
 from rich.progress import (
@@ -22,7 +21,7 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
-from rich.progress import Progress as Bars
+from rich.progress import Progress as RichProgress
 from rich.table import Column
 from rich.text import Text
 
@@ -32,11 +31,14 @@ from provision.report.console import Prefixed, clean, whole
 from provision.result import EXIT_CODES, HostStatus
 
 SLOW: Final = 2.0
-"""Seconds after which a log says that a step is over, too."""
+"""Seconds after which a log also gets a line when the step ends."""
 
 
-class Progress(Protocol):
-    """Hears events of hosts. Use as a context manager around the work."""
+class Progress:
+    """Receives the events of hosts, and shows nothing: the base of those that do.
+
+    Use as a context manager around the work.
+    """
 
     def expect(self, hosts: Sequence[str]) -> None:
         """Which hosts there will be. Not needed for one."""
@@ -45,40 +47,15 @@ class Progress(Protocol):
         """A step is at `begin`, `done`, `failed` or `skipped`; `text` says what it is or how it went."""
 
     def transfer(self, host: str, what: str, done: int, total: int | None) -> None:
-        """`done` of `total` bytes are there; None: nobody knows how many there are."""
+        """`done` of `total` bytes have arrived; None: the total is not known."""
 
     def finish(self, host: str, status: HostStatus) -> None:
-        """The host is through."""
+        """The work on the host has ended."""
 
     def say(self, text: str) -> None:
-        """Something about the run as a whole."""
+        """A message about the run as a whole."""
 
-    def __enter__(self) -> Progress: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-
-
-class Silent:
-    """Hears and says nothing."""
-
-    def expect(self, hosts: Sequence[str]) -> None:
-        pass
-
-    def step(self, host: str, step_id: str, state: str, text: str) -> None:
-        pass
-
-    def transfer(self, host: str, what: str, done: int, total: int | None) -> None:
-        pass
-
-    def finish(self, host: str, status: HostStatus) -> None:
-        pass
-
-    def say(self, text: str) -> None:
-        pass
-
-    def __enter__(self) -> Silent:
+    def __enter__(self) -> Progress:
         return self
 
     def __exit__(
@@ -92,10 +69,10 @@ def megabytes(size: int) -> str:
     return f"{size / 1e6:.1f} MB"
 
 
-class Lines(Silent):
-    """A line when a step begins, so that the last line of a log that stands still says where.
+class Lines(Progress):
+    """A line when a step begins, so that the last line of a log that stands still names the step.
 
-    Another when it failed or was slow, and one for every quarter of a transfer.
+    Another line when a step failed or was slow, and one for every quarter of a transfer.
     """
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
@@ -142,7 +119,7 @@ class Lines(Silent):
 
 
 class _Bar(ProgressColumn):
-    """A bar, but only while bytes are on their way."""
+    """A bar, but only during a transfer."""
 
     def __init__(self) -> None:
         super().__init__(table_column=Column(no_wrap=True))
@@ -152,12 +129,12 @@ class _Bar(ProgressColumn):
         return self._bar.render(task) if task.total else Text("")
 
 
-class Live(Silent):
-    """One row per host that is being worked on, and above them what went wrong."""
+class Live(Progress):
+    """One row for each host at work, and above the rows each failure."""
 
     def __init__(self, console: Console) -> None:
         spinner = "dots" if "utf" in console.encoding.lower() else "line"
-        self._bars = Bars(
+        self._bars = RichProgress(
             SpinnerColumn(spinner),
             TextColumn("{task.description}", style="bold", markup=False, table_column=Column(no_wrap=True)),
             TextColumn(

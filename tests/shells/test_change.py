@@ -19,7 +19,7 @@ from provision.commands.ask import ask_facts
 from provision.commands.change import RunSettings
 from provision.errors import KernelError
 from provision.facts import Facts
-from provision.report.progress import Silent
+from provision.report.progress import Progress
 from provision.result import HostResult
 from provision.spec import Buildkit, Emulation, Spec
 from tests.lab.mirror import Mirror
@@ -93,7 +93,7 @@ def order(tmp_path: Path, interpreters: str = "packages") -> tuple[Spec, RunSett
         emulation=Emulation(interpreters=interpreters),
         buildkit=Buildkit(mirror=str(mirror), sha256={asset.key: sha256(RELEASE)}),
     )
-    return spec, RunSettings(cache=tmp_path / "cache", timeout=60, progress=Silent(), version=VERSION)
+    return spec, RunSettings(cache=tmp_path / "cache", timeout=60, progress=Progress(), version=VERSION)
 
 
 def seen(result: HostResult) -> tuple[str, list[str], object]:

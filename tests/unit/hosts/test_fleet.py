@@ -21,7 +21,7 @@ from provision.errors import (
 )
 from provision.hosts.fleet import Fleet, Work
 from provision.hosts.history import RunHistory
-from provision.report.progress import Progress, Silent
+from provision.report.progress import Progress
 from provision.result import HostResult, HostStatus, Report
 from provision.spec import Host
 from provision.transport import StoppedError, Transport
@@ -33,7 +33,7 @@ from tests.lab.sshd import free_port
 STEPS = 'for n in 1 2 3 4 5 6 7 8 9 10; do [ -z "$PROVISION_STOP" ] || exit 9; sleep 0.1; echo "$n"; done'
 
 
-class Heard(Silent):
+class Heard(Progress):
     """What was said of the run as a whole."""
 
     def __init__(self) -> None:
@@ -61,7 +61,7 @@ def here(host: Host) -> Transport:
 
 
 def fleet(work: Work, *, jobs: int = 8, canary: int = 0, progress: Progress | None = None) -> Fleet:
-    shown = progress or Silent()
+    shown = progress or Progress()
     return Fleet(connect=here, work=work, jobs=jobs, canary=canary, progress=lambda: shown)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from provision.report import Style
 from provision.report.console import console
-from provision.report.progress import Lines, Live, Progress, Silent
+from provision.report.progress import Lines, Live, Progress
 
 ESCAPES: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -132,7 +132,7 @@ def test_the_live_display_shows_each_host_and_leaves_nothing_behind(monkeypatch:
     assert text.rstrip().endswith(("\x1b[2K", "\x1b[?25h")), "the display is erased at the end"
 
 
-@pytest.mark.parametrize(("name", "kind"), [("json", Silent), ("table", Lines)])
+@pytest.mark.parametrize(("name", "kind"), [("json", Progress), ("table", Lines)])
 def test_what_is_shown_follows_the_format_and_the_stream(name: str, kind: type) -> None:
     err = io.StringIO()
     style = Style.of(name, out=io.StringIO(), err=err)
