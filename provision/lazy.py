@@ -12,10 +12,14 @@ and no function of this tool imports in any other way (tests/unit/house/test_imp
 
 from __future__ import annotations
 
+import sys
 import threading
 from importlib import import_module
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any, Final
+
+from provision.errors import UsageError
 
 _LOCK: Final = threading.RLock()
 _UNDER_WAY: Final[list[str]] = []
@@ -54,3 +58,17 @@ def _load(name: str) -> ModuleType:
                 return module
             _LOADED[name] = module
     return _LOADED[name]
+
+
+def require_package(name: str, *, needed_by: str, built_with: str) -> None:
+    """Checks, without importing it, that a package is there that only some commands need.
+
+    Such a package is missing where it has no wheel for the processor and could not be built. `built_with` names
+    Debian's packages that building needs. Raises UsageError.
+    """
+    if find_spec(name) is None:
+        raise UsageError(
+            f"{needed_by} needs the Python package {name}, which is not installed here",
+            cause="It has no wheel for this machine, and what building it needs is missing.",
+            hint=f"Install {built_with} (Debian's names), then: {sys.executable} -m pip install {name}",
+        )

@@ -17,11 +17,11 @@ from provision.report import Report
 # The first host is connected to before these are imported.
 if TYPE_CHECKING:
     from provision import health
-    from provision.commands import change, inspect, watch
+    from provision.commands import change, inspect, top
 else:
     health = LazyModule("provision.health")
-    change, inspect, watch = (
-        LazyModule(f"provision.commands.{name}") for name in ("change", "inspect", "watch")
+    change, inspect, top = (
+        LazyModule(f"provision.commands.{name}") for name in ("change", "inspect", "top")
     )
 
 
@@ -87,7 +87,7 @@ def top_(call: Call) -> Report:
     """The build load of this machine, live: buildkitd and every build step and emulated process, by platform."""
     if any(not host.local for host in call.hosts):
         raise UsageError("top shows this machine only", hint="Log in there: ssh HOST provision top")
-    return watch.run(call.name, call.hosts[0].name, call.style, call.options)
+    return top.run(call.name, call.hosts[0].name, call.style, call.options)
 
 
 @command({})

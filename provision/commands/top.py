@@ -1,7 +1,8 @@
-"""The build load of this machine: buildkitd, its build steps, and every emulated process, by platform.
+"""`top`: the build load of this machine, live on a terminal until Ctrl-C, or once.
 
-The processes are this machine's, those in containers included; without root, others' programs are known by
-their command lines alone.
+It shows buildkitd, its build steps, and every emulated process, by platform. The processes are this machine's, those in
+containers included; without root, the programs of other users are known by their command lines alone.
+psutil is imported here and nowhere else, as a machine may lack it.
 """
 
 from __future__ import annotations
@@ -9,17 +10,34 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
-import psutil
+from rich.console import Group
+from rich.live import Live
 
-from provision import elf, paths
+from provision import elf, lazy, paths
 from provision.architectures import ARCHITECTURES, of_qemu, of_uname
 from provision.binfmt import Entry, parse_entry
+from provision.config.values import shown
 from provision.elf import HEAD
-from provision.result import Process
+from provision.errors import UsageError
+from provision.lazy import LazyModule
+from provision.report import Report, Style, cells
+from provision.report.console import console, interactive
+from provision.report.output import TABLE
+from provision.result import HostResult, Process
+
+if TYPE_CHECKING:
+    import psutil
+else:
+    psutil = LazyModule("psutil")
+
+INTERVAL: Final = 2.0
+"""Seconds between two live measurements."""
+ONCE: Final = 0.5
+"""Seconds of a single measurement."""
 
 # qemu-aarch64, qemu-aarch64-static; Debian's aarch64-binfmt-P; BuildKit's own buildkit-qemu-aarch64.
 _EMULATOR: Final = re.compile(
@@ -33,22 +51,54 @@ _DAEMON: Final = "buildkitd"
 DELETED: Final = " (deleted)"
 
 
+def run(command: str, host: str, style: Style, options: Mapping[str, Any]) -> Report:
+    """The report of the last measurement; on a terminal, after each has been shown. Raises UsageError."""
+    lazy.require_package("psutil", needed_by="top", built_with="gcc python3-dev")
+    seconds = interval(str(options["interval"]))
+    live = style.format == TABLE and interactive(style.out) and not options["once"]
+    if not live:
+        return _report(command, host, seconds or ONCE)
+    with Live(console=console(style.out), screen=True, auto_refresh=False) as screen:
+        try:
+            while True:
+                seen = sample(seconds or INTERVAL)
+                screen.update(Group(*cells.processes(seen)), refresh=True)
+        except KeyboardInterrupt:
+            pass
+    return _report(command, host, ONCE)
+
+
+def _report(command: str, host: str, seconds: float) -> Report:
+    return Report(command=command, hosts=(HostResult(host=host, status="ok", processes=sample(seconds)),))
+
+
+def interval(text: str) -> float | None:
+    """Seconds, from a tenth to an hour; None if not given. Raises UsageError."""
+    if not text:
+        return None
+    if not re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,3})?", text) or not 0.1 <= float(text) <= 3600:
+        raise UsageError(f"--interval must be seconds, 0.1 to 3600, not {shown(text)}")
+    return float(text)
+
+
 def sample(seconds: float) -> tuple[Process, ...]:
-    """What runs now, with the CPU time used during `seconds` from now on; the busiest first."""
+    """The build load now, with the CPU time used during the next `seconds`; the busiest process first."""
     entries = handlers(Path(paths.BINFMT))
-    watched = [(process, found) for process in psutil.process_iter() if (found := _look(process, entries))]
+    watched = [
+        (process, found) for process in psutil.process_iter() if (found := _load_of(process, entries))
+    ]
     before = {process.pid: _cpu(process) for process, _ in watched}
     begun = time.monotonic()
     time.sleep(seconds)
     passed = max(time.monotonic() - begun, 1e-3)
-    measured = [_measured(process, *known, before, passed) for process, known in watched]
+    measured = [_measured(process, *found, before, passed) for process, found in watched]
     return tuple(sorted((each for each in measured if each), key=lambda each: -each.cpu))
 
 
 def _measured(
     process: psutil.Process, platform: str | None, command: str, before: dict[int, float], passed: float
 ) -> Process | None:
-    """None if it has ended meanwhile."""
+    """None if the process has ended meanwhile."""
     try:
         memory = process.memory_info().rss
         cpu = (_cpu(process) - before[process.pid]) / passed * 100
@@ -67,8 +117,8 @@ def _cpu(process: psutil.Process) -> float:
     return float(times.user + times.system)
 
 
-def _look(process: psutil.Process, entries: Sequence[Entry]) -> tuple[str | None, str] | None:
-    """Platform and command of a process that belongs here; None for any other."""
+def _load_of(process: psutil.Process, entries: Sequence[Entry]) -> tuple[str | None, str] | None:
+    """Platform and command of a process of the build load; None for any other."""
     try:
         with process.oneshot():
             argv = process.cmdline()
@@ -167,7 +217,7 @@ def _entries(table: Path) -> Iterator[Entry]:
 
 
 def _entry(file: Path) -> Entry | None:
-    """None if it was removed meanwhile."""
+    """None if the handler was removed meanwhile."""
     try:
         return parse_entry(file.name, file.read_text(encoding="utf-8", errors="surrogateescape"))
     except (OSError, ValueError):

@@ -58,6 +58,11 @@ class Connector:
         """
         remote = [host for host in hosts if not host.local]
         if remote:
+            lazy.require_package(
+                "fabric",
+                needed_by="--hosts",
+                built_with="cargo gcc libffi-dev libssl-dev pkg-config python3-dev",
+            )
             lazy.load(ssh)
             self._gather_passwords(remote)
             if self.config.ssh.accept_new_host_keys:

@@ -9,8 +9,7 @@ import pytest
 from provision import binfmt, elf
 from provision.architectures import of_platform
 from provision.binfmt import Entry
-from provision.commands.top import emulated, handlers
-from provision.commands.watch import interval
+from provision.commands.top import emulated, handlers, interval
 from provision.errors import UsageError
 from provision.report import Report, Style, output
 from provision.result import HostResult, Process

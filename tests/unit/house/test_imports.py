@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 from provision import lazy
 from provision.lazy import LazyModule
 from tests.lab.checkout import ROOT
-from tests.lab.cli import environment
+from tests.lab.cli import environment, provision
 from tests.lab.sshd import free_port
 
 BEFORE_ANY_THREAD = {"cli/start.py"}
@@ -90,3 +91,64 @@ def test_a_half_initialised_module_is_kept_for_nobody(module: str) -> None:
     assert whole.early is None, "the part saw it half initialised"
     assert whole.late == 1
     lazy.load(whole, ast)
+
+
+LACKING = """
+import sys
+folder, root = sys.argv[1:3]
+sys.argv[1:3] = []
+sys.path[:0] = [root, folder]
+from provision.cli.start import main
+main()
+"""
+
+
+def without(package: str, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """The product in an environment that lacks a package: everything else of this one's, and no site-packages."""
+    site = folder / f"without-{package}"
+    site.mkdir()
+    for name in ("purelib", "platlib"):
+        for entry in Path(sysconfig.get_path(name)).iterdir():
+            if not entry.name.startswith(package) and not (site / entry.name).exists():
+                (site / entry.name).symlink_to(entry)
+    return subprocess.run(
+        [sys.executable, "-I", "-S", "-c", LACKING, str(site), str(ROOT), *words],
+        cwd=folder,
+        env=environment(folder),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_without_psutil_top_says_what_to_install(tmp_path: Path) -> None:
+    done = without("psutil", tmp_path, "top", "--once")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(
+        "error: top needs the Python package psutil, which is not installed here\n"
+    )
+    assert "gcc python3-dev" in done.stderr
+    assert f"{sys.executable} -m pip install psutil\n" in done.stderr
+
+
+@pytest.mark.parametrize("words", [("check",), ("health", "--help"), ("hosts",)], ids=" ".join)
+def test_without_psutil_every_other_command_works(words: tuple[str, ...], tmp_path: Path) -> None:
+    ordinary = provision(*words, cwd=tmp_path)
+    done = without("psutil", tmp_path, *words)
+    assert (done.returncode, done.stderr) == (ordinary.code, ordinary.err)
+    assert done.stdout
+
+
+def test_without_fabric_only_other_hosts_are_out_of_reach(tmp_path: Path) -> None:
+    done = without("fabric", tmp_path, "check", "--hosts", f"root@127.0.0.1:{free_port()}")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(
+        "error: --hosts needs the Python package fabric, which is not installed here\n"
+    )
+
+
+def test_psutil_is_imported_by_top_alone() -> None:
+    named = [
+        file for file in (ROOT / "provision").rglob("*.py") if "psutil" in file.read_text(encoding="utf-8")
+    ]
+    assert [file.name for file in named] == ["top.py"]
