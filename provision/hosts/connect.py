@@ -164,7 +164,7 @@ def known_to_ssh(name: str, config: str | None) -> bool:
     settings = SshSettings(config=Path(config) if config else None)
     end = ssh_config.resolve(Target(name=name, host=name), settings)
     # Behind a jump host or a command, the name is for that one to resolve.
-    if end.jumps or end.proxy_command or end.host != name:
+    if end.jumps or end.proxy_command or end.host.lower() != name.lower():
         return True
     try:
         socket.getaddrinfo(name, None)

@@ -22,22 +22,22 @@ else:
 ALL = "all"
 
 Known = Callable[[str], bool]
-"""Whether a name that the file lacks means something: an SSH alias, or a name the resolver has."""
+"""Whether a name that the file lacks means something: an SSH alias, or a name that resolves."""
 
 
 def parse_selection(text: str, inventory: Inventory, known: Known | None = None) -> tuple[Host, ...]:
     """The hosts that a selection such as `pi1,ci@10.0.0.5:2222,@runners,all,!pi3` means, in its order.
 
     * A name of `[hosts]` is that host; `user@` and `:port` around it override its section.
-    * `@group` and `all` are what the file says. `all` includes group members that have no section.
-    * Anything else is a place where `ssh` would go. A typo must not become a host that cannot be
-      reached after the others were changed: the name of each host without a section, of groups too, is put to
-      `known` unless it has a dot or is an address, and refused, with the nearest name, if that denies it.
-      Without `known` it is taken.
-    * `!name` and `!@group` take away, wherever they stand: under every login, or with `!user@name` just that
-      one. They must name something of the file or the
-      selection, for an exclusion that misses would touch a host that was to be left alone.
-    * What is the same destination twice counts once, at its first place.
+    * `@group` and `all` are defined by the file. `all` includes group members that have no section.
+    * Any other word is a place where `ssh` would go. A typo must not become a host that turns out to be unreachable
+      after the others were changed. So `known` is asked for the name of each host without a section, of groups
+      too, unless the name has a dot or is an address. A name that is not known is refused, with the nearest one.
+      Without `known`, every name is accepted.
+    * `!name` and `!@group` exclude, wherever they stand: under every login, or with `!user@name` under that one.
+      They must name something of the file or of the selection: an exclusion with a typo would touch a host that
+      the user wants to leave alone.
+    * The same destination twice counts once, at its first place.
 
     No text means this machine. Raises UsageError.
     """
@@ -52,20 +52,20 @@ def parse_selection(text: str, inventory: Inventory, known: Known | None = None)
         raise UsageError(
             f"{text!r} only says which hosts to leave out", hint=f"Write --hosts '{ALL},{text.strip()}'."
         )
-    hosts = _unique(host for word in wanted for host in _meaning(word, inventory))
+    hosts = _unique(host for word in wanted for host in _hosts_of(word, inventory))
     excluded = [host for word in unwanted for host in _excluded(word, inventory, hosts)]
     left = tuple(host for host in hosts if not any(_covers(each, host) for each in excluded))
     if not left:
         raise UsageError(f"{text!r} selects no host", cause="every host it names is also left out")
     if known is not None:
-        _look_up(left, inventory, known)
+        _refuse_unknown_names(left, inventory, known)
     return left
 
 
 def members(group: str, inventory: Inventory) -> tuple[Host, ...]:
     """The hosts of a group. Raises UsageError, with the nearest name, if there is no such group."""
     if group not in inventory.groups:
-        raise _unknown(f"there is no group @{group}", group, inventory.groups, "@", "groups")
+        raise _unknown_name_error(f"there is no group @{group}", group, inventory.groups, "@", "groups")
     return tuple(_host(member, inventory) for member in inventory.groups[group])
 
 
@@ -75,13 +75,13 @@ def everyone(inventory: Inventory) -> tuple[Host, ...]:
     return _unique((*inventory.hosts.values(), *grouped))
 
 
-def _look_up(hosts: Iterable[Host], inventory: Inventory, known: Known) -> None:
+def _refuse_unknown_names(hosts: Iterable[Host], inventory: Inventory, known: Known) -> None:
     """Raises UsageError for the first host whose name means nothing."""
     strange = {host.address for host in hosts if not _described(host, inventory)}
     strange = {name for name in strange if "." not in name and not names.is_address(name)}
     if not strange:
         return
-    # A resolver that is down lets each name wait for seconds: all of them at once. For one, no import.
+    # With a resolver that is down, each name takes seconds: look all up at once. For one, no import.
     if len(strange) == 1:
         denied = {name for name in strange if not known(name)}
     else:
@@ -90,7 +90,7 @@ def _look_up(hosts: Iterable[Host], inventory: Inventory, known: Known) -> None:
             denied = {name for name, good in zip(ordered, pool.map(known, ordered), strict=True) if not good}
     for host in hosts:
         if host.address in denied:
-            raise _unknown(
+            raise _unknown_name_error(
                 f"there is no host {host.address}",
                 host.address,
                 inventory.hosts,
@@ -99,12 +99,12 @@ def _look_up(hosts: Iterable[Host], inventory: Inventory, known: Known) -> None:
 
 
 def _described(host: Host, inventory: Inventory) -> bool:
-    """Whether the file has a section for it, under this login or another; a jump host knows other names."""
+    """Whether the file has a section for the host, under any login. A jump host may resolve other names than we do."""
     section = host.name in inventory.hosts or destination(host.name).address in inventory.hosts
     return section or host.jump is not None
 
 
-def _meaning(word: str, inventory: Inventory) -> tuple[Host, ...]:
+def _hosts_of(word: str, inventory: Inventory) -> tuple[Host, ...]:
     if word.startswith("@"):
         return members(word[1:], inventory)
     if word == ALL:
@@ -151,12 +151,12 @@ def _excluded(word: str, inventory: Inventory, hosts: Iterable[Host]) -> tuple[H
     # `ci@10.0.0.5,!10.0.0.5`: an address is a name, too.
     found = tuple(replace(host, name=word) for host in known.values() if host.address == word)
     if not found:
-        raise _unknown(f"!{word} leaves out nothing", word, known, cause="no host is called that")
+        raise _unknown_name_error(f"!{word} leaves out nothing", word, known, cause="no host is called that")
     return found
 
 
 def _covers(excluded: Host, host: Host) -> bool:
-    """Whether leaving out the one leaves out the other: with a login just that one, else every login there."""
+    """Whether an exclusion holds for a host. With a login it means that login alone, else every login there."""
     if "@" in excluded.name:
         return _identity(excluded) == _identity(host)
     return _place(excluded) == _place(host)
@@ -166,7 +166,7 @@ def _place(host: Host) -> tuple[object, ...]:
     return (host.address.lower(), host.port, host.jump)
 
 
-def _unknown(
+def _unknown_name_error(
     what: str, name: str, others: Iterable[str], mark: str = "", kind: str = "hosts", *, cause: str = ""
 ) -> UsageError:
     known = list(others)
@@ -182,7 +182,7 @@ def _unknown(
 
 
 def _identity(host: Host) -> tuple[object, ...]:
-    """What makes two mentions the same: one destination, wanted in one way."""
+    """Two words with the same identity are one host: the same destination, wanted in the same way."""
     return (*_place(host), host.user, host.platforms, host.interpreters)
 
 

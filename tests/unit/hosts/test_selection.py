@@ -145,6 +145,15 @@ def test_a_host_behind_a_jump_host_need_not_resolve(tmp_path: Path) -> None:
     config.write_text("Host inner\n  ProxyJump gate\nHost plain.invalid\n  User ci\n")
     assert known_to_ssh("inner", str(config))
     assert not known_to_ssh("plain.invalid", str(config))
+    assert not known_to_ssh("PLAIN.invalid", str(config)), "ssh -G prints it in lower case"
+
+
+@pytest.mark.skipif(shutil.which("ssh") is None, reason="ssh reads its configuration")
+def test_a_configuration_that_ssh_refuses_is_not_blamed_on_the_host(tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    config.write_text("Hots inner\n")
+    with pytest.raises(UsageError, match="the SSH configuration cannot be read"):
+        known_to_ssh("inner", str(config))
 
 
 def test_all_without_hosts_is_refused() -> None:
