@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from shutil import which
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from provision import lazy
 from provision.errors import BecomeError, HostKeyError, UnreachableError
@@ -20,17 +20,16 @@ from provision.transport import Secret, SshSettings, Sudo, Target, Transport
 
 # SSH is imported only when a remote host is named; Fabric once such a host has been called (transport/ssh).
 if TYPE_CHECKING:
-    from concurrent.futures import thread as pools
-
     from provision.transport import local, ssh
     from provision.transport.ssh import config as ssh_config
     from provision.transport.ssh import known_hosts
     from provision.transport.ssh.known_hosts import HostKey
 else:
-    pools = LazyModule("concurrent.futures.thread")
     local, ssh = LazyModule("provision.transport.local"), LazyModule("provision.transport.ssh")
     ssh_config = LazyModule("provision.transport.ssh.config")
     known_hosts = LazyModule("provision.transport.ssh.known_hosts")
+
+_pools: Any = LazyModule("concurrent.futures.thread")
 
 _SUDO: Final[Mapping[bool | None, Sudo]] = {True: "always", False: "never", None: "auto"}
 
@@ -114,7 +113,7 @@ class Connector:
 
     def _accept_keys(self, hosts: Sequence[Host]) -> None:
         """Shows every unknown key, all in one go, and adds them. A changed key is refused later."""
-        with pools.ThreadPoolExecutor(max_workers=self.config.ssh.jobs) as pool:
+        with _pools.ThreadPoolExecutor(max_workers=self.config.ssh.jobs) as pool:
             found = dict.fromkeys(pair for pairs in pool.map(self._unknown_keys, hosts) for pair in pairs)
         for file in dict.fromkeys(file for file, _ in found):
             keys = [key for place, key in found if place == file]

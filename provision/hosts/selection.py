@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import Any
 
 from provision.config import names
 from provision.config.names import destination
@@ -14,10 +14,7 @@ from provision.errors import UsageError
 from provision.lazy import LazyModule
 from provision.spec import LOCAL, Host, Inventory
 
-if TYPE_CHECKING:
-    from concurrent.futures import thread as pools
-else:
-    pools = LazyModule("concurrent.futures.thread")
+_pools: Any = LazyModule("concurrent.futures.thread")
 
 ALL = "all"
 
@@ -86,7 +83,7 @@ def _refuse_unknown_names(hosts: Iterable[Host], inventory: Inventory, known: Kn
         denied = {name for name in strange if not known(name)}
     else:
         ordered = sorted(strange)
-        with pools.ThreadPoolExecutor(max_workers=16) as pool:
+        with _pools.ThreadPoolExecutor(max_workers=16) as pool:
             denied = {name for name, good in zip(ordered, pool.map(known, ordered), strict=True) if not good}
     for host in hosts:
         if host.address in denied:
