@@ -15,7 +15,6 @@ from provision.commands.ask import ask_facts, ask_target
 from provision.errors import HostError, ProvisionError
 from provision.facts import Facts, question
 from provision.health.platforms import rows, unmet
-from provision.hosts.guard import guarded
 from provision.plan import Plan, plan
 from provision.result import HostResult, HostStatus, StepResult
 from provision.spec import Spec
@@ -58,48 +57,38 @@ def look(transport: Transport, spec: Spec, run: RunSettings, *, local: bool) -> 
 
 
 def preview(transport: Transport, spec: Spec, run: RunSettings, *, local: bool = False) -> HostResult:
-    """What `provision` would do."""
-
-    def work() -> HostResult:
-        made = look(transport, spec, run, local=local).plan
-        steps = tuple(
-            StepResult(
-                id=step.id, action=step.action, target=step.target, status="pending", detail=step.detail
-            )
-            for step in made.steps
-        )
-        return HostResult(
-            host=transport.name, status="pending" if steps else "ok", steps=steps, notes=made.notes
-        )
-
-    return guarded(transport.name, work)
+    """What `provision` would do. Raises what stands against provisioning this host."""
+    made = look(transport, spec, run, local=local).plan
+    steps = tuple(
+        StepResult(id=step.id, action=step.action, target=step.target, status="pending", detail=step.detail)
+        for step in made.steps
+    )
+    return HostResult(
+        host=transport.name, status="pending" if steps else "ok", steps=steps, notes=made.notes
+    )
 
 
 def provision(transport: Transport, spec: Spec, run: RunSettings, *, local: bool = False) -> HostResult:
-    """Make the host as wanted, and prove it. What goes wrong on the host is in the result."""
-
-    def work() -> HostResult:
-        outlook = look(transport, spec, run, local=local)
-        facts, notes = outlook.facts, outlook.plan.notes
-        if outlook.plan.empty:
-            return _judged(transport.name, spec, facts, (), notes)
-        done: tuple[StepResult, ...] = ()
-        journal = _journal(transport.name, outlook.plan, run.progress)
-        try:
+    """Make the host as wanted, and prove it. Raises what stands against it; later errors are in the result."""
+    outlook = look(transport, spec, run, local=local)
+    facts, notes = outlook.facts, outlook.plan.notes
+    if outlook.plan.empty:
+        return _judged(transport.name, spec, facts, (), notes)
+    done: tuple[StepResult, ...] = ()
+    journal = _journal(transport.name, outlook.plan, run.progress)
+    try:
+        carry_out(transport, outlook, run, journal)
+        if spec.buildkit.fetch == "auto" and (why := not_downloaded(journal.results())):
+            # That it has curl says nothing of its network. What is done by now is not in the new plan.
+            outlook = look(transport, from_here(spec), run, local=local)
+            notes = (*notes, f"the host could not download the release ({why}): it got it from here")
+            done = tuple(step for step in journal.results() if step.status == "done")
+            journal = _journal(transport.name, outlook.plan, run.progress)
             carry_out(transport, outlook, run, journal)
-            if spec.buildkit.fetch == "auto" and (why := not_downloaded(journal.results())):
-                # That it has curl says nothing of its network. What is done by now is not in the new plan.
-                outlook = look(transport, from_here(spec), run, local=local)
-                notes = (*notes, f"the host could not download the release ({why}): it got it from here")
-                done = tuple(step for step in journal.results() if step.status == "done")
-                journal = _journal(transport.name, outlook.plan, run.progress)
-                carry_out(transport, outlook, run, journal)
-            facts = ask_facts(transport, spec)
-        except ProvisionError as error:
-            return _broken_off(transport.name, (*done, *journal.results()), notes, error)
-        return _judged(transport.name, spec, facts, (*done, *journal.results()), notes)
-
-    return guarded(transport.name, work)
+        facts = ask_facts(transport, spec)
+    except ProvisionError as error:
+        return _broken_off(transport.name, (*done, *journal.results()), notes, error)
+    return _judged(transport.name, spec, facts, (*done, *journal.results()), notes)
 
 
 def from_here(spec: Spec) -> Spec:

@@ -1,4 +1,7 @@
-"""The commands that only look: `check`, `platforms`, `health` and `explain` of one host. Nothing is changed there."""
+"""The commands that only look: `check`, `platforms`, `health` and `explain` of one host. Nothing is changed there.
+
+Each raises HostError, UnreachableError or StoppedError when a question fails; the fleet makes a result of it.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,6 @@ from provision.facts import Facts
 from provision.health import deep
 from provision.health.explain import explain as explained
 from provision.health.platforms import rows
-from provision.hosts.guard import guarded
 from provision.plan.requirements import check_all
 from provision.result import Finding, HostResult, PlatformRow, Severity, first_broken
 from provision.spec import Spec
@@ -22,23 +24,15 @@ _PRODUCT = "./inv provision"
 
 def check_host(transport: Transport, spec: Spec, version: str) -> HostResult:
     """Whether the host can be provisioned at all, with BuildKit of this version: by what `provision` refuses by."""
-
-    def work() -> HostResult:
-        lines = check_all(ask_target(transport, spec, version))
-        bad = any(line.status == "error" for line in lines)
-        return HostResult(host=transport.name, status="failed" if bad else "ok", checks=lines)
-
-    return guarded(transport.name, work)
+    lines = check_all(ask_target(transport, spec, version))
+    bad = any(line.status == "error" for line in lines)
+    return HostResult(host=transport.name, status="failed" if bad else "ok", checks=lines)
 
 
 def list_platforms(transport: Transport, spec: Spec) -> HostResult:
     """Every platform of the host: how it runs, and whether the worker lists it."""
-
-    def work() -> HostResult:
-        facts = ask_facts(transport, spec)
-        return HostResult(host=transport.name, status="ok", platforms=rows(spec, facts))
-
-    return guarded(transport.name, work)
+    facts = ask_facts(transport, spec)
+    return HostResult(host=transport.name, status="ok", platforms=rows(spec, facts))
 
 
 def health_of(transport: Transport, spec: Spec, bar: Severity, *, thorough: bool = False) -> HostResult:
@@ -46,35 +40,27 @@ def health_of(transport: Transport, spec: Spec, bar: Severity, *, thorough: bool
 
     One request. `thorough` adds a second, which builds for every platform and measures.
     """
-
-    def work() -> HostResult:
-        facts = ask_facts_and_clock(transport, spec)
-        found = health.find(spec, facts)
-        seen = rows(spec, facts)
-        if thorough:
-            seen, failed = built(transport, spec, facts)
-            found = health.ranked((*found, *failed))
-        findings = addressed(found, transport)
-        bad = any(health.reaches(each, bar) for each in findings)
-        return HostResult(
-            host=transport.name,
-            status="unhealthy" if bad else "ok",
-            findings=findings,
-            platforms=seen,
-        )
-
-    return guarded(transport.name, work)
+    facts = ask_facts_and_clock(transport, spec)
+    found = health.find(spec, facts)
+    seen = rows(spec, facts)
+    if thorough:
+        seen, failed = built(transport, spec, facts)
+        found = health.ranked((*found, *failed))
+    findings = addressed(found, transport)
+    bad = any(health.reaches(each, bar) for each in findings)
+    return HostResult(
+        host=transport.name,
+        status="unhealthy" if bad else "ok",
+        findings=findings,
+        platforms=seen,
+    )
 
 
 def build_platforms(transport: Transport, spec: Spec) -> HostResult:
     """Every platform of the host, with whether the daemon builds for it: it does so now. Two requests."""
-
-    def work() -> HostResult:
-        seen, failed = built(transport, spec, ask_facts(transport, spec))
-        notes = tuple(f"{each.platform}: {each.evidence}" for each in failed)
-        return HostResult(host=transport.name, status="ok", platforms=seen, notes=notes)
-
-    return guarded(transport.name, work)
+    seen, failed = built(transport, spec, ask_facts(transport, spec))
+    notes = tuple(f"{each.platform}: {each.evidence}" for each in failed)
+    return HostResult(host=transport.name, status="ok", platforms=seen, notes=notes)
 
 
 def built(
@@ -90,23 +76,19 @@ def built(
 
 def explain(transport: Transport, spec: Spec, platform: str) -> HostResult:
     """The chain of one canonical platform; `unhealthy` if a link of it is broken, or will be."""
-
-    def work() -> HostResult:
-        narrow = replace(spec, platforms=(platform,))
-        facts = ask_facts_and_clock(transport, narrow)
-        links, findings = explained(narrow, facts, platform)
-        if platform not in (spec.platforms or (platform,)):
-            links = tuple(replace(link, fix=_asking(link.fix, platform)) for link in links)
-            findings = tuple(replace(each, fix=_asking(each.fix, platform)) for each in findings)
-        links = tuple(replace(link, fix=_addressed(link.fix, transport)) for link in links)
-        return HostResult(
-            host=transport.name,
-            status="unhealthy" if first_broken(links) else "ok",
-            chain=links,
-            findings=addressed(findings, transport),
-        )
-
-    return guarded(transport.name, work)
+    narrow = replace(spec, platforms=(platform,))
+    facts = ask_facts_and_clock(transport, narrow)
+    links, findings = explained(narrow, facts, platform)
+    if platform not in (spec.platforms or (platform,)):
+        links = tuple(replace(link, fix=_asking(link.fix, platform)) for link in links)
+        findings = tuple(replace(each, fix=_asking(each.fix, platform)) for each in findings)
+    links = tuple(replace(link, fix=_addressed(link.fix, transport)) for link in links)
+    return HostResult(
+        host=transport.name,
+        status="unhealthy" if first_broken(links) else "ok",
+        chain=links,
+        findings=addressed(findings, transport),
+    )
 
 
 def _asking(fix: str, platform: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -12,9 +12,11 @@ import pytest
 from provision.commands import inspect
 from provision.errors import HostError
 from provision.facts import question
-from provision.result import Severity
-from provision.spec import Spec
-from provision.transport import Answer, Listener, Payload
+from provision.hosts.fleet import Fleet
+from provision.report.progress import Progress
+from provision.result import HostResult, Severity
+from provision.spec import Host, Spec
+from provision.transport import Answer, Listener, Payload, Transport
 from tests.unit.recorded import COUNT, FOLDER, SPEC
 
 
@@ -50,6 +52,15 @@ class Recorded:
         return self
 
     def __exit__(self, *_: object) -> None: ...
+
+
+def outcome(host: Recorded, work: Callable[[Transport], HostResult]) -> HostResult:
+    """The result of work on one host, errors included, as every command gets it."""
+    fleet = Fleet(
+        connect=lambda _host: host, work=lambda transport, _host: work(transport), jobs=1, progress=Progress
+    )
+    (result,) = fleet.run([Host(name=host.name)])
+    return result
 
 
 SOUND: Final = FOLDER / "provisioned.txt"
@@ -114,5 +125,5 @@ def test_a_failure_is_a_result(monkeypatch: pytest.MonkeyPatch) -> None:
         raise HostError("the host is on fire")
 
     monkeypatch.setattr(host, "ask", fail)
-    result = inspect.health_of(host, SPEC, "warning")
+    result = outcome(host, lambda transport: inspect.health_of(transport, SPEC, "warning"))
     assert (result.status, result.error and result.error.message) == ("failed", "the host is on fire")

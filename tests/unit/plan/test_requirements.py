@@ -16,10 +16,10 @@ from provision.facts import Disk, Facts, question
 from provision.plan import plan
 from provision.plan.requirements import REQUIREMENTS, check_all
 from provision.plan.target import Target
-from provision.report.progress import Silent
+from provision.report.progress import Progress
 from provision.result import CheckLine
 from provision.spec import Buildkit, Spec
-from tests.unit.commands.test_inspect import Recorded
+from tests.unit.commands.test_inspect import Recorded, outcome
 from tests.unit.plan import faults
 from tests.unit.plan.faults import FAULTS, Fault, binfmt, system, user
 from tests.unit.recorded import COUNT, DIGEST, FOLDER, NONCE, WANTED, facts, settled
@@ -120,9 +120,9 @@ def test_the_commands_agree_on_a_host_as_it_answers(
     monkeypatch.setattr(question, "argc", lambda: COUNT)
     answer = (FOLDER / f"{host}.txt").read_text().splitlines()
     records = [f"kernel\t{kernel}\tx86_64" if each.startswith("kernel\t") else each for each in answer]
-    run = RunSettings(cache=FOLDER, timeout=1, progress=Silent(), version=NAMED.buildkit.version)
+    run = RunSettings(cache=FOLDER, timeout=1, progress=Progress(), version=NAMED.buildkit.version)
     checked = inspect.check_host(Recorded(records), NAMED, run.version)
-    planned = change.preview(Recorded(records), NAMED, run)
+    planned = outcome(Recorded(records), lambda transport: change.preview(transport, NAMED, run))
     errors = [each for each in checked.checks if each.status == "error"]
     assert [each.id for each in errors] == (["kernel"] if kernel.startswith("4.4") else [])
     assert (checked.status == "failed") == (planned.status == "failed") == bool(errors)
