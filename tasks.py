@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 import sys
@@ -74,5 +75,6 @@ for contributor_task in (test, lint, bench):
 
 
 def main() -> None:
-    """`./inv`."""
-    Program(name="inv", binary="./inv", namespace=namespace).run()
+    """`./inv`, which says by which path it was started."""
+    called = os.environ.get("PROVISION_INV", "")
+    Program(name="inv", binary="./inv", namespace=namespace, called=called).run()

@@ -11,11 +11,10 @@ emulator can be looked at meanwhile. System call numbers: the kernel's table of 
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from provision.errors import UsageError
+from provision.errors import UsageError, nearest
 
 _OS: Final = "linux"
 
@@ -443,8 +442,8 @@ def _check_variant(text: str, row: Architecture, platform: str) -> None:
 def _unknown(text: str) -> UsageError:
     names = {name: row.platforms[0] for row in ARCHITECTURES for name in _spellings(row)}
     names |= {platform: platform for platform in PLATFORMS}
-    near = difflib.get_close_matches(text.strip().lower(), names, n=1, cutoff=0.5)
-    meant = f"Did you mean {parse_platform(near[0])}? " if near else ""
+    near = nearest(text.strip(), names)
+    meant = f"Did you mean {parse_platform(near)}? " if near else ""
     return UsageError(
         f"unknown platform {text!r}",
         cause="only Linux platforms of the table are supported",

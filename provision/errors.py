@@ -1,12 +1,16 @@
 """One class per failure a user can meet, each with its exit code.
 
 A message has three parts: what failed (`message`), the likely cause (`cause`) and what to do
-(`hint`). The exit codes are the contract of the command line (docs/errors.md).
+(`hint`, or `fix` where a command of this tool is to be named). The exit codes are the contract of the
+command line (docs/errors.md).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar, Final, Literal
+
+from provision.fix import NO_FIX, Fix
 
 EXIT_OK: Final = 0
 EXIT_USAGE: Final = 1
@@ -27,11 +31,13 @@ class ProvisionError(Exception):
     exit_code: ClassVar[int] = EXIT_FAILED
     host_status: ClassVar[FailureStatus] = "failed"
 
-    def __init__(self, message: str, *, cause: str = "", hint: str = "") -> None:
+    def __init__(self, message: str, *, cause: str = "", hint: str = "", fix: Fix = NO_FIX) -> None:
         super().__init__(message)
         self.message = message
         self.cause = cause
         self.hint = hint
+        self.fix = fix
+        """Shown instead of the hint if there is one: a command, as the user who reads it can run it."""
 
 
 class UsageError(ProvisionError):
@@ -101,3 +107,12 @@ class HostKeyError(UnreachableError):
     """The host's key is unknown, or is not the one we know."""
 
     code = "host-key"
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that a misspelled one most likely means, whatever its case; None if none is close."""
+    from difflib import get_close_matches  # noqa: PLC0415 - only a slip needs it
+
+    by_lower_case = {each.lower(): each for each in known}
+    found = get_close_matches(word.lower(), by_lower_case, n=1, cutoff=0.5)
+    return by_lower_case[found[0]] if found else None

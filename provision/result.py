@@ -1,4 +1,4 @@
-"""What came out of a run: typed results that every report renders, and the exit code they amount to."""
+"""The outcome of a run: typed results that every report renders, and the exit code that follows from them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from provision.errors import (
     EXIT_USAGE,
     ProvisionError,
 )
+from provision.fix import HERE, NO_FIX, Fix, Place
 from provision.spec import Host
 
 StepStatus = Literal["pending", "done", "failed", "skipped"]
@@ -49,7 +50,7 @@ EXIT_CODES: Final[dict[HostStatus, int]] = {
     "unreachable": EXIT_UNREACHABLE,
     "unhealthy": EXIT_UNHEALTHY,
     "interrupted": EXIT_INTERRUPTED,
-    # A canary kept it from being begun, and that one's own code, if worse, decides.
+    # Not begun because a canary failed. The canary's own code decides if it is worse.
     "skipped": EXIT_UNREACHABLE,
 }
 
@@ -62,7 +63,7 @@ WORST_FIRST: Final = (
     EXIT_PENDING,
     EXIT_OK,
 )
-"""Which exit code a run gets when its hosts come to different ones.
+"""Which exit code a run gets when its hosts end differently.
 
 1 first: nothing was touched, so nothing else can be true. 130: the run is not complete, whatever it found.
 3 before 4: a machine was reached and is not as wanted, and somebody has to look; 4 then promises that every
@@ -72,14 +73,14 @@ host that answered is fine, so that trying again later is enough. 5 and 2 need h
 
 @dataclass(frozen=True, kw_only=True)
 class StepResult:
-    """One step of a plan, and what became of it."""
+    """One step of a plan, and its outcome."""
 
     id: str
     action: str
     target: str
     status: StepStatus
     detail: str = ""
-    """Of a pending step the diff, of one that was carried out what it said."""
+    """The diff of a pending step; the output of one that was carried out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,34 +114,34 @@ class PlatformRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """Something that is not as it should be, with what shows it, what it leads to and what mends it."""
+    """Something that is not as it should be: what shows it (`evidence`), what it leads to, and the fix."""
 
     id: str
     severity: Severity
     platform: str | None = None
     evidence: str
     consequence: str
-    fix: str
+    fix: Fix
 
 
-def reaches(found: Finding, bar: Severity) -> bool:
-    """Whether it is as bad as the bar, or worse."""
-    return SEVERITIES.index(found.severity) <= SEVERITIES.index(bar)
+def reaches(found: Finding, threshold: Severity) -> bool:
+    """Whether a finding is as bad as the threshold, or worse."""
+    return SEVERITIES.index(found.severity) <= SEVERITIES.index(threshold)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Link:
+class ChainLink:
     """One link of the chain from a platform's ELF header to its running build step."""
 
     id: str
     status: LinkStatus
-    """warning: it holds and will not always, or not as it should. skipped: not needed, or not known."""
+    """warning: it holds now, but not for ever, or not as it should. skipped: not needed, or not known."""
     seen: str
-    fix: str = ""
+    fix: Fix = NO_FIX
 
 
-def first_broken(chain: Iterable[Link]) -> Link | None:
-    """The link to mend first: the first that breaks the chain now, else the first that will."""
+def first_broken(chain: Iterable[ChainLink]) -> ChainLink | None:
+    """The link to fix first: the first that breaks the chain now, else the first that will."""
     links = tuple(chain)
     found = [[link for link in links if link.status == status] for status in ("broken", "warning")]
     return next((group[0] for group in found if group), None)
@@ -169,12 +170,12 @@ class CheckLine:
     status: CheckStatus
     seen: str
     needed: str
-    fix: str = ""
+    fix: Fix = NO_FIX
 
 
 @dataclass(frozen=True, kw_only=True)
 class HostResult:
-    """What one host came to."""
+    """The outcome of one host."""
 
     host: str
     status: HostStatus
@@ -182,13 +183,15 @@ class HostResult:
     platforms: tuple[PlatformRow, ...] = ()
     findings: tuple[Finding, ...] = ()
     checks: tuple[CheckLine, ...] = ()
-    chain: tuple[Link, ...] = ()
+    chain: tuple[ChainLink, ...] = ()
     """Of `explain`."""
     processes: tuple[Process, ...] = ()
     """Of `top`."""
     notes: tuple[str, ...] = ()
     error: ProvisionError | None = None
     seconds: float = 0.0
+    place: Place = HERE
+    """Where the fixes are read, and how the host is reached from there."""
 
     @classmethod
     def of_error(
@@ -204,7 +207,7 @@ class HostResult:
 
 
 def at(host: str, text: str) -> str:
-    """The text with its host's name before it, once: what a connection says names its host by itself."""
+    """The text with its host's name before it, once: messages of a connection begin with that name already."""
     return text if text.startswith((f"{host}: ", f"{host} ")) else f"{host}: {text}"
 
 
@@ -216,10 +219,12 @@ class Report:
     hosts: tuple[HostResult, ...] = ()
     selection: tuple[Host, ...] = ()
     """Of `hosts`: what was selected. Nothing was asked of them."""
-    bar: Severity = "warning"
+    threshold: Severity = "warning"
     """How bad a finding must be to count (`--severity`)."""
     error: ProvisionError | None = None
     """What stopped the run as a whole; the errors of hosts are in their results."""
+    place: Place = HERE
+    """Where the run's own error is read."""
 
     @property
     def exit_code(self) -> int:
@@ -231,9 +236,9 @@ class Report:
 
     @property
     def status(self) -> Status:
-        """`error`: no host came out well. `partial`: some did, some not. Else `changed` or `ok`.
+        """`error`: no host succeeded. `partial`: some did, some did not. Else `changed` or `ok`.
 
-        A host with pending steps came out well: `plan` did what it was asked. The report is `changed`.
+        A host with pending steps succeeded: `plan` did what it was asked. The report is `changed`.
         """
         good = [host for host in self.hosts if EXIT_CODES[host.status] in (EXIT_OK, EXIT_PENDING)]
         if self.error or len(good) < len(self.hosts):

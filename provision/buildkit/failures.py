@@ -1,4 +1,4 @@
-"""buildctl's own words for a failure, and what they mean. It exits with 1 for all of them."""
+"""What the messages of a failed buildctl mean. Its exit status is 1 for all of them."""
 
 from __future__ import annotations
 
@@ -6,97 +6,104 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from provision.errors import HostError
+from provision import paths
+from provision.fix import NO_FIX, PROVISION, Fix, run
+
+RESTART: Final = run("systemctl", "restart", paths.SERVICE)
 
 
-@dataclass(frozen=True)
-class _Known:
-    words: str
+@dataclass(frozen=True, kw_only=True)
+class Meaning:
+    """A message that is known, with its likely cause and what to do."""
+
+    pattern: str
+    """A regular expression that the output holds."""
     cause: str
-    hint: str
+    fix: Fix
+    """`NO_FIX` where the message alone does not tell."""
+
+
+def _means(pattern: str, cause: str, fix: Fix) -> Meaning:
+    return Meaning(pattern=pattern, cause=cause, fix=fix)
 
 
 # The first that fits counts. Texts: buildctl v0.32.2; gRPC, crypto/tls and runc bring most of them.
-_KNOWN: Final = (
-    _Known(
+_MEANINGS: Final = (
+    _means(
         r"dial unix \S+: connect: no such file or directory",
         "buildkitd does not run, or its socket is somewhere else",
-        "systemctl status buildkit; BUILDKIT_HOST and --addr name another socket",
+        Fix.by(RESTART, words="if buildctl uses another socket, see BUILDKIT_HOST and --addr"),
     ),
-    _Known(
+    _means(
         r"dial unix \S+: connect: permission denied",
         "this user is not in the group that owns the socket, or joined it after logging in",
-        "Add the user to the group (buildkit.users), then log in again.",
+        Fix(words="add the user to the group (buildkit.users), then log in again"),
     ),
-    _Known(
+    _means(
         r"connect: connection refused",
         "nothing listens there: buildkitd has stopped or is still starting",
-        "systemctl status buildkit",
+        Fix.by(RESTART),
     ),
-    _Known(
+    _means(
         r"tls: certificate required",
         "the daemon wants a client certificate, and none was shown",
-        "Give --tlscert and --tlskey as well, or all three in --tlsdir.",
+        Fix(words="give --tlscert and --tlskey as well, or all three in --tlsdir"),
     ),
-    _Known(
+    _means(
         r"error reading server preface: EOF",
         "the daemon speaks TLS on this port, and the client does not",
-        "Give --tlscacert, --tlscert and --tlskey.",
+        Fix(words="give --tlscacert, --tlscert and --tlskey"),
     ),
-    _Known(
+    _means(
         r"write: broken pipe",
         "the daemon refused the client's certificate, most likely because it is not made for clients",
-        "Make it with the extended key usage clientAuth, signed by the daemon's CA.",
+        Fix(words="make it with the extended key usage clientAuth, signed by the daemon's CA"),
     ),
-    _Known(
+    _means(
         r"certificate is valid for .*, not ",
         "the daemon's certificate was made for another name",
-        "Give --tlsservername with a name it has, or make it anew with this one.",
+        Fix(words="give --tlsservername with a name it has, or make it anew with this one"),
     ),
-    _Known(
+    _means(
         r"certificate signed by unknown authority",
         "the daemon's certificate is from another authority than the one in --tlscacert",
-        "Give the CA that signed it.",
+        Fix(words="give the CA that signed it"),
     ),
-    _Known(
+    _means(
         r"relies on legacy Common Name",
         "the daemon's certificate has no subject alternative names",
-        "Make it anew with its DNS names and IP addresses as SANs.",
+        Fix(words="make it anew with its DNS names and IP addresses as SANs"),
     ),
-    _Known(
+    _means(
         r"certificate has expired or is not yet valid",
         "a certificate is out of date, or a clock is wrong",
-        "Compare the date on both sides; renew the certificate, then restart buildkitd: it reads it once.",
+        Fix(
+            words="compare the date on both sides; renew the certificate, then restart buildkitd to have it read"
+        ),
     ),
-    _Known(
+    _means(
         r"directory did not contain one of the needed files",
         "the folder of --tlsdir is not complete",
-        "It needs ca.pem, cert.pem and key.pem, or ca.crt, tls.crt and tls.key.",
+        Fix(words="it needs ca.pem, cert.pem and key.pem, or ca.crt, tls.crt and tls.key"),
     ),
-    _Known(
+    _means(
         r"context deadline exceeded",
         "the daemon did not answer in time",
-        "systemctl status buildkit; a busy or starting daemon needs a longer --timeout.",
+        Fix.by(RESTART, words="if it is only busy, ask again later"),
     ),
-    _Known(
+    _means(
         r"exec \S+: exec format error",
         "the step is for another architecture, and no handler is registered for it",
-        "Run provision for that platform.",
+        Fix.by(PROVISION),
     ),
-    _Known(
+    _means(
         r"exec \S+: no such file or directory",
         "the program or its loader is not in the image, or its handler lacks the F flag",
-        "Run health: it shows the flags of each handler.",
+        NO_FIX,
     ),
 )
 
 
-def error_of(stderr: str) -> HostError:
-    """What buildctl printed when it failed, with cause and hint where its words are known."""
-    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
-    said = next((line for line in reversed(lines) if line.startswith("error:")), lines[-1] if lines else "")
-    message = said.removeprefix("error:").strip() or "buildctl failed without a word"
-    for known in _KNOWN:
-        if re.search(known.words, stderr):
-            return HostError(message, cause=known.cause, hint=known.hint)
-    return HostError(message, hint="journalctl -u buildkit shows the daemon's side.")
+def meaning_of(output: str) -> Meaning | None:
+    """What the output of a buildctl that failed means; None where its words are not known."""
+    return next((each for each in _MEANINGS if re.search(each.pattern, output)), None)

@@ -6,7 +6,7 @@ import atexit
 import gc
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial, wraps
 from inspect import Parameter, Signature
 from pathlib import Path
@@ -19,11 +19,14 @@ from invoke.tasks import Task
 
 from provision import crash, lazy, user_folders
 from provision.buildkit.version import canonical
+from provision.cli import called
 from provision.cli.fabric import of_fabric
 from provision.cli.options import COMMON, OWN, REQUIRED, Option
 from provision.config.load import load
 from provision.config.values import shown
 from provision.errors import EXIT_INTERRUPTED, ProvisionError, UsageError
+from provision.fix import Place
+from provision.hosts.by_hand import ssh_words
 from provision.hosts.connect import Connector, known_to_ssh
 from provision.hosts.fleet import Fleet
 from provision.hosts.history import RunHistory
@@ -73,6 +76,10 @@ class Call:
     """Keys that a Fabric Connection brought along."""
     sudo_password: Secret | None = None
     """Fabric's own, for where ours has none."""
+    program: tuple[str, ...] = (called.INSTALLED,)
+    """How the user calls this program."""
+    names_host: bool = False
+    """Whether `program` has the host in it, as in `fab -H pi1`."""
 
     def run(self, work: Callable[[Transport, Host], HostResult], *, root: bool = True) -> Report:
         """The work on every host, as a report."""
@@ -97,7 +104,20 @@ class Call:
         if any(not host.local for host in self.hosts):
             history = RunHistory.of(self.name, self.config.path)
             history.write(self.selection, results, others=bool(self.options.get("only_failed")))
-        return Report(command=self.name, hosts=results)
+        placed = tuple(map(self._placed, self.hosts, results))
+        return Report(command=self.name, hosts=placed)
+
+    def _placed(self, host: Host, result: HostResult) -> HostResult:
+        """The result with all that its fixes need to be written for whoever reads them here."""
+        unnamed = host.local or self.names_host
+        place = replace(
+            result.place,
+            program=self.program,
+            selection=() if unnamed else ("--hosts", host.name),
+            options=called.repeated(self.options),
+            ssh=ssh_words(host, self.config, login=result.place.login, identities=self.identities),
+        )
+        return replace(result, place=place)
 
     def _meanwhile(self) -> None:
         """Imports what is needed once a host has answered, in the order in which it is needed."""
@@ -178,7 +198,8 @@ def execute(name: str, body: Body, given: Mapping[str, Any], context: Context) -
         complete(name, given)
         report = body(_call(name, given, context, style))
     except ProvisionError as error:
-        return output(Report(command=name, error=error), style)
+        place = Place(program=(called.name_of(context),))
+        return output(Report(command=name, error=error, place=place), style)
     except KeyboardInterrupt:
         style.say("interrupted: nothing was begun that is not finished or undone")
         return EXIT_INTERRUPTED
@@ -216,6 +237,9 @@ def _call(name: str, given: Mapping[str, Any], context: Context, style: Style) -
     if again:
         failed = history.failed(asked)
         hosts = tuple(host for host in hosts if host.name in failed)
+    program: tuple[str, ...] = (called.name_of(context),)
+    if fabric and Path(program[0]).name == called.FABRIC:
+        program += fabric.words
     return Call(
         name=name,
         options=given,
@@ -225,6 +249,8 @@ def _call(name: str, given: Mapping[str, Any], context: Context, style: Style) -
         style=style,
         identities=fabric.identities if fabric else (),
         sudo_password=fabric.sudo_password if fabric else None,
+        program=program,
+        names_host=len(program) > 1,
     )
 
 

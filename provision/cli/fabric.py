@@ -19,6 +19,11 @@ class FromFabric:
     identities: tuple[Path, ...]
     sudo_password: Secret | None = None
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What `fab` has to be given for the same Connection."""
+        return (*(word for key in self.identities for word in ("-i", str(key))), "-H", self.selection)
+
     def through(self, host: Host) -> Host:
         """The host by way of the Connection's gateway, if it has one."""
         return replace(host, jump=self.jump) if self.jump else host

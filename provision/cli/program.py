@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import signal
 import sys
@@ -15,7 +14,8 @@ from invoke.exceptions import ParseError
 from invoke.program import Program as Base
 
 from provision import __version__
-from provision.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE
+from provision.cli.called import remember, typed_name
+from provision.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, nearest
 from provision.report import pipe
 
 _UNKNOWN = re.compile(r"No idea what '(.*)' is!", re.DOTALL)
@@ -24,10 +24,16 @@ _NO_ARGUMENT = re.compile(r"'(\S+)' did not receive required positional argument
 
 
 class Program(Base):  # type: ignore[misc, unused-ignore]
-    """`binary` is how the user calls it."""
+    """`binary` is its name in help texts, `called` the path by which the user started it."""
 
-    def __init__(self, name: str, binary: str, namespace: Collection) -> None:
+    def __init__(self, name: str, binary: str, namespace: Collection, called: str = "") -> None:
         super().__init__(name=name, binary=binary, version=__version__, namespace=namespace)
+        self._called = called or binary
+
+    def create_config(self) -> None:
+        """See Invoke. Tasks learn from it how the user calls this program."""
+        super().create_config()
+        remember(self.config, typed_name(self._called))
 
     def run(self, argv: list[str] | None = None, exit: bool = True) -> None:  # noqa: A002
         """See Invoke. A reader of our output may stop early (`| head`)."""
@@ -52,7 +58,7 @@ class Program(Base):  # type: ignore[misc, unused-ignore]
 
     def parse_tasks(self) -> None:
         """Raises ParseError in our shape."""
-        with self._told():
+        with self._explained_errors():
             super().parse_tasks()
         for task in self.tasks:
             # Invoke takes the word after a task with an argument for that argument, whatever it is.
@@ -61,7 +67,7 @@ class Program(Base):  # type: ignore[misc, unused-ignore]
 
     def parse_cleanup(self) -> None:
         """Raises ParseError in our shape."""
-        with self._told():
+        with self._explained_errors():
             super().parse_cleanup()
 
     def print_help(self) -> None:
@@ -71,13 +77,13 @@ class Program(Base):  # type: ignore[misc, unused-ignore]
         self.list_tasks()
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _explained_errors(self) -> Iterator[None]:
         try:
             yield
         except ParseError as error:
-            raise ParseError(self._shaped(error), error.context) from error
+            raise ParseError(self._explanation(error), error.context) from error
 
-    def _shaped(self, error: ParseError) -> str:
+    def _explanation(self, error: ParseError) -> str:
         """What is wrong, and what to do."""
         text = str(error)
         task = error.context.name if error.context else ""
@@ -88,9 +94,9 @@ class Program(Base):  # type: ignore[misc, unused-ignore]
                 return _parts(*twice)
             flags = list(error.context.flags) if error.context else []
             names = flags if word.startswith("-") else list(self.parser.contexts)
-            near = difflib.get_close_matches(word, names, n=1)
+            near = nearest(word, names)
             what = f"there is no {'option' if word.startswith('-') else 'command'} {word!r}"
-            return _parts(what, f"Did you mean {near[0]}?" if near else f"{ask} shows all.")
+            return _parts(what, f"Did you mean {near}?" if near else f"{ask} shows all.")
         if found := _NO_VALUE.search(text):
             return _parts(f"--{found[1]} needs a value", f"{ask} says which.")
         if found := _NO_ARGUMENT.search(text):

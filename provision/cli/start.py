@@ -16,4 +16,4 @@ def main() -> None:
     from provision.cli.program import Program  # noqa: PLC0415
     from provision.cli.tasks import namespace  # noqa: PLC0415
 
-    Program(name="provision", binary="provision", namespace=namespace()).run()
+    Program(name="provision", binary="provision", namespace=namespace(), called=sys.argv[0]).run()

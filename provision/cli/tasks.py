@@ -11,6 +11,7 @@ from provision.architectures import parse_platform
 from provision.cli.call import TASKS, Call, command
 from provision.cli.options import AGAIN, DEEP, FLEET, HEALTH, INTERVAL, ONCE, PLATFORM, SEVERITY, SPEC
 from provision.errors import UsageError
+from provision.fix import Fix, ToolCommand
 from provision.lazy import LazyModule
 from provision.report import Report
 
@@ -67,12 +68,14 @@ def platforms_(call: Call) -> Report:
 @command({**HEALTH, "severity": SEVERITY, "deep": DEEP})
 def health_(call: Call) -> Report:
     """Will the next build work, and after the next reboot too? Proven by execution, with the fix. Exit 5 if not."""
-    bar = health.severity(call.options["severity"])
+    threshold = health.severity(call.options["severity"])
     deep = bool(call.options["deep"])
     report = call.run(
-        lambda transport, host: inspect.health_of(transport, call.config.spec_for(host), bar, thorough=deep)
+        lambda transport, host: inspect.health_of(
+            transport, call.config.spec_for(host), threshold, deep=deep
+        )
     )
-    return replace(report, bar=bar)
+    return replace(report, threshold=threshold)
 
 
 @command({**HEALTH, "platform": PLATFORM})
@@ -86,7 +89,8 @@ def explain_(call: Call) -> Report:
 def top_(call: Call) -> Report:
     """The build load of this machine, live: buildkitd and every build step and emulated process, by platform."""
     if any(not host.local for host in call.hosts):
-        raise UsageError("top shows this machine only", hint="Log in there: ssh HOST provision top")
+        fix = Fix.by(ToolCommand(task="top"), words="log in on that machine and run it there")
+        raise UsageError("top shows this machine only", fix=fix)
     return top.run(call.name, call.hosts[0].name, call.style, call.options)
 
 

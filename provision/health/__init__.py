@@ -1,6 +1,6 @@
 """Spec × Facts → Findings: will the next build work, and the one after the next boot? Pure.
 
-A new finding is a function in the room it belongs to, an id in the catalogue, and a row in docs/findings.md.
+A new finding is a function in the module it belongs to, and a row in finding_table.py (and so in docs/findings.md).
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from provision import paths
 from provision.errors import UsageError
 from provision.facts import Facts
 from provision.facts.view import concerned, provisioned
+from provision.fix import PROVISION, Fix
 from provision.health import access, boot, daemon, emulation, known_bad, resources
-from provision.health.catalogue import IDS, finding
+from provision.health.finding_table import ROWS, finding
 from provision.result import SEVERITIES, Finding, Severity, reaches
 from provision.spec import Spec
 
-__all__ = ["IDS", "SEVERITIES", "find", "ranked", "reaches", "severity"]
+__all__ = ["ROWS", "SEVERITIES", "find", "ranked", "reaches", "severity"]
 
 Area = Callable[[Spec, Facts], Sequence[Finding]]
 
@@ -34,7 +35,7 @@ AREAS: Final[tuple[Area, ...]] = (
 def find(spec: Spec, facts: Facts) -> tuple[Finding, ...]:
     """Everything that is not as it should be on a host, worst first; empty on a healthy one."""
     if not provisioned(facts):
-        return ranked((_never(facts), *_brought(spec, facts)))
+        return ranked((_not_provisioned(facts), *_container_handlers(spec, facts)))
     return ranked(each for area in AREAS for each in area(spec, facts))
 
 
@@ -47,22 +48,22 @@ def _rank(found: Finding) -> int:
     return SEVERITIES.index(found.severity)
 
 
-def _never(facts: Facts) -> Finding:
+def _not_provisioned(facts: Facts) -> Finding:
     others = [entry.name for entry in facts.entries]
     seen = f"; handlers of others: {', '.join(others)}" if others else ""
     daemon = "; a buildkitd of somebody else answers" if facts.worker else ""
     evidence = f"no {paths.CURRENT}, no {paths.UNIT}, no rule of this tool in {paths.RULES}{seen}{daemon}"
-    return finding("not-provisioned", "error", evidence, "not a build machine", "./inv provision")
+    return finding("not-provisioned", "error", evidence, "not a build machine", Fix.by(PROVISION))
 
 
-def _brought(spec: Spec, facts: Facts) -> tuple[Finding, ...]:
-    """What a container registered works, which a bare host should be told: it ends with the next boot."""
-    found = (emulation.of(view, spec) for view in concerned(spec, facts) if view.contained)
+def _container_handlers(spec: Spec, facts: Facts) -> tuple[Finding, ...]:
+    """Handlers that a container registered work now and vanish at reboot: reported on an unprovisioned host, too."""
+    found = (emulation.first_fault(view, spec) for view in concerned(spec, facts) if view.contained)
     return tuple(each for each in found if each and each.id == "handler-container")
 
 
 def severity(text: str) -> Severity:
-    """The bar for the exit code. Raises UsageError for a word that is none."""
+    """The threshold of the exit code. Raises UsageError for a word that is no severity."""
     known = {each: each for each in SEVERITIES}
     if text not in known:
         raise UsageError(f"{text!r} is no severity", hint=f"Use one of: {', '.join(SEVERITIES)}.")

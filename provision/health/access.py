@@ -1,4 +1,4 @@
-"""Who can reach buildkitd: its socket, and the addresses it listens on. Pure."""
+"""Who can use buildkitd: through its socket, and at the addresses it listens on. Pure."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any, Final
 from provision import paths
 from provision.config.names import is_loopback
 from provision.facts import Facts
-from provision.health.catalogue import finding
-from provision.health.emulation import AGAIN
+from provision.fix import PROVISION, Fix, HostCommand, run
+from provision.health.finding_table import finding
 from provision.result import Finding
 from provision.spec import Spec
 
@@ -27,23 +27,23 @@ FOLDER_MODE: Final = 0o750
 
 
 def findings(spec: Spec, facts: Facts) -> tuple[Finding, ...]:
-    """What is wrong with the ways in."""
+    """Faults of the socket and the listeners."""
     return (*_socket(spec, facts), *_listeners(spec, facts))
 
 
 def _socket(spec: Spec, facts: Facts) -> Iterator[Finding]:
-    """Whoever can write to the socket is as good as root (BuildKit's README)."""
+    """Anyone who can write to the socket is as good as root (BuildKit's README)."""
     wanted = {paths.SOCKET: SOCKET_MODE, FOLDER: FOLDER_MODE}
     wrong = []
     open_to_all = False
-    fixes = []
+    commands: list[HostCommand] = []
     for path, mode in wanted.items():
         file = facts.files.get(path)
         if file is None or (file.mode, file.owner, file.group) == (mode, "root", spec.buildkit.group):
             continue
         owner = f"root:{spec.buildkit.group}"
         wrong.append(f"{path} is {file.mode:04o} {file.owner}:{file.group}, wanted {mode:04o} {owner}")
-        fixes.append(f"chown {owner} {path} && chmod {mode:o} {path}")
+        commands += [run("chown", owner, path), run("chmod", f"{mode:o}", path)]
         open_to_all |= path == paths.SOCKET and bool(file.mode & 0o002)
     if wrong:
         yield finding(
@@ -53,7 +53,7 @@ def _socket(spec: Spec, facts: Facts) -> Iterator[Finding]:
             "every user of this machine can become root by it"
             if open_to_all
             else f"members of {spec.buildkit.group} may not be able to build, or others may",
-            " && ".join(fixes),
+            Fix.by(*commands),
         )
 
 
@@ -77,8 +77,8 @@ def _listeners(spec: Spec, facts: Facts) -> Iterator[Finding]:
             f"buildkitd listens on {address} without asking for a client's certificate",
             "every build step and local user can become root by it"
             if near
-            else "whoever reaches this address is root on this machine",
-            f"set [buildkit.tls] with a ca, or remove the address, then {AGAIN}",
+            else "anyone who reaches this address is root on this machine",
+            Fix.by(PROVISION, words="first set [buildkit.tls] with a ca, or remove the address"),
         )
 
 

@@ -1,4 +1,4 @@
-"""What the next boot will have, worked out from files: binfmt.d's order and masks, and the units that read it. Pure.
+"""Which handlers the next boot registers, from binfmt.d's order and masks and the units that read it. Pure.
 
 A restart of systemd-binfmt, which first drops every handler, has the same outcome.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from provision import binfmt, elf, paths
 from provision.architectures import ARCHITECTURES
@@ -16,11 +17,14 @@ from provision.facts.boot import mounted_at_boot
 from provision.facts.interpreters import unfit
 from provision.facts.view import ArchitectureOnHost, concerned
 from provision.facts.view import view as view_of
+from provision.fix import PROVISION, Fix, HostCommand, run
 from provision.health import emulation
-from provision.health.catalogue import finding
-from provision.health.emulation import AGAIN, describe
+from provision.health.emulation import describe
+from provision.health.finding_table import finding
 from provision.result import Finding
 from provision.spec import Spec
+
+_AGAIN: Final = Fix.by(PROVISION)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +36,7 @@ class Coming:
 
 
 def effective(rules: Iterable[Rule]) -> tuple[Rule, ...]:
-    """The files that count, by name: of several with one name the highest folder's, though it be a mask."""
+    """The files that count, by name. Of several with one name that is the highest folder's, even if it is a mask."""
     chosen: dict[str, Rule] = {}
     for folder in paths.RULE_FOLDERS:
         for rule in rules:
@@ -54,14 +58,14 @@ def registrations(facts: Facts) -> tuple[Coming, ...]:
 
 
 def coming(view: ArchitectureOnHost, order: Sequence[Coming] | None = None) -> Coming | None:
-    """Who will answer for an architecture after the boot. `order`: the registrations, where they are at hand."""
+    """The entry that answers for an architecture after the boot. `order`: the registrations, if known already."""
     order = registrations(view.facts) if order is None else order
     winner = binfmt.winner((each.entry for each in order), view.header)
     return next((each for each in order if each.entry == winner), None)
 
 
 def findings(spec: Spec, facts: Facts) -> tuple[Finding, ...]:
-    """What will be wrong after the next boot and is not wrong now."""
+    """Faults that the next boot brings and that are not there now."""
     if not facts.system.systemd:
         return ()
     order = registrations(facts)
@@ -69,7 +73,7 @@ def findings(spec: Spec, facts: Facts) -> tuple[Finding, ...]:
 
 
 def _over_native(spec: Spec, facts: Facts, order: Sequence[Coming]) -> Iterator[Finding]:
-    """Files that will take programs from the CPU. For the machine's own kind, none would start any more (ELOOP)."""
+    """Files whose handlers take programs from the CPU. If they are the machine's own, none starts any more (ELOOP)."""
     for arch in ARCHITECTURES:
         seen = view_of(arch, spec, facts)
         lethal = facts.system.architecture == arch
@@ -85,15 +89,17 @@ def _over_native(spec: Spec, facts: Facts, order: Sequence[Coming]) -> Iterator[
                     "after the next boot, or a restart of systemd-binfmt, no program of this machine starts"
                     if lethal
                     else "after the next boot they are emulated: many times slower",
-                    _without(each.path),
+                    Fix.by(_remove(each.path)),
                     seen.platform,
                 )
 
 
-def _without(path: str) -> str:
-    """The command after which a file of binfmt.d does not count. A package would bring its own back."""
+def _remove(path: str) -> HostCommand:
+    """The command after which a file of binfmt.d does not count. One of a package is masked: it would come back."""
     folder, _, name = path.rpartition("/")
-    return f"rm {path}" if folder == paths.RULES else f"ln -s /dev/null {paths.RULES}/{name}"
+    return (
+        run("rm", path) if folder == paths.RULES else run("ln", "-s", "/dev/null", f"{paths.RULES}/{name}")
+    )
 
 
 def _coming_back(spec: Spec, facts: Facts, order: Sequence[Coming]) -> tuple[Finding, ...]:
@@ -106,13 +112,13 @@ def _coming_back(spec: Spec, facts: Facts, order: Sequence[Coming]) -> tuple[Fin
     held = _held(facts)
     if general:
         return (*general, *held)
-    # What is wrong now has its finding, and setting it right rewrites the file.
-    sound = [view for view in views if emulation.of(view, spec) is None]
-    return (*held, *(found for view in sound if (found := of(view, order))))
+    # Architectures that are broken now are skipped: their fix rewrites the boot file anyway.
+    sound = [view for view in views if emulation.first_fault(view, spec) is None]
+    return (*held, *(found for view in sound if (found := fault_at_boot(view, order))))
 
 
-def of(view: ArchitectureOnHost, order: Sequence[Coming]) -> Finding | None:
-    """What will become of an architecture that works now."""
+def fault_at_boot(view: ArchitectureOnHost, order: Sequence[Coming]) -> Finding | None:
+    """The fault that the next boot brings to an architecture that works now."""
     if view.winner is None or not view.ran or view.native:
         return None
     then = coming(view, order)
@@ -124,25 +130,25 @@ def of(view: ArchitectureOnHost, order: Sequence[Coming]) -> Finding | None:
             "warning",
             f"{then.path} brings {describe(then.entry)}, which {why}",
             "works until the next boot, or until systemd-binfmt is restarted",
-            AGAIN,
+            _AGAIN,
             view.platform,
         )
     if _character(then.entry) != _character(view.winner):
-        # Where ours is there and another file comes after it, ours need not be written again.
+        # This tool's own file is there, and another one comes after it: only removing that one helps.
         ours = view.rule_is_ours and then.path != paths.rule(view.arch.qemu)
         return finding(
             "boot-differs",
             "warning",
             f"now {describe(view.winner)} answers; {then.path} brings {describe(then.entry)}",
             "after the next boot another emulator runs its programs, or in another way",
-            _without(then.path) if ours else AGAIN,
+            Fix.by(_remove(then.path)) if ours else _AGAIN,
             view.platform,
         )
     return None
 
 
 def _character(entry: Entry) -> tuple[str, str, bool, bool]:
-    """What makes a difference to programs: P shifts their arguments, C keeps their privileges."""
+    """What programs notice of an entry: P shifts their arguments, C keeps their privileges."""
     return entry.name, entry.interpreter, "P" in entry.flags, "C" in entry.flags
 
 
@@ -155,7 +161,7 @@ def _gone(view: ArchitectureOnHost) -> Finding:
             "warning",
             f"{mask.path} is a link to /dev/null, which masks every file of its name",
             "gone after the next boot, or as soon as systemd-binfmt is restarted",
-            f"rm {mask.path}, then {AGAIN}",
+            Fix.by(run("rm", mask.path), PROVISION),
             view.platform,
         )
     evidence = f"no file in binfmt.d registers a handler for it ({len(rules)} were read)"
@@ -164,7 +170,7 @@ def _gone(view: ArchitectureOnHost) -> Finding:
         "warning",
         evidence,
         "gone after the next boot, or as soon as systemd-binfmt is restarted",
-        AGAIN,
+        _AGAIN,
         view.platform,
     )
 
@@ -187,7 +193,7 @@ def _mount(facts: Facts) -> Finding | None:
         "warning",
         f"neither {paths.BINFMT_AUTOMOUNT} is active nor {paths.BINFMT_MOUNT} enabled",
         "after the next boot no handler is there",
-        f"systemctl enable {paths.BINFMT_MOUNT}",
+        Fix.by(run("systemctl", "enable", paths.BINFMT_MOUNT)),
     )
 
 
@@ -198,7 +204,7 @@ def _loader(facts: Facts) -> Finding | None:
             "warning",
             f"{paths.SYSTEMD_BINFMT} starts only where /proc/sys is writable, and here it is read-only",
             "after the next boot no handler is there",
-            AGAIN,
+            _AGAIN,
         )
     load = facts.unit(paths.SYSTEMD_BINFMT).load
     if load not in ("masked", "not-found"):
@@ -209,7 +215,9 @@ def _loader(facts: Facts) -> Finding | None:
         "warning",
         f"{paths.SYSTEMD_BINFMT} is {'masked' if masked else 'not there'}: nothing reads binfmt.d",
         "after the next boot no handler is there",
-        f"systemctl unmask {paths.SYSTEMD_BINFMT}" if masked else "install systemd's systemd-binfmt.service",
+        Fix.by(run("systemctl", "unmask", paths.SYSTEMD_BINFMT))
+        if masked
+        else Fix(words="install systemd's systemd-binfmt.service"),
     )
 
 
@@ -223,6 +231,6 @@ def _held(facts: Facts) -> tuple[Finding, ...]:
             "warning",
             f"{paths.BINFMT} is mounted for this session and not for init",
             "every handler is gone when the last process that sees the mount ends",
-            f"systemctl start {paths.BINFMT_MOUNT}, then {AGAIN}",
+            Fix.by(run("systemctl", "start", paths.BINFMT_MOUNT), PROVISION),
         ),
     )

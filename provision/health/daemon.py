@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 from provision import paths
 from provision.architectures import PLATFORMS, of_platform
+from provision.buildkit.failures import RESTART, meaning_of
 from provision.buildkit.version import REFUSED_BELOW, WARNED_BELOW, at_least, canonical, is_version
 from provision.buildkit.workers import Workers, covers, undetected
 from provision.errors import UsageError
 from provision.facts import Facts, Unit
 from provision.facts.view import concerned, view
+from provision.fix import PROVISION, Fix, provision_for, run
 from provision.health import emulation
-from provision.health.catalogue import finding
-from provision.health.emulation import AGAIN
+from provision.health.finding_table import finding
 from provision.result import Finding
-from provision.spec import LATEST, Spec
+from provision.spec import LATEST, Buildkit, Spec
 
-RESTART: Final = f"systemctl restart {paths.SERVICE}"
+_AGAIN: Final = Fix.by(PROVISION)
+_JOURNAL: Final = run("journalctl", "--no-pager", "-n", "30", "-u", paths.SERVICE)
+"""The last lines. `ssh -t` and a terminal would start a pager, which waits for a key."""
 
 
 def findings(spec: Spec, facts: Facts) -> tuple[Finding, ...]:
-    """What is wrong with buildkitd. Where it does not run or answer, that is all there is to say of it."""
+    """Faults of buildkitd. If it does not run or answer, that is the only one besides those of its service."""
     if stopped := _stopped(facts):
         return (*_service(facts), stopped)
     worker = facts.worker
@@ -40,19 +44,20 @@ def _stopped(facts: Facts) -> Finding | None:
     unit = facts.unit(paths.SERVICE)
     if not facts.system.systemd or not unit.found:
         if facts.worker:
-            return None  # started by somebody else, and it works
-        evidence, fix = f"there is no {paths.SERVICE}", AGAIN
+            return None  # somebody else started it, and it works
+        evidence, fix = f"there is no {paths.SERVICE}", _AGAIN
         if not facts.system.systemd:
-            evidence, fix = "systemd does not run here", f"boot the machine with systemd, then {AGAIN}"
+            evidence = "systemd does not run here"
+            fix = Fix.by(PROVISION, words="first boot the machine with systemd")
         return finding("service-missing", "error", evidence, "nothing can be built", fix)
     state = unit.active or "unknown"
     if state == "active":
         return None
-    fix = f"systemctl start {paths.SERVICE}"
+    fix = Fix.by(run("systemctl", "start", paths.SERVICE))
     if unit.load == "masked":
-        fix = f"systemctl unmask {paths.SERVICE}, then {AGAIN}"
+        fix = Fix.by(run("systemctl", "unmask", paths.SERVICE), PROVISION)
     elif unit.sub == "auto-restart" or state == "failed":
-        fix = f"journalctl -u {paths.SERVICE} says why; then {AGAIN}"
+        fix = Fix.by(_JOURNAL, PROVISION, words="the journal shows why it ended")
     evidence = f"{paths.SERVICE} is {state} ({unit.sub or 'unknown'})"
     return finding("service-stopped", "error", evidence, "nothing can be built", fix)
 
@@ -67,7 +72,7 @@ def _service(facts: Facts) -> Iterator[Finding]:
             "warning",
             f"{paths.SERVICE} is {unit.file_state or 'not enabled'}",
             "after the next boot nothing can be built",
-            f"systemctl enable {paths.SERVICE}",
+            Fix.by(run("systemctl", "enable", paths.SERVICE)),
         )
     restarts = unit.restarts
     if restarts and unit.active == "active":
@@ -76,17 +81,20 @@ def _service(facts: Facts) -> Iterator[Finding]:
             "warning",
             f"systemd restarted it {restarts} time{'s' if restarts > 1 else ''} since it was last started by hand",
             "each time the builds that ran were lost",
-            f"journalctl -u {paths.SERVICE} says why; systemctl reset-failed {paths.SERVICE} forgets it",
+            Fix.by(
+                _JOURNAL,
+                run("systemctl", "reset-failed", paths.SERVICE),
+                words="the journal shows why it ended; reset-failed sets the count to 0",
+            ),
         )
     if evidence := _outdated(facts, unit):
         consequence = "the settings on the disk do not count yet"
-        yield finding(
-            "service-settings", "warning", evidence, consequence, f"systemctl daemon-reload && {RESTART}"
-        )
+        fix = Fix.by(run("systemctl", "daemon-reload"), RESTART)
+        yield finding("service-settings", "warning", evidence, consequence, fix)
 
 
 def _outdated(facts: Facts, unit: Unit) -> str:
-    """What shows that the daemon runs with other settings than the files have; empty if nothing does."""
+    """Evidence that the daemon runs with other settings than the files have; empty if it does not."""
     if unit.reload_due:
         return f"{paths.UNIT} was changed after systemd read it"
     file = facts.files.get(paths.UNIT)
@@ -102,8 +110,12 @@ def _silent(facts: Facts) -> Finding:
         facts.worker_error[:200]
         or f"{paths.SERVICE} is active, but there is no socket {paths.SOCKET} or no buildctl"
     )
-    fix = f"{RESTART}; journalctl -u {paths.SERVICE} says more"
-    return finding("worker-silent", "error", evidence, "nothing can be built", fix)
+    meaning = meaning_of(facts.worker_error)
+    if meaning is None:
+        fix = Fix.by(RESTART, _JOURNAL, words="the journal shows more")
+        return finding("worker-silent", "error", evidence, "nothing can be built", fix)
+    consequence = f"nothing can be built: {meaning.cause}"
+    return finding("worker-silent", "error", evidence, consequence, meaning.fix)
 
 
 def _version(spec: Spec, worker: Workers) -> Iterator[Finding]:
@@ -116,14 +128,16 @@ def _version(spec: Spec, worker: Workers) -> Iterator[Finding]:
         yield finding(
             "worker-insecure",
             "error" if refused else "warning",
-            f"buildkitd is {running}; {REFUSED_BELOW if refused else WARNED_BELOW} mends it",
+            f"buildkitd is {running}; {REFUSED_BELOW if refused else WARNED_BELOW} fixes it",
             "a build can take over this machine" if refused else "known security holes",
-            f"{AGAIN} --buildkit-version v0.32.2" if wanted == running else AGAIN,
+            Fix.by(replace(PROVISION, options=(("buildkit_version", Buildkit().version),)))
+            if wanted == running
+            else _AGAIN,
         )
     elif wanted != LATEST and running != canonical(wanted):
         consequence = "builds may come out otherwise than on other hosts"
         evidence = f"buildkitd is {running}, wanted is {canonical(wanted)}"
-        yield finding("worker-version", "warning", evidence, consequence, AGAIN)
+        yield finding("worker-version", "warning", evidence, consequence, _AGAIN)
 
 
 def _settings(spec: Spec, worker: Workers) -> Iterator[Finding]:
@@ -133,20 +147,20 @@ def _settings(spec: Spec, worker: Workers) -> Iterator[Finding]:
             "warning",
             "the worker's snapshotter is native: overlayfs does not work here",
             "every layer is a full copy: the disk fills and builds are slow",
-            f"put {paths.STATE} on ext4 or xfs (with ftype=1), then {RESTART}",
+            Fix.by(RESTART, words=f"first put {paths.STATE} on ext4 or xfs (with ftype=1)"),
         )
     wanted = spec.buildkit.network
     if wanted != "auto" and worker.network and worker.network != wanted:
         evidence = f"the worker's network is {worker.network}, wanted is {wanted}"
         consequence = "build steps reach more, or less, than they should"
-        yield finding("worker-network", "warning", evidence, consequence, AGAIN)
+        yield finding("worker-network", "warning", evidence, consequence, _AGAIN)
     if worker.process_mode == "no-sandbox":
         yield finding(
             "worker-process-mode",
             "warning",
             "the worker's process mode is no-sandbox",
             "build steps see the host's processes and can end them",
-            f"remove noProcessSandbox from {paths.CONFIG}, then {RESTART}",
+            Fix.by(RESTART, words=f"first remove noProcessSandbox from {paths.CONFIG}"),
         )
 
 
@@ -158,8 +172,8 @@ def _listing(spec: Spec, facts: Facts, worker: Workers) -> Iterator[Finding]:
             "worker-tmpdir",
             "error",
             f"{tmpdir}, where it starts them, lies on {mount.point}, which is mounted noexec",
-            "from its next start on it lists the native platform alone, without a word",
-            f"mount -o remount,exec {mount.point} && {RESTART}",
+            "from its next start on it lists the native platform alone, without a message",
+            Fix.by(run("mount", "-o", "remount,exec", mount.point), RESTART),
         )
         return
     for platform in _runs_here(spec, facts):
@@ -180,7 +194,10 @@ def _listing(spec: Spec, facts: Facts, worker: Workers) -> Iterator[Finding]:
                 "warning",
                 f"buildkitd lists {platform}; {emulation.outcome(seen)}",
                 "build steps for it fail, though the list promises them",
-                f"{AGAIN} --platforms {seen.platform}, or {RESTART}",
+                Fix.by(
+                    provision_for(seen.platform),
+                    words=f"if you do not want it, restart {paths.SERVICE}: it is gone from the list then",
+                ),
                 seen.platform,
             )
 
@@ -205,7 +222,7 @@ def _unlisted(platform: str, worker: Workers) -> Finding | None:
             "error",
             f"buildkitd has looked, and this processor or emulator has {', '.join(have)}",
             "build steps for it end with an illegal instruction",
-            f"build for {have[-1]}, or on another machine",
+            Fix(words=f"build for {have[-1]}, or on another machine"),
             platform,
         )
     seen = f"it runs here, but buildkitd lists {', '.join(worker.platforms)}"
@@ -214,9 +231,9 @@ def _unlisted(platform: str, worker: Workers) -> Finding | None:
             "worker-masked",
             "warning",
             f"{seen}: it was registered after buildkitd's start",
-            "it builds here, but whoever chooses a machine by the list (buildx) does not choose this one",
-            RESTART,
+            "it builds here, but a client that chooses machines by the list (buildx) does not choose this one",
+            Fix.by(RESTART),
             platform,
         )
     consequence = "buildx refuses it, and build steps may be run by another emulator than the kernel's"
-    return finding("worker-unlisted", "error", seen, consequence, RESTART, platform)
+    return finding("worker-unlisted", "error", seen, consequence, Fix.by(RESTART), platform)

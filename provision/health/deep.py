@@ -10,10 +10,12 @@ from typing import Final
 
 from provision import elf, paths
 from provision.architectures import PLATFORMS, Architecture, of_platform
+from provision.buildkit.failures import meaning_of
 from provision.facts import Facts
 from provision.facts.records import number, records
 from provision.facts.view import all_views, concerned
-from provision.health.catalogue import finding
+from provision.fix import NO_FIX, Fix, ToolCommand
+from provision.health.finding_table import finding
 from provision.render import render
 from provision.result import Finding, PlatformRow
 from provision.spec import Spec
@@ -26,7 +28,7 @@ _PRINTED: Final = re.compile(r"#\d+ \d+\.\d+ (.*)")
 """A line of a step's output in buildctl's plain progress."""
 _MANY: Final = re.compile(r"(?: x){3,}")
 _ARGUMENTS: Final = 4
-"""What the workload's program has, and so its exit status."""
+"""The number of arguments of the workload's program, which is its exit status."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +41,8 @@ class Build:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
-    """What the host said."""
+class Measurements:
+    """What the deep script measured on a host."""
 
     work: Mapping[str, float]
     """QEMU's name of the architecture -> seconds of CPU time that three runs of its workload took."""
@@ -48,7 +50,7 @@ class Answer:
 
 
 def script(spec: Spec, facts: Facts) -> str:
-    """What to run on a host with these facts."""
+    """The script to run on a host with these facts."""
     wanted = _wanted(spec, facts)
     programs = [
         {
@@ -73,12 +75,12 @@ def _wanted(spec: Spec, facts: Facts) -> tuple[str, ...]:
 
 
 def _native(facts: Facts) -> list[Architecture]:
-    """What this machine's own programs are, to compare with."""
+    """The architecture of the machine's own programs, to compare with."""
     return [facts.system.architecture] if facts.system.architecture else []
 
 
-def parse(lines: Iterable[str]) -> Answer:
-    """The answer; what a script that was cut short did not say is not in it."""
+def parse(lines: Iterable[str]) -> Measurements:
+    """The measurements in the script's output; without those that a script did not reach before it was cut short."""
     work: dict[str, float] = {}
     builds: dict[str, Build] = {}
     for record in records(lines):
@@ -89,42 +91,44 @@ def parse(lines: Iterable[str]) -> Answer:
             builds[record[0]] = Build(
                 status=number(record[1]), seconds=number(record[2]) / 1e9, text=record.text
             )
-    return Answer(work=work, builds=builds)
+    return Measurements(work=work, builds=builds)
 
 
-def findings(answer: Answer) -> tuple[Finding, ...]:
+def findings(measured: Measurements) -> tuple[Finding, ...]:
     """The builds that failed."""
-    return tuple(_failed(name, build) for name, build in answer.builds.items() if build.status != 0)
+    return tuple(_failed(name, build) for name, build in measured.builds.items() if build.status != 0)
 
 
 def _failed(platform: str, build: Build) -> Finding:
-    said = f"no end after {_BUILD} s" if build.status == 124 else _said(build.text)  # timeout(1)
+    output = f"no end after {_BUILD} s" if build.status == 124 else _last_output(build.text)  # timeout(1)
+    meaning = meaning_of(build.text)
+    fix = meaning.fix.for_platform(platform) if meaning else NO_FIX
     return finding(
         "worker-build",
         "error",
-        f"a build of three lines for it failed: {said or f'status {build.status}'}",
-        "builds for it fail",
-        f"./inv explain {platform}",
+        f"a build of three lines for it failed: {output or f'status {build.status}'}",
+        f"builds for it fail: {meaning.cause}" if meaning else "builds for it fail",
+        fix or Fix.by(ToolCommand(task="explain", arguments=(platform,))),
         platform,
     )
 
 
-def _said(text: str) -> str:
-    """What the step itself printed and how the build ended, without the program's many arguments."""
+def _last_output(text: str) -> str:
+    """The step's last line of output and the build's error, without the program's many arguments."""
     lines = text.splitlines()
     printed = [found[1] for line in lines if (found := _PRINTED.match(line))]
     ended = [line for line in lines if line.startswith("error:")]
     return "; ".join(_MANY.sub(" …", line.strip()) for line in (*printed[-1:], *ended[-1:]))
 
 
-def rows(answer: Answer, known: Iterable[PlatformRow], facts: Facts) -> tuple[PlatformRow, ...]:
-    """The platforms with what was measured."""
-    native = next((answer.work.get(arch.qemu) for arch in _native(facts)), None)
-    return tuple(_row(row, answer, native) for row in known)
+def rows(measured: Measurements, known: Iterable[PlatformRow], facts: Facts) -> tuple[PlatformRow, ...]:
+    """The platforms, with what was measured."""
+    native = next((measured.work.get(arch.qemu) for arch in _native(facts)), None)
+    return tuple(_row(row, measured, native) for row in known)
 
 
-def _row(row: PlatformRow, answer: Answer, native: float | None) -> PlatformRow:
-    build = answer.builds.get(row.platform)
-    took = answer.work.get(of_platform(row.platform).qemu) if row.platform in PLATFORMS else None
+def _row(row: PlatformRow, measured: Measurements, native: float | None) -> PlatformRow:
+    build = measured.builds.get(row.platform)
+    took = measured.work.get(of_platform(row.platform).qemu) if row.platform in PLATFORMS else None
     slower = round(took / native, 1) if took and native and row.mode == "emulated" else None
     return replace(row, builds=build.status == 0 if build else row.builds, slower=slower)

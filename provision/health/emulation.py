@@ -1,10 +1,11 @@
-"""Emulation now: what runs in an empty chroot, by whom, and what is wrong if it does not. Pure.
+"""Emulation now: which programs run in an empty chroot, by which handler, and what is wrong if they do not. Pure.
 
-Of each platform the first thing that is wrong is said, for it explains the rest.
+Only the first fault of each platform is reported, because it explains the others.
 """
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from typing import Final
 
@@ -12,12 +13,13 @@ from provision import binfmt, paths
 from provision.binfmt import Entry
 from provision.facts import Facts, packages
 from provision.facts.view import ArchitectureOnHost, concerned
-from provision.health.catalogue import finding
+from provision.fix import PROVISION, Fix, HostCommand, provision_for, run, shell_line
+from provision.health.finding_table import finding
 from provision.result import Finding
 from provision.spec import PACKAGES, Spec
 
-AGAIN: Final = "./inv provision"
-Check = Callable[[ArchitectureOnHost, Spec], Finding | None]
+HandlerCheck = Callable[[ArchitectureOnHost, Spec], Finding | None]
+_AGAIN: Final = Fix.by(PROVISION)
 
 
 def findings(spec: Spec, facts: Facts) -> tuple[Finding, ...]:
@@ -25,10 +27,10 @@ def findings(spec: Spec, facts: Facts) -> tuple[Finding, ...]:
     views = concerned(spec, facts)
     if table := _table(facts, [view for view in views if not view.native]):
         return (table,)
-    return tuple(found for view in views if (found := of(view, spec)))
+    return tuple(found for view in views if (found := first_fault(view, spec)))
 
 
-def of(view: ArchitectureOnHost, spec: Spec) -> Finding | None:
+def first_fault(view: ArchitectureOnHost, spec: Spec) -> Finding | None:
     """The first thing that is wrong with one architecture now."""
     return next((found for check in CHECKS if (found := check(view, spec))), None)
 
@@ -41,12 +43,18 @@ def _table(facts: Facts, emulated: list[ArchitectureOnHost]) -> Finding | None:
     if not state.usable:
         seen = state.problem or f"mounted there: {state.mounted}"
         evidence = f"{paths.BINFMT}: {seen}" if state.present else f"there is no {paths.BINFMT}"
-        return finding("binfmt-not-mounted", "error", evidence, f"no program of {names} runs", AGAIN)
+        return finding("binfmt-not-mounted", "error", evidence, f"no program of {names} runs", _AGAIN)
     if not state.enabled:
-        fix = f"echo 1 > {paths.BINFMT}/status"
+        fix = Fix.by(_write("1", "status"))
         evidence = f"{paths.BINFMT}/status says: disabled"
         return finding("binfmt-disabled", "error", evidence, f"no program of {names} runs", fix)
     return None
+
+
+def _write(text: str, entry: str) -> HostCommand:
+    """Write to a file of binfmt_misc: 1 enables an entry, -1 removes it (kernel, binfmt-misc.rst)."""
+    # The name of an entry is whatever its registrar chose.
+    return shell_line(f"echo {text} > {shlex.quote(f'{paths.BINFMT}/{entry}')}")
 
 
 def describe(entry: Entry) -> str:
@@ -63,7 +71,10 @@ def native(view: ArchitectureOnHost, _spec: Spec) -> Finding | None:
         "warning",
         f"{describe(view.winner)} answers, though the program also runs without a handler",
         "these programs are emulated where the CPU could run them: many times slower",
-        f"echo -1 > {paths.BINFMT}/{view.winner.name}, and delete its file in binfmt.d",
+        Fix.by(
+            _write("-1", view.winner.name),
+            words="then delete its file in binfmt.d, or the next boot brings it back",
+        ),
         view.platform,
     )
 
@@ -78,8 +89,8 @@ def missing(view: ArchitectureOnHost, _spec: Spec) -> Finding | None:
             "handler-disabled",
             "error",
             f"{describe(off[0])} is registered and disabled",
-            "the kernel passes it over: its programs end with `exec format error`",
-            f"echo 1 > {paths.BINFMT}/{off[0].name}",
+            "the kernel ignores it: its programs end with `exec format error`",
+            Fix.by(_write("1", off[0].name)),
             view.platform,
         )
     return finding(
@@ -87,7 +98,7 @@ def missing(view: ArchitectureOnHost, _spec: Spec) -> Finding | None:
         "error",
         f"none of the {len(view.facts.entries)} registered handlers takes its programs",
         "build steps for it end with `exec format error`",
-        AGAIN,
+        _AGAIN,
         view.platform,
     )
 
@@ -101,7 +112,7 @@ def without_f(view: ArchitectureOnHost, _spec: Spec) -> Finding | None:
         "error",
         f"{describe(view.winner)}: {outcome(view)}",
         "build steps for it end with `no such file or directory`, and buildkitd does not list it",
-        AGAIN,
+        _AGAIN,
         view.platform,
     )
 
@@ -115,7 +126,7 @@ def credentials(view: ArchitectureOnHost, spec: Spec) -> Finding | None:
         "warning",
         f"{describe(view.winner)} keeps the privileges of foreign setuid programs",
         "a setuid program in any image can become root on this machine",
-        AGAIN,
+        _AGAIN,
         view.platform,
     )
 
@@ -132,7 +143,7 @@ def shadowed(view: ArchitectureOnHost, _spec: Spec) -> Finding | None:
         "warning" if view.ran else "error",
         f"{describe(view.winner)} was registered after {ours.name} and answers for it; {outcome(view)}",
         "another emulator than the one that was set up runs its programs",
-        f"{AGAIN}, which lets {ours.name} answer again; or echo -1 > {paths.BINFMT}/{view.winner.name}",
+        Fix.by(PROVISION, words=f"after it {ours.name} answers again"),
         view.platform,
     )
 
@@ -146,7 +157,7 @@ def shifted(view: ArchitectureOnHost, _spec: Spec) -> Finding | None:
         "error",
         f"{describe(view.winner)}: of {view.probe.expected} arguments its program counted {view.probe.status}",
         "programs are started with a wrong name or miss an argument (`applet not found`)",
-        f"{AGAIN}, which tries the other setting of the P flag",
+        Fix.by(PROVISION, words="it tries the other setting of the P flag"),
         view.platform,
     )
 
@@ -161,13 +172,13 @@ def dynamic(view: ArchitectureOnHost, _spec: Spec) -> Finding | None:
         "error",
         f"{view.winner.interpreter} is dynamically linked (it asks for {header.interpreter or 'a loader'})",
         "it starts on the host and fails inside every container",
-        f"install static emulators ({_packages(view.facts, 'install')}), then {AGAIN}",
+        _with_packages(view, "install"),
         view.platform,
     )
 
 
 def broken(view: ArchitectureOnHost, _spec: Spec) -> Finding | None:
-    """It answers, and does not run its program."""
+    """A handler answers, and the program does not run."""
     if view.winner is None or view.ran or view.native:
         return None
     return finding(
@@ -175,7 +186,7 @@ def broken(view: ArchitectureOnHost, _spec: Spec) -> Finding | None:
         "error",
         f"{describe(view.winner)}: {outcome(view)}",
         "build steps for it fail",
-        AGAIN,
+        _AGAIN,
         view.platform,
     )
 
@@ -190,7 +201,7 @@ def container(view: ArchitectureOnHost, _spec: Spec) -> Finding | None:
         f"works now ({_speed(view)}), by {describe(view.winner)}, a file that is not on this host:"
         " a container brought it",
         "gone after the next boot, or as soon as systemd-binfmt is restarted",
-        f"{AGAIN} --platforms {view.platform}",
+        Fix.by(provision_for(view.platform)),
         view.platform,
     )
 
@@ -200,9 +211,9 @@ def deleted(view: ArchitectureOnHost, spec: Spec) -> Finding | None:
     if view.winner is None or not view.ran or not view.deleted:
         return None
     if spec.emulation.interpreters == PACKAGES:
-        fix = f"{_packages(view.facts, 'reinstall')}, then {AGAIN}"
+        fix = _with_packages(view, "reinstall")
     else:
-        fix = f"put {view.winner.interpreter} back, then {AGAIN}"
+        fix = Fix.by(PROVISION, words=f"first put {view.winner.interpreter} back")
     return finding(
         "emulator-deleted",
         "error",
@@ -228,7 +239,7 @@ def replaced(view: ArchitectureOnHost, _spec: Spec) -> Finding | None:
         "both files are the same, only the old one's room is not free"
         if same
         else "an upgrade of the emulator, security fixes too, does not take effect",
-        AGAIN,
+        _AGAIN,
         view.platform,
     )
 
@@ -253,20 +264,16 @@ _VERBS: Final = {
 }
 
 
-def _packages(facts: Facts, verb: str) -> str:
-    """The command that brings QEMU's files (back)."""
-    manager = packages.manager(facts.tools)
+def _with_packages(view: ArchitectureOnHost, verb: str) -> Fix:
+    """QEMU's files installed or reinstalled, and then registered."""
+    manager = packages.manager(view.facts.tools)
     if manager is None:
-        return f"{verb} QEMU's static emulators"
-    names = (
-        manager.packages
-        if manager.one_for_all
-        else tuple(p.replace("{qemu}", "*") for p in manager.packages)
-    )
-    return f"{_VERBS[manager.command][verb]} {' '.join(names)}"
+        return Fix.by(PROVISION, words=f"first {verb} QEMU's static emulators")
+    words = (*_VERBS[manager.command][verb].split(), *manager.packages_for((view.arch.qemu,)))
+    return Fix.by(run(*words), PROVISION)
 
 
-CHECKS: Final[tuple[Check, ...]] = (
+CHECKS: Final[tuple[HandlerCheck, ...]] = (
     native,
     missing,
     shadowed,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from provision import binfmt, paths
@@ -11,176 +12,154 @@ from provision.buildkit.workers import covers
 from provision.facts import Facts
 from provision.facts.view import ArchitectureOnHost, view
 from provision.health import boot, daemon, emulation, known_bad
-from provision.result import OWNERS, Finding, Link, LinkStatus
+from provision.health.finding_table import ROWS, LinkId
+from provision.result import OWNERS, ChainLink, Finding, LinkStatus
 from provision.spec import Spec
 
-LINKS: Final = ("header", "cpu", "table", "handler", "emulator", "run", "boot", "service", "listing")
-"""In the order in which a build step depends on them."""
 
-LINK_OF: Final[Mapping[str, str]] = {
-    "binfmt-not-mounted": "table",
-    "binfmt-disabled": "table",
-    "handler-over-native": "cpu",
-    "handler-missing": "handler",
-    "handler-disabled": "handler",
-    "handler-shadowed": "handler",
-    "handler-without-f": "handler",
-    "handler-credentials": "handler",
-    "handler-dynamic": "emulator",
-    "handler-container": "emulator",
-    "emulator-deleted": "emulator",
-    "emulator-replaced": "emulator",
-    "known-bad-aslr": "emulator",
-    "known-bad-ldconfig": "emulator",
-    "known-bad-go": "emulator",
-    "known-bad-x86-64-v2": "emulator",
-    "handler-argv": "run",
-    "handler-broken": "run",
-    "boot-no-mount": "boot",
-    "boot-no-loader": "boot",
-    "boot-missing": "boot",
-    "boot-masked": "boot",
-    "boot-broken": "boot",
-    "boot-differs": "boot",
-    "boot-over-native": "boot",
-    "binfmt-not-held": "boot",
-    "service-missing": "service",
-    "service-stopped": "service",
-    "service-disabled": "service",
-    "worker-silent": "service",
-    "worker-tmpdir": "listing",
-    "worker-unlisted": "listing",
-    "worker-masked": "listing",
-    "worker-stale": "listing",
-}
-"""Which link a finding breaks. What is not here concerns the whole host and is `health`'s."""
-
-_NATIVE: Final = ("table", "handler", "emulator", "boot")
-"""Links that a platform has no need of when the CPU runs it."""
-
-
-_DEPENDS: Final = ("handler", "emulator", "run", "listing")
-"""Links of which nothing can be said when one before them is broken."""
-
-
-def explain(spec: Spec, facts: Facts, platform: str) -> tuple[tuple[Link, ...], tuple[Finding, ...]]:
+def explain(spec: Spec, facts: Facts, platform: str) -> tuple[tuple[ChainLink, ...], tuple[Finding, ...]]:
     """The chain of a canonical platform, and the findings that break it, in its order."""
     seen = view(of_platform(platform), spec, facts)
     found = _findings(spec, facts, seen, platform)
     links = []
     broken = False
-    for name in LINKS:
-        here = [each for each in found if LINK_OF[each.id] == name]
-        known = here or not broken or name not in _DEPENDS
-        link = _link(name, here, seen, platform) if known else _unknown(name)
+    for row in LINKS:
+        here = [each for each in found if ROWS[each.id].link == row.id]
+        if here:
+            link = _faulty(row, here)
+        elif broken and row.depends_on_earlier:
+            link = ChainLink(
+                id=row.id, status="skipped", seen="depends on the link that is broken before it"
+            )
+        else:
+            link = _sound(row, seen, platform)
         links.append(link)
-        broken |= link.status == "broken" and name != "boot"
+        broken |= link.status == "broken" and row.id != "boot"
     return tuple(links), found
 
 
 def _findings(spec: Spec, facts: Facts, seen: ArchitectureOnHost, platform: str) -> tuple[Finding, ...]:
     areas = (emulation.findings, boot.findings, known_bad.findings, daemon.findings)
-    found = [each for area in areas for each in area(spec, facts) if each.id in LINK_OF]
-    mine = [each for each in found if each.platform in (None, seen.platform, platform)]
-    return tuple(sorted(mine, key=lambda each: LINKS.index(LINK_OF[each.id])))
+    found = [
+        each
+        for area in areas
+        for each in area(spec, facts)
+        if each.platform in (None, seen.platform, platform)
+    ]
+    return tuple(each for row in LINKS for each in found if ROWS[each.id].link == row.id)
 
 
-def _link(name: str, here: list[Finding], seen: ArchitectureOnHost, platform: str) -> Link:
-    if not here:
-        return Link(id=name, status=_state(name, seen), seen=_words(name, seen, platform))
+def _faulty(row: LinkRow, here: list[Finding]) -> ChainLink:
     status: LinkStatus = "broken" if any(each.severity == "error" for each in here) else "warning"
     if all(each.severity == "info" for each in here):
         status = "ok"
-    return Link(id=name, status=status, seen="; ".join(each.evidence for each in here), fix=here[0].fix)
+    return ChainLink(
+        id=row.id, status=status, seen="; ".join(each.evidence for each in here), fix=here[0].fix
+    )
 
 
-def _unknown(name: str) -> Link:
-    return Link(id=name, status="skipped", seen="depends on what is broken before it")
+def _sound(row: LinkRow, seen: ArchitectureOnHost, platform: str) -> ChainLink:
+    if seen.native and row.only_emulated:
+        return ChainLink(id=row.id, status="skipped", seen="not needed: the CPU runs its programs")
+    status, words = row.describe(seen, platform)
+    return ChainLink(id=row.id, status=status, seen=words)
 
 
-def _state(name: str, seen: ArchitectureOnHost) -> LinkStatus:
-    if name == "boot" and not seen.native and boot.coming(seen) is None:
-        return "skipped"
-    return "skipped" if seen.native and name in _NATIVE else "ok"
+Description = tuple[LinkStatus, str]
 
 
-def _words(name: str, seen: ArchitectureOnHost, platform: str) -> str:
-    """What a link that holds looks like on this host."""
-    if seen.native and name in _NATIVE:
-        return "not needed: the CPU runs its programs"
-    return {
-        "header": _header,
-        "cpu": _cpu,
-        "table": _table,
-        "handler": _handler,
-        "emulator": _emulator,
-        "run": _run,
-        "boot": _boot,
-        "service": _service,
-        "listing": _listing,
-    }[name](seen, platform)
-
-
-def _header(seen: ArchitectureOnHost, _platform: str) -> str:
+def _header(seen: ArchitectureOnHost, _platform: str) -> Description:
     arch = seen.arch
     order = "big" if arch.big_endian else "little"
-    return f"programs are ELF, {arch.bits} bits, {order}-endian, machine {arch.machine}"
+    return "ok", f"programs are ELF, {arch.bits} bits, {order}-endian, machine {arch.machine}"
 
 
-def _cpu(seen: ArchitectureOnHost, _platform: str) -> str:
+def _cpu(seen: ArchitectureOnHost, _platform: str) -> Description:
     machine = seen.facts.system.machine
     if seen.native:
-        return f"this machine ({machine}) runs them itself"
-    asked = seen.probe.natively is not None
-    return f"this machine ({machine}) does not run them itself{'' if asked else ' (not tried)'}"
+        return "ok", f"this machine ({machine}) runs them itself"
+    tried = seen.probe.natively is not None
+    return "ok", f"this machine ({machine}) does not run them itself{'' if tried else ' (not tried)'}"
 
 
-def _table(seen: ArchitectureOnHost, _platform: str) -> str:
+def _table(seen: ArchitectureOnHost, _platform: str) -> Description:
     count = sum(entry.enabled for entry in seen.facts.entries)
-    return f"binfmt_misc is mounted with {count} enabled handler{'' if count == 1 else 's'}"
+    return "ok", f"binfmt_misc is mounted with {count} enabled handler{'' if count == 1 else 's'}"
 
 
-def _handler(seen: ArchitectureOnHost, _platform: str) -> str:
+def _handler(seen: ArchitectureOnHost, _platform: str) -> Description:
     entry = seen.winner
     if entry is None:
-        return "none"
+        return "ok", "none"
     position = seen.facts.entries.index(entry) + 1
     others = [each.name for each in binfmt.shadows(seen.facts.entries, entry) if each.matches(seen.header)]
     hides = f"; it hides {', '.join(others)}" if others else ""
-    return f"{emulation.describe(entry)}, asked as number {position} of {len(seen.facts.entries)}{hides}"
+    return (
+        "ok",
+        f"{emulation.describe(entry)}, asked as number {position} of {len(seen.facts.entries)}{hides}",
+    )
 
 
-def _emulator(seen: ArchitectureOnHost, _platform: str) -> str:
+def _emulator(seen: ArchitectureOnHost, _platform: str) -> Description:
     entry, file = seen.winner, seen.file
     if entry is None:
-        return "none"
+        return "ok", "none"
     linkage = file.header.linkage if file and file.header else "unknown linkage"
     qemu, owner = seen.qemu or "unknown", OWNERS[seen.owner(entry)]
-    return f"{entry.interpreter}, {linkage}, QEMU {qemu}, the file the kernel holds; {owner}"
+    return "ok", f"{entry.interpreter}, {linkage}, QEMU {qemu}, the file the kernel holds; {owner}"
 
 
-def _run(seen: ArchitectureOnHost, _platform: str) -> str:
+def _run(seen: ArchitectureOnHost, _platform: str) -> Description:
     took = seen.probe.milliseconds
     where = "" if seen.facts.user.root else " (not in a chroot: that needs root)"
     time = f", {took:.1f} ms of CPU time" if took is not None else ""
-    return f"a program of {seen.probe.expected} arguments counted them in an empty chroot{time}{where}"
+    return "ok", f"a program of {seen.probe.expected} arguments counted them in an empty chroot{time}{where}"
 
 
-def _boot(seen: ArchitectureOnHost, _platform: str) -> str:
+def _boot(seen: ArchitectureOnHost, _platform: str) -> Description:
     then = boot.coming(seen)
     if then:
-        return f"{then.path} brings it back"
-    return "no file brings it back" if seen.facts.system.systemd else "not known: systemd does not run here"
+        return "ok", f"{then.path} brings it back"
+    if seen.facts.system.systemd:
+        return "skipped", "no file brings it back"
+    return "skipped", "not known: systemd does not run here"
 
 
-def _service(_seen: ArchitectureOnHost, _platform: str) -> str:
-    return f"{paths.SERVICE} runs and answers"
+def _service(_seen: ArchitectureOnHost, _platform: str) -> Description:
+    return "ok", f"{paths.SERVICE} runs and answers"
 
 
-def _listing(seen: ArchitectureOnHost, platform: str) -> str:
+def _listing(seen: ArchitectureOnHost, platform: str) -> Description:
     found = seen.facts.worker
     if found is None:
-        return "not known"
+        return "ok", "not known"
     if covers(found.platforms, platform) == "listed":
-        return f"buildkitd lists {platform}"
-    return f"buildkitd takes it for one of {', '.join(found.platforms)}"
+        return "ok", f"buildkitd lists {platform}"
+    return "ok", f"buildkitd takes it for one of {', '.join(found.platforms)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinkRow:
+    """One link of every chain."""
+
+    id: LinkId
+    describe: Callable[[ArchitectureOnHost, str], Description]
+    """How the link looks on a host where no finding breaks it; the second argument is the platform."""
+    only_emulated: bool = False
+    """Whether a platform that the CPU runs has no need of it."""
+    depends_on_earlier: bool = False
+    """Whether nothing can be said of it when a link before it is broken."""
+
+
+LINKS: Final = (
+    LinkRow(id="header", describe=_header),
+    LinkRow(id="cpu", describe=_cpu),
+    LinkRow(id="table", describe=_table, only_emulated=True),
+    LinkRow(id="handler", describe=_handler, only_emulated=True, depends_on_earlier=True),
+    LinkRow(id="emulator", describe=_emulator, only_emulated=True, depends_on_earlier=True),
+    LinkRow(id="run", describe=_run, depends_on_earlier=True),
+    LinkRow(id="boot", describe=_boot, only_emulated=True),
+    LinkRow(id="service", describe=_service),
+    LinkRow(id="listing", describe=_listing, depends_on_earlier=True),
+)
+"""In the order in which a build step depends on them."""

@@ -1,6 +1,6 @@
 """Combinations of QEMU, kernel and guest that are known to fail, with what helps. Pure.
 
-A new one is a row. Sources stand beside each.
+A new combination is one row, with its source.
 """
 
 from __future__ import annotations
@@ -11,14 +11,12 @@ from typing import Final
 
 from provision.facts import Facts, kernel
 from provision.facts.view import ArchitectureOnHost, concerned
-from provision.health.catalogue import finding
-from provision.health.emulation import AGAIN
+from provision.fix import PROVISION, Fix
+from provision.health.finding_table import finding
 from provision.result import Finding
 from provision.spec import Spec
 
-NEWER: Final = (
-    f"install a newer QEMU (another release of the system, or `interpreters` that you bring), then {AGAIN}"
-)
+NEWER: Final = "first bring a newer QEMU: another release of the system, or [emulation] interpreters"
 Version = tuple[int, ...]
 
 
@@ -33,7 +31,8 @@ class Combination:
     guest: str | None = None
     consequence: str
     source: str
-    fix: str = NEWER
+    words: str = NEWER
+    """What to do before `provision`."""
 
     def applies(self, view: ArchitectureOnHost, version: Version) -> bool:
         release = kernel.version(view.facts.system.kernel)
@@ -51,7 +50,7 @@ COMBINATIONS: Final = (
         guest="aarch64",
         consequence="programs crash now and then (segmentation fault)",
         source="tonistiigi/binfmt#215, home-assistant/builder#229",
-        fix=f"{NEWER}; until then, while building: sysctl kernel.randomize_va_space=0",
+        words=f"{NEWER}; until then, while building: sysctl kernel.randomize_va_space=0",
     ),
     Combination(
         id="known-bad-ldconfig",
@@ -68,7 +67,7 @@ COMBINATIONS: Final = (
         consequence="programs crash at times, those written in Go above all (Ubuntu 22.04's QEMU)",
         source="moby/buildkit#2541, commaai/agnos-builder#468",
     ),
-    # Mended by QEMU's commit d135f781405f: -cpu max by default.
+    # Fixed by QEMU's commit d135f781405f: -cpu max by default.
     Combination(
         id="known-bad-x86-64-v2",
         since=(0,),
@@ -76,18 +75,18 @@ COMBINATIONS: Final = (
         guest="x86_64",
         consequence="images that need x86-64-v2 (RHEL 9 and its kin) end with `CPU does not support x86-64-v2`",
         source="podman-container-tools/podman#15456",
-        fix=f"{NEWER}; until then: ENV QEMU_CPU=max in the build",
+        words=f"{NEWER}; until then: ENV QEMU_CPU=max in the build",
     ),
 )
 
 
 def findings(spec: Spec, facts: Facts) -> tuple[Finding, ...]:
     """The combinations that hold on a host."""
-    return tuple(found for view in concerned(spec, facts) for found in of(view))
+    return tuple(found for view in concerned(spec, facts) for found in _matching(view))
 
 
-def of(view: ArchitectureOnHost) -> tuple[Finding, ...]:
-    """Those of one architecture."""
+def _matching(view: ArchitectureOnHost) -> tuple[Finding, ...]:
+    """The combinations of one architecture."""
     version = numbers(view.qemu or "")
     if not version or not view.ran:
         return ()
@@ -97,7 +96,7 @@ def of(view: ArchitectureOnHost) -> tuple[Finding, ...]:
             "warning",
             f"QEMU {view.qemu} on Linux {view.facts.system.kernel}",
             f"{row.consequence} ({row.source})",
-            row.fix,
+            Fix.by(PROVISION, words=row.words),
             view.platform,
         )
         for row in COMBINATIONS

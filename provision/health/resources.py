@@ -1,4 +1,4 @@
-"""Room to build in: disk, inodes, memory; and a clock that TLS can work with. Pure."""
+"""What builds need of the machine: disk, inodes, memory, and a clock that TLS can work with. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from provision import paths
 from provision.buildkit.gc import MIN_FREE, sized
 from provision.facts import Disk, Facts
 from provision.facts.view import concerned
-from provision.health.catalogue import finding
+from provision.fix import Fix, run
+from provision.health.finding_table import finding
 from provision.result import Finding
 from provision.spec import Spec
 
@@ -18,10 +19,11 @@ MEMORY = 768 * 1024
 CLOCK = 600
 """Seconds off from which on fresh certificates and tokens are refused."""
 DAY = 86_400
+_PRUNE = run(paths.BUILDCTL, "prune")
 
 
 def findings(spec: Spec, facts: Facts) -> tuple[Finding, ...]:
-    """What is scarce."""
+    """What the machine lacks."""
     found = (disk(facts), inodes(facts), memory(spec, facts), cgroup(facts), clock(facts))
     return tuple(each for each in found if each)
 
@@ -31,7 +33,7 @@ def _state(facts: Facts) -> Disk | None:
 
 
 def disk(facts: Facts) -> Finding | None:
-    """Against what the daemon's own garbage collection tries to keep free."""
+    """Free space, compared with what the daemon's own garbage collection tries to keep."""
     room = _state(facts)
     if room is None or room.size == 0:
         return None
@@ -48,12 +50,12 @@ def disk(facts: Facts) -> Finding | None:
         "builds fail with `no space left on device`"
         if free < GIB
         else "the build cache is thrown away all the time",
-        "buildctl prune, or free some room beside the cache",
+        Fix.by(_PRUNE, words="or delete other files there"),
     )
 
 
 def inodes(facts: Facts) -> Finding | None:
-    """Filesystems without a table of them (btrfs) have 0 in all."""
+    """Free inodes. Filesystems without a table of inodes (btrfs) have 0 in all."""
     room = _state(facts)
     if room is None or not room.all_inodes or room.inodes >= INODES:
         return None
@@ -62,12 +64,12 @@ def inodes(facts: Facts) -> Finding | None:
         "warning" if room.inodes > 1000 else "error",
         f"{room.inodes} of {room.all_inodes} inodes are free for {paths.STATE}",
         "builds fail with `no space left on device` though there is room",
-        "buildctl prune, or remove small files beside the cache",
+        Fix.by(_PRUNE, words="or delete other small files there"),
     )
 
 
 def memory(spec: Spec, facts: Facts) -> Finding | None:
-    """Emulated programs need more, and several build steps run at once."""
+    """Emulated programs need more memory, and several build steps run at once."""
     total = facts.system.memory + facts.system.swap
     emulated = any(view.winner and not view.native for view in concerned(spec, facts))
     if not facts.system.memory or not emulated or total >= MEMORY or spec.buildkit.max_parallelism == 1:
@@ -77,7 +79,7 @@ def memory(spec: Spec, facts: Facts) -> Finding | None:
         "warning",
         f"{facts.system.memory >> 10} MiB of memory and {facts.system.swap >> 10} MiB of swap",
         "compilers in emulated build steps are killed",
-        "add swap, or set [buildkit] max_parallelism = 1",
+        Fix(words="add swap, or set [buildkit] max_parallelism = 1"),
     )
 
 
@@ -90,12 +92,12 @@ def cgroup(facts: Facts) -> Finding | None:
         "warning",
         "the kernel has no memory controller: it was started with cgroup_disable=memory",
         "memory limits of builds are ignored: one build can take the machine down",
-        "add cgroup_enable=memory to the line in /boot/firmware/cmdline.txt, then reboot",
+        Fix(words="add cgroup_enable=memory to the line in /boot/firmware/cmdline.txt, then reboot"),
     )
 
 
 def clock(facts: Facts) -> Finding | None:
-    """Compared with this machine's."""
+    """The host's clock, compared with this machine's."""
     if facts.skew is None or abs(facts.skew) < CLOCK:
         return None
     behind = "behind" if facts.skew < 0 else "ahead of"
@@ -104,5 +106,5 @@ def clock(facts: Facts) -> Finding | None:
         "error" if abs(facts.skew) > DAY else "warning",
         f"its clock is {abs(facts.skew):.0f} s {behind} this machine's",
         "registries cannot be reached: their certificates seem expired or not yet valid",
-        "timedatectl set-ntp true",
+        Fix.by(run("timedatectl", "set-ntp", "true")),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from provision.config import names
 from provision.config.names import destination
 from provision.config.values import shown
-from provision.errors import UsageError
+from provision.errors import UsageError, nearest
 from provision.lazy import LazyModule
 from provision.spec import LOCAL, Host, Inventory
 
@@ -167,9 +166,9 @@ def _unknown_name_error(
     what: str, name: str, others: Iterable[str], mark: str = "", kind: str = "hosts", *, cause: str = ""
 ) -> UsageError:
     known = list(others)
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    near = nearest(name, known)
     if near:
-        hint = f"Did you mean {mark}{near[0]}?"
+        hint = f"Did you mean {mark}{near}?"
     elif known:
         some = ", ".join(mark + each for each in known[:12])
         hint = f"Known {kind}: {some}{', …' if len(known) > 12 else ''}."

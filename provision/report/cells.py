@@ -1,4 +1,4 @@
-"""The pieces that tables are made of: one function per kind of result."""
+"""The pieces of tables: one function per kind of result."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from provision.errors import ProvisionError
+from provision.fix import Fix, Place
 from provision.report.console import clean, whole
-from provision.result import CheckLine, Finding, HostResult, Link, PlatformRow, Process, StepResult, at
+from provision.report.fixes import advice, written
+from provision.result import ChainLink, CheckLine, Finding, HostResult, PlatformRow, Process, StepResult, at
 from provision.spec import Host
 
 _MARKS: Final = {
@@ -41,7 +43,7 @@ _STATUS: Final = {
 
 
 def mark(status: str) -> Text:
-    """✓, ✗ and their kin."""
+    """The status mark: ✓, ✗, !, • or –."""
     sign, style = _MARKS[status]
     return Text(sign, style=style)
 
@@ -60,7 +62,7 @@ def count(number: int, thing: str) -> str:
 
 
 def table(*headings: str, header: bool = True) -> Table:
-    """Columns without lines; one row is one line, whatever does not fit ends in an ellipsis."""
+    """Columns without lines. One row is one line; a cell that is too wide ends in an ellipsis."""
     made = Table(box=None, show_header=header, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for heading in headings:
         made.add_column(heading, no_wrap=True, overflow="ellipsis")
@@ -75,7 +77,7 @@ def diff(text: str) -> Iterator[Text]:
 
 
 def steps(results: Iterable[StepResult]) -> Iterator[RenderableType]:
-    """Steps, each with its diff if it is pending, or what it said if it did not go well."""
+    """Steps, each with its diff if it is pending, or its output if it failed."""
     for step in results:
         yield Text.assemble(mark(step.status), " ", (clean(step.action), "bold"), " ", clean(step.target))
         if step.status == "pending":
@@ -102,7 +104,7 @@ def platforms(rows: Sequence[PlatformRow]) -> Table:
 
 
 def builds(rows: Sequence[PlatformRow]) -> Table:
-    """What `--deep` saw: whether each platform builds, and how slow it is."""
+    """The outcome of `--deep`: whether each platform builds, and how slow it is."""
     made = table("PLATFORM", "RUNS", "BUILDS", "SLOWER THAN NATIVE")
     for row in rows:
         if row.builds is not None:
@@ -111,8 +113,19 @@ def builds(rows: Sequence[PlatformRow]) -> Table:
     return made
 
 
-def checks(lines: Iterable[CheckLine]) -> Iterator[RenderableType]:
-    """What was seen and needed; the fix on a line of its own, to be copied."""
+def fix(what: Fix, place: Place, indent: int = 4) -> Iterator[RenderableType]:
+    """The commands on a line of their own, which is never wrapped, to be copied. The words stand below."""
+    text = written(what, place)
+    label = "fix: "
+    if text.command:
+        yield whole(f"{' ' * indent}{label}{text.command}")
+        indent, label = indent + len(label), ""
+    if text.words:
+        yield Padding(Text(f"{label}{text.words}"), (0, 0, 0, indent))
+
+
+def checks(lines: Iterable[CheckLine], place: Place) -> Iterator[RenderableType]:
+    """What was seen and what is needed, with the fix."""
     for line in lines:
         row = Table.grid(padding=(0, 1, 0, 0))
         row.add_column(no_wrap=True)
@@ -121,12 +134,11 @@ def checks(lines: Iterable[CheckLine]) -> Iterator[RenderableType]:
         needed = "" if line.status == "ok" else f"; needed: {line.needed}"
         row.add_row(mark(line.status), Text(line.id, "bold"), Text(clean(f"{line.seen}{needed}")))
         yield row
-        if line.fix:
-            yield whole(f"    fix: {line.fix}")
+        yield from fix(line.fix, place)
 
 
-def findings(results: Iterable[Finding]) -> Iterator[RenderableType]:
-    """What is wrong, what it leads to, and the fix; what several platforms have in common is said once."""
+def findings(results: Iterable[Finding], place: Place) -> Iterator[RenderableType]:
+    """What is wrong, what it leads to, and the fix. What several platforms have in common is shown once."""
     groups: dict[tuple[str, str], list[Finding]] = {}
     for finding in results:
         groups.setdefault((finding.id, finding.severity), []).append(finding)
@@ -138,7 +150,8 @@ def findings(results: Iterable[Finding]) -> Iterator[RenderableType]:
             yield Padding(Text(clean(f"{about}{each.evidence}")), (0, 0, 0, 4))
         for consequence in dict.fromkeys(each.consequence for each in group):
             yield Padding(Text(clean(consequence), "italic"), (0, 0, 0, 4))
-        yield from (whole(f"    fix: {fix}") for fix in dict.fromkeys(each.fix for each in group))
+        for each_fix in dict.fromkeys(each.fix for each in group):
+            yield from fix(each_fix, place)
 
 
 def tally(results: Iterable[Finding]) -> str:
@@ -187,7 +200,7 @@ def _mib(size: int) -> str:
     return f"{size / (1 << 20):.0f} MiB"
 
 
-def chain(links: Iterable[Link]) -> Iterator[RenderableType]:
+def chain(links: Iterable[ChainLink]) -> Iterator[RenderableType]:
     """Every link and what was seen of it."""
     for link in links:
         row = Table.grid(padding=(0, 1, 0, 0))
@@ -200,7 +213,7 @@ def chain(links: Iterable[Link]) -> Iterator[RenderableType]:
 
 
 def hosts(selection: Iterable[Host]) -> Table:
-    """What a selection means."""
+    """The hosts that a selection means."""
     made = table("HOST", "ADDRESS", "USER", "PORT", "JUMP", "PLATFORMS")
     for host in selection:
         cells = (
@@ -217,9 +230,9 @@ def hosts(selection: Iterable[Host]) -> Table:
 
 
 def summary(results: Iterable[HostResult], words: dict[str, str]) -> Table:
-    """One line per host: what came of it, how long it took, and why."""
+    """One line per host: its outcome, how long it took, and why."""
     made = table("HOST", "RESULT", "TIME")
-    # Only the reason gives way when it is narrow.
+    # Only the reason is shortened on a narrow terminal.
     made.add_column("", no_wrap=True, overflow="ellipsis", ratio=1)
     made.expand = True
     for host in results:
@@ -234,11 +247,11 @@ def summary(results: Iterable[HostResult], words: dict[str, str]) -> Table:
     return made
 
 
-def error(problem: ProvisionError, host: str = "") -> Iterator[RenderableType]:
+def error(problem: ProvisionError, place: Place, host: str = "") -> Iterator[RenderableType]:
     """The three parts: what failed, the likely cause, what to do."""
     message = at(host, problem.message) if host else problem.message
     yield Text.assemble(("error: ", "bold red"), (clean(message), "bold"))
     if problem.cause:
         yield Padding(Text.assemble(("likely cause: ", "dim"), clean(problem.cause)), (0, 0, 0, 2))
-    if problem.hint:
-        yield whole(f"  what to do: {problem.hint}")
+    if to_do := advice(problem, place):
+        yield whole(f"  what to do: {to_do}")

@@ -7,24 +7,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any, Final
 
 from provision.errors import ProvisionError
-from provision.result import HostResult, Report, at, first_broken
+from provision.fix import Place
+from provision.report.fixes import advice, written
+from provision.result import ChainLink, CheckLine, Finding, HostResult, Report, at, first_broken
 from provision.spec import Host
 
 VERSION: Final = 1
 
-Part = Callable[[HostResult], dict[str, Any]]
+Section = Callable[[HostResult], dict[str, Any]]
 
 
 def envelope(report: Report) -> dict[str, Any]:
     """The report as plain data."""
     hosts = [_selected(host) for host in report.selection]
     hosts += [_host(report.command, host) for host in report.hosts]
-    errors = [_error(report.error)] if report.error else []
-    errors += [_error(host.error, host.host) for host in report.hosts if host.error]
+    errors = [_error(report.error, report.place)] if report.error else []
+    errors += [_error(host.error, host.place, host.host) for host in report.hosts if host.error]
     return {
         "version": VERSION,
         "command": report.command,
@@ -40,11 +42,11 @@ def render(report: Report) -> str:
     return json.dumps(envelope(report), indent=2, ensure_ascii=True) + "\n"
 
 
-def _error(error: ProvisionError, host: str = "") -> dict[str, str]:
-    """The three parts in two: an envelope's error has no place of its own for the cause."""
+def _error(error: ProvisionError, place: Place, host: str = "") -> dict[str, str]:
+    """The three parts in two: an envelope's error has no key of its own for the cause."""
     cause = f" ({error.cause})" if error.cause else ""
     message = at(host, error.message) if host else error.message
-    return {"code": error.code, "message": f"{message}{cause}", "hint": error.hint}
+    return {"code": error.code, "message": f"{message}{cause}", "hint": advice(error, place)}
 
 
 def _host(command: str, host: HostResult) -> dict[str, Any]:
@@ -53,17 +55,25 @@ def _host(command: str, host: HostResult) -> dict[str, Any]:
         "status": host.status,
         "seconds": round(host.seconds, 3),
         "notes": list(host.notes),
-        "error": _full(host.error),
+        "error": _full_error(host.error, host.place),
     }
-    for part in PARTS.get(command, ()):
-        values |= part(host)
+    for section in SECTIONS.get(command, ()):
+        values |= section(host)
     return values
 
 
-def _full(error: ProvisionError | None) -> dict[str, str] | None:
+def _full_error(error: ProvisionError | None, place: Place) -> dict[str, str] | None:
     if error is None:
         return None
-    return {"code": error.code, "message": error.message, "cause": error.cause, "hint": error.hint}
+    hint = advice(error, place)
+    return {"code": error.code, "message": error.message, "cause": error.cause, "hint": hint}
+
+
+def _with_fix(item: Finding | ChainLink | CheckLine, place: Place) -> dict[str, Any]:
+    """The item with its fix as one line for a shell."""
+    return {field.name: getattr(item, field.name) for field in fields(item)} | {
+        "fix": str(written(item.fix, place))
+    }
 
 
 def _steps(host: HostResult) -> dict[str, Any]:
@@ -76,12 +86,13 @@ def _platforms(host: HostResult) -> dict[str, Any]:
 
 
 def _findings(host: HostResult) -> dict[str, Any]:
-    return {"findings": [asdict(finding) for finding in host.findings]}
+    return {"findings": [_with_fix(finding, host.place) for finding in host.findings]}
 
 
 def _chain(host: HostResult) -> dict[str, Any]:
     broken = first_broken(host.chain)
-    return {"chain": [asdict(link) for link in host.chain], "broken": broken.id if broken else None}
+    chain = [_with_fix(link, host.place) for link in host.chain]
+    return {"chain": chain, "broken": broken.id if broken else None}
 
 
 def _processes(host: HostResult) -> dict[str, Any]:
@@ -89,7 +100,7 @@ def _processes(host: HostResult) -> dict[str, Any]:
 
 
 def _checks(host: HostResult) -> dict[str, Any]:
-    return {"checks": [asdict(line) for line in host.checks]}
+    return {"checks": [_with_fix(line, host.place) for line in host.checks]}
 
 
 def _selected(host: Host) -> dict[str, Any]:
@@ -105,7 +116,7 @@ def _selected(host: Host) -> dict[str, Any]:
     }
 
 
-PARTS: Final[Mapping[str, tuple[Part, ...]]] = {
+SECTIONS: Final[Mapping[str, tuple[Section, ...]]] = {
     "check": (_checks,),
     "plan": (_steps,),
     "provision": (_steps, _platforms),

@@ -9,19 +9,21 @@ from typing import Final
 
 from provision.architectures import PLATFORMS
 from provision.errors import ProvisionError
+from provision.fix import Place
 from provision.render import render as fill
 from provision.report.cells import count
 from provision.report.console import clean
+from provision.report.fixes import FixText, advice, written
 from provision.result import EXIT_CODES, OWNERS, Finding, HostResult, PlatformRow, Report
 
 WHOLE: Final = "host"
-"""The column of what concerns a host as a whole: service, boot, room."""
+"""The column of findings about a host as a whole: service, boot, resources."""
 MARKS: Final = {"ok": "✓", "none": "–", "info": "•", "warning": "!", "error": "✗"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One host's word on one platform, or on itself."""
+    """What is known of one platform on one host, or of the host as a whole."""
 
     id: str
     column: str
@@ -29,12 +31,22 @@ class Cell:
     """ok, none, warning or error."""
     words: str
     row: PlatformRow | None = None
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[FixedFinding, ...] = ()
     error: ProvisionError | None = None
+    to_do: str = ""
+    """About the error."""
 
     @property
     def mark(self) -> str:
         return MARKS[self.state]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FixedFinding:
+    """A finding, and its fix for the reader."""
+
+    found: Finding
+    fix: FixText
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +68,7 @@ def render(report: Report, now: datetime | None = None) -> str:
         now=now or datetime.now(timezone.utc),
         summary=_summary(report),
         error=report.error,
+        to_do=advice(report.error, report.place) if report.error else "",
         columns=(WHOLE, *platforms),
         hosts=tuple(_line(number, host, platforms) for number, host in enumerate(report.hosts)),
         marks=MARKS,
@@ -64,7 +77,7 @@ def render(report: Report, now: datetime | None = None) -> str:
 
 
 def _platforms(report: Report) -> tuple[str, ...]:
-    """Those that any host says something about, in the table's order."""
+    """The platforms that any host has a row or a finding of, in the table's order."""
     seen = {row.platform for host in report.hosts for row in host.platforms}
     seen |= {finding.platform for host in report.hosts for finding in host.findings if finding.platform}
     return tuple(sorted(seen, key=lambda name: (PLATFORMS.index(name) if name in PLATFORMS else 99, name)))
@@ -88,7 +101,15 @@ def _whole(name: str, host: HostResult) -> Cell | None:
     findings = tuple(finding for finding in host.findings if finding.platform is None)
     state = "error" if host.error else _worst(findings)
     words = host.status if host.error else ", ".join(finding.id for finding in findings) or "fine"
-    return Cell(id=name, column=WHOLE, state=state, words=words, findings=findings, error=host.error)
+    return Cell(
+        id=name,
+        column=WHOLE,
+        state=state,
+        words=words,
+        findings=_with_fixes(findings, host.place),
+        error=host.error,
+        to_do=advice(host.error, host.place) if host.error else "",
+    )
 
 
 def _cell(name: str, platform: str, row: PlatformRow | None, host: HostResult) -> Cell | None:
@@ -101,10 +122,15 @@ def _cell(name: str, platform: str, row: PlatformRow | None, host: HostResult) -
         words = findings[0].id if state != "ok" else row.mode
     elif state == "ok":
         state = "none"
-    return Cell(id=name, column=platform, state=state, words=words, row=row, findings=findings)
+    shown = _with_fixes(findings, host.place)
+    return Cell(id=name, column=platform, state=state, words=words, row=row, findings=shown)
+
+
+def _with_fixes(findings: tuple[Finding, ...], place: Place) -> tuple[FixedFinding, ...]:
+    return tuple(FixedFinding(found=each, fix=written(each.fix, place)) for each in findings)
 
 
 def _worst(findings: tuple[Finding, ...]) -> str:
-    """What is only worth knowing spoils nothing."""
+    """The state of a cell with these findings. `info` findings do not change it."""
     severities = {finding.severity for finding in findings}
     return next((each for each in ("error", "warning") if each in severities), "ok")

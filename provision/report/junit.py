@@ -1,4 +1,4 @@
-"""The report as JUnit XML, which CI systems show as tests: a suite per host, a case per thing that was looked at."""
+"""The report as JUnit XML, which CI systems show as tests: a suite per host, a case per thing that was checked."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from xml.etree import ElementTree as ET
 
 from provision.errors import ProvisionError
+from provision.fix import Place
+from provision.report.fixes import advice, written
 from provision.result import Finding, HostResult, Report, Severity, reaches
 
 # What XML 1.0 has no place for, even escaped ("Characters", production 2).
@@ -30,9 +32,9 @@ def render(report: Report) -> str:
     """The XML text, ASCII only."""
     suites = ET.Element("testsuites", name=f"provision {report.command}")
     if report.error:
-        _suite(suites, report.command, [_failed(report.command, report.error)], 0.0)
+        _suite(suites, report.command, [_failed(report.command, report.error, report.place)], 0.0)
     for host in report.hosts:
-        _suite(suites, host.host, list(_cases(host, report.bar)), host.seconds)
+        _suite(suites, host.host, list(_cases(host, report.threshold)), host.seconds)
     ET.indent(suites)
     text: bytes = ET.tostring(suites, encoding="us-ascii", xml_declaration=True)
     return f"{text.decode()}\n"
@@ -56,49 +58,54 @@ def _plain(text: str) -> str:
     return _FORBIDDEN.sub("�", text)
 
 
-def _failed(name: str, error: ProvisionError) -> Case:
-    text = "\n".join(part for part in (error.cause, error.hint) if part)
+def _failed(name: str, error: ProvisionError, place: Place) -> Case:
+    text = "\n".join(part for part in (error.cause, advice(error, place)) if part)
     return Case(name=name, kind="error", message=error.message, text=text)
 
 
-def _cases(host: HostResult, bar: Severity) -> Iterator[Case]:
+def _cases(host: HostResult, threshold: Severity) -> Iterator[Case]:
     if host.error:
-        yield _failed("reached and asked", host.error)
+        yield _failed("reached and asked", host.error, host.place)
     for line in host.checks:
         kind = "" if line.status == "ok" else "failure"
         yield Case(
             name=line.id,
             kind=kind,
             message=f"{line.seen}; needed: {line.needed}",
-            text=line.fix,
+            text=str(written(line.fix, host.place)),
             remark=line.seen,
         )
     for link in host.chain:
         kind = {"ok": "", "skipped": "skipped"}.get(link.status, "failure")
         yield Case(
-            name=link.id, kind=kind, message=link.seen, text=link.fix, remark="" if kind else link.seen
+            name=link.id,
+            kind=kind,
+            message=link.seen,
+            text=str(written(link.fix, host.place)),
+            remark="" if kind else link.seen,
         )
     if not host.chain:
-        yield from _judged(host, bar)
+        yield from _health_cases(host, threshold)
 
 
-def _judged(host: HostResult, bar: Severity) -> Iterator[Case]:
+def _health_cases(host: HostResult, threshold: Severity) -> Iterator[Case]:
     """A case per platform, and one per finding about the host as a whole."""
     general = [finding for finding in host.findings if finding.platform is None]
-    yield from (_of(finding.id, [finding], bar) for finding in general)
+    yield from (_case(finding.id, [finding], threshold, host.place) for finding in general)
     if not general and not host.error:
         yield Case(name="host")
     names = [row.platform for row in host.platforms]
     names += [finding.platform for finding in host.findings if finding.platform]
     for name in dict.fromkeys(names):
-        yield _of(name, [finding for finding in host.findings if finding.platform == name], bar)
+        here = [finding for finding in host.findings if finding.platform == name]
+        yield _case(name, here, threshold, host.place)
 
 
-def _of(name: str, findings: list[Finding], bar: Severity) -> Case:
-    """What is below the bar of the exit code (`--severity`) fails no case."""
-    bad = [finding for finding in findings if reaches(finding, bar)]
-    text = "\n\n".join(_words(finding) for finding in bad)
-    remark = "\n\n".join(_words(finding) for finding in findings if finding not in bad)
+def _case(name: str, findings: list[Finding], threshold: Severity, place: Place) -> Case:
+    """A finding below the threshold of the exit code (`--severity`) fails no case."""
+    bad = [finding for finding in findings if reaches(finding, threshold)]
+    text = "\n\n".join(_paragraph(finding, place) for finding in bad)
+    remark = "\n\n".join(_paragraph(finding, place) for finding in findings if finding not in bad)
     if not bad:
         return Case(name=name, remark=remark)
     return Case(
@@ -106,5 +113,6 @@ def _of(name: str, findings: list[Finding], bar: Severity) -> Case:
     )
 
 
-def _words(finding: Finding) -> str:
-    return f"{finding.severity}: {finding.id}\n{finding.evidence}\n{finding.consequence}\nfix: {finding.fix}"
+def _paragraph(finding: Finding, place: Place) -> str:
+    fix = written(finding.fix, place)
+    return f"{finding.severity}: {finding.id}\n{finding.evidence}\n{finding.consequence}\nfix: {fix}"

@@ -10,10 +10,10 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from provision.report import cells
-from provision.report.console import Prefixed, clean, whole
+from provision.report.console import Prefixed, clean
 from provision.result import EXIT_CODES, WORST_FIRST, HostResult, Report, first_broken
 
-View = Callable[[HostResult], Iterable[RenderableType]]
+HostView = Callable[[HostResult], Iterable[RenderableType]]
 
 _WORDS: Final = {"ok": "unchanged"}
 """How a summary calls a status, after a command that changes things or says what would change."""
@@ -42,11 +42,11 @@ def complain(report: Report, console: Console) -> None:
     """Print every error in its three parts; for standard error."""
     several = len(report.hosts) > 1
     if report.error:
-        for part in cells.error(report.error):
+        for part in cells.error(report.error, report.place):
             _print(console, part)
     for host in report.hosts:
         if host.error:
-            for part in cells.error(host.error, host.host if several else ""):
+            for part in cells.error(host.error, host.place, host.host if several else ""):
                 _print(console, part)
 
 
@@ -107,7 +107,7 @@ def _provision(host: HostResult) -> Iterator[RenderableType]:
 
 
 def _brief(host: HostResult) -> Iterator[RenderableType]:
-    """Of many hosts only what did not go well; the summary has a line for each."""
+    """Of many hosts only the failed steps; the summary has a line for each host."""
     yield from cells.steps(step for step in host.steps if step.status == "failed")
 
 
@@ -117,11 +117,11 @@ def _platforms(host: HostResult) -> Iterator[RenderableType]:
 
 
 def _check(host: HostResult) -> Iterator[RenderableType]:
-    yield from cells.checks(host.checks)
+    yield from cells.checks(host.checks, host.place)
 
 
 def _health(host: HostResult) -> Iterator[RenderableType]:
-    yield from cells.findings(host.findings)
+    yield from cells.findings(host.findings, host.place)
     if host.status == "ok":
         runs = cells.count(sum(row.mode != "none" for row in host.platforms), "platform")
         yield Text(f"healthy: {runs} run here", "green")
@@ -135,7 +135,7 @@ def _explain(host: HostResult) -> Iterator[RenderableType]:
     if link is None:
         yield from () if host.error else (Text("every link holds", "green"),)
         return
-    word = "broken" if link.status == "broken" else "to be mended"
+    word = "broken" if link.status == "broken" else "to be fixed"
     yield Text.assemble(
         ("first link ", "bold"),
         (word, "bold red" if link.status == "broken" else "bold yellow"),
@@ -146,7 +146,7 @@ def _explain(host: HostResult) -> Iterator[RenderableType]:
         if found.fix == link.fix:
             yield Text(clean(found.consequence), "italic")
             break
-    yield whole(f"fix: {link.fix}")
+    yield from cells.fix(link.fix, host.place, indent=0)
 
 
 def _top(host: HostResult) -> Iterator[RenderableType]:
@@ -154,14 +154,14 @@ def _top(host: HostResult) -> Iterator[RenderableType]:
 
 
 def _anything(host: HostResult) -> Iterator[RenderableType]:
-    """A command without a view of its own: whatever there is."""
+    """A command without a view of its own: all parts of the result."""
     yield from cells.steps(host.steps)
     yield from _platforms(host)
-    yield from cells.checks(host.checks)
-    yield from cells.findings(host.findings)
+    yield from cells.checks(host.checks, host.place)
+    yield from cells.findings(host.findings, host.place)
 
 
-VIEWS: Final[Mapping[str, View]] = {
+VIEWS: Final[Mapping[str, HostView]] = {
     "plan": _plan,
     "provision": _provision,
     "platforms": _platforms,

@@ -13,7 +13,9 @@ import pytest
 
 from provision import binfmt
 from provision.architectures import Architecture, of_platform
+from provision.fix import HERE, Fix, provision_for
 from provision.health import emulation
+from provision.report.fixes import written
 from provision.result import Finding
 from provision.spec import Emulation, Spec
 from tests.kernel.host import TableHost
@@ -65,6 +67,11 @@ class Bench:
         return found[0]
 
 
+def on_host(found: Finding) -> str:
+    """The fix as root of the host types it."""
+    return written(found.fix, HERE).command
+
+
 @pytest.fixture
 def bench(namespace: Namespace, tmp_path: Path) -> Iterator[Bench]:
     host = TableHost(namespace)
@@ -94,8 +101,8 @@ def test_a_disabled_handler_and_its_fix(bench: Bench) -> None:
     bench.table.write("qemu-aarch64", "0")
     found = bench.only()
     assert found.id == "handler-disabled"
-    assert found.fix == f"echo 1 > {TABLE}/qemu-aarch64"
-    assert bench.host.ask(found.fix, timeout=10).status == 0
+    assert on_host(found) == f"echo 1 > {TABLE}/qemu-aarch64"
+    assert bench.host.ask(on_host(found), timeout=10).status == 0
     assert bench.findings() == ()
 
 
@@ -103,7 +110,7 @@ def test_all_handlers_disabled_is_one_finding(bench: Bench) -> None:
     bench.table.write("status", "0")
     (found,) = bench.findings()
     assert (found.id, found.platform) == ("binfmt-disabled", None)
-    assert bench.host.ask(found.fix, timeout=10).status == 0
+    assert bench.host.ask(on_host(found), timeout=10).status == 0
     assert bench.findings() == ()
 
 
@@ -131,7 +138,7 @@ def test_a_deleted_emulator(bench: Bench) -> None:
     bench.path(ARM64).unlink()
     found = bench.only()
     assert (found.id, found.severity) == ("emulator-deleted", "error")
-    assert str(bench.path(ARM64)) in found.fix
+    assert str(bench.path(ARM64)) in found.fix.words
 
 
 def test_a_dynamic_emulator(bench: Bench, tmp_path: Path) -> None:
@@ -194,7 +201,7 @@ def test_a_handler_that_a_container_brought(bench: Bench) -> None:
     found = bench.only()
     assert (found.id, found.severity) == ("handler-container", "warning")
     assert "works now" in found.evidence
-    assert found.fix.endswith("--platforms linux/arm64")
+    assert found.fix == Fix.by(provision_for("linux/arm64"))
 
 
 def test_a_handler_for_what_the_cpu_runs_itself(bench: Bench) -> None:

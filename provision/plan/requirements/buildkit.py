@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from provision import paths
 from provision.buildkit.release import Release
 from provision.errors import ReleaseError
+from provision.fix import PROVISION, Fix
 from provision.plan.download import obstacle
 from provision.plan.requirements.emulation import USE_THE_MACHINE
 from provision.plan.requirements.requirement import Verdict, met, refused, requirement, unmet
@@ -23,9 +25,8 @@ def service_manager(target: Target) -> Verdict:
     version = target.facts.system.systemd
     if version:
         return met(f"systemd {version}")
-    return unmet(
-        "systemd does not run here", fix=f"boot the machine with systemd; in a container, {USE_THE_MACHINE}"
-    )
+    fix = Fix(words=f"boot the machine with systemd; in a container, {USE_THE_MACHINE}")
+    return unmet("systemd does not run here", fix=fix)
 
 
 @requirement(
@@ -50,9 +51,10 @@ def download(target: Target) -> Verdict:
     if target.spec.buildkit.fetch != "host" or target.release.digest.value in target.facts.cached:
         return met("this machine can send it")
     if why := obstacle(target.release, target.facts):
-        return unmet(
-            f"this host cannot download the release itself: {why}", fix='set [buildkit] fetch = "auto"'
+        fix = Fix.by(
+            replace(PROVISION, options=(("fetch", "auto"),)), words='or set [buildkit] fetch = "auto"'
         )
+        return unmet(f"this host cannot download the release itself: {why}", fix=fix)
     return met("the host downloads it")
 
 
@@ -65,4 +67,4 @@ def room(target: Target) -> Verdict:
         return met(f"{seen}; {NOT_NEEDED}")
     if disk is None or disk.free >= ROOM:
         return met(seen)
-    return unmet(seen, fix=f"free some room there, or mount a larger disk at {paths.RELEASES}")
+    return unmet(seen, fix=Fix(words=f"free some room there, or mount a larger disk at {paths.RELEASES}"))

@@ -8,6 +8,7 @@ from typing import Final
 from provision import paths
 from provision.errors import KernelError
 from provision.facts import kernel, packages
+from provision.fix import PROVISION, Fix
 from provision.plan import handlers
 from provision.plan.interpreters import Choice
 from provision.plan.requirements.requirement import Verdict, doubtful, met, requirement, unmet
@@ -29,7 +30,9 @@ def kernel_version(target: Target) -> Verdict:
         return met(f"kernel {release}")
     if not target.emulates:
         return met(f"kernel {release}; {NOT_NEEDED}")
-    return unmet(f"kernel {release or 'unknown'} is too old", fix="upgrade the kernel to 4.8 or newer")
+    return unmet(
+        f"kernel {release or 'unknown'} is too old", fix=Fix(words="upgrade the kernel to 4.8 or newer")
+    )
 
 
 @requirement("binfmt-misc", needed="binfmt_misc mounted read-write", error=KernelError)
@@ -39,17 +42,19 @@ def binfmt_mounted(target: Target) -> Verdict:
     if state.mounted == "binfmt_misc" and not state.usable:
         if not target.emulates:
             return met(NOT_NEEDED)
-        return unmet(f"{paths.BINFMT} is read-only: this is a container", fix=USE_THE_MACHINE)
+        return unmet(f"{paths.BINFMT} is read-only: this is a container", fix=Fix(words=USE_THE_MACHINE))
     if state.usable and not state.enabled:
-        return doubtful("mounted, but disabled", fix="`provision` enables it")
+        return doubtful("mounted, but disabled", fix=Fix.by(PROVISION, words="it enables binfmt_misc"))
     if state.usable and state.before == "autofs":
         return met("mounted read-write, by an automount that nothing had triggered before")
     if state.usable:
         return met("mounted read-write")
     if state.problem and state.mounted == "autofs":
-        return doubtful(f"the automount is broken: {state.problem}", fix="`provision` mounts it")
+        return doubtful(
+            f"the automount is broken: {state.problem}", fix=Fix.by(PROVISION, words="it mounts binfmt_misc")
+        )
     seen = "not mounted" if state.present else "not there: the module is not loaded, or the kernel lacks it"
-    return doubtful(seen, fix="`provision` loads and mounts it")
+    return doubtful(seen, fix=Fix.by(PROVISION, words="it loads and mounts binfmt_misc"))
 
 
 @requirement("f-flag", needed="a kernel that takes handlers with the F flag", error=KernelError)
@@ -62,10 +67,12 @@ def fix_binary(target: Target) -> Verdict:
         return met(NOT_NEEDED)
     if binfmt.fix_binary is None:
         why = "needs root" if not target.facts.user.root else "binfmt_misc is not mounted"
-        return doubtful(f"not tried: {why}", fix="`provision` tries it first of all")
+        return doubtful(
+            f"not tried: {why}", fix=Fix.by(PROVISION, words="it tries that before anything else")
+        )
     return unmet(
         f"kernel {target.facts.system.kernel} refused a handler with the F flag ({binfmt.trial_error})",
-        fix="boot the distribution's own kernel, 4.8 or newer",
+        fix=Fix(words="boot the distribution's own kernel, 4.8 or newer"),
     )
 
 
@@ -81,7 +88,9 @@ def own_programs(target: Target) -> Verdict:
         return met("no handler would match them")
     return unmet(
         f"a handler for {taken[0]} would match this machine's own programs, and its trial program did not run",
-        fix="leave that platform out of `platforms`, or find out why programs do not run in a chroot there",
+        fix=Fix(
+            words="leave that platform out of `platforms`, or find out why programs do not run in a chroot there"
+        ),
     )
 
 
@@ -92,7 +101,7 @@ def emulators(target: Target) -> Verdict:
     if not problems:
         return met(_sources(target) if target.choices else NOT_NEEDED)
     seen = _without_emulator(problems)
-    fix = "install static QEMU emulators on the root filesystem, or point `interpreters` at some"
+    fix = Fix(words="install static QEMU emulators on the root filesystem, or point `interpreters` at some")
     if target.spec.platforms is None:
         return doubtful(f"{seen}; what is not named is skipped", fix=fix)
     return unmet(seen, fix=fix)

@@ -6,6 +6,7 @@ from typing import Final
 
 from provision import paths
 from provision.errors import BecomeError
+from provision.fix import PROVISION, Fix
 from provision.plan.requirements.requirement import Verdict, doubtful, met, requirement, unmet
 from provision.plan.target import Target
 
@@ -28,9 +29,14 @@ def root(target: Target) -> Verdict:
     if user.sudo == "password":
         return doubtful(
             f"{user.name}, whom sudo asks for a password",
-            fix="run `provision` on a terminal, or let this user use sudo without a password",
+            fix=Fix.by(
+                PROVISION,
+                words="on a terminal, where sudo can ask; or let this user use sudo without a password",
+            ),
         )
-    return unmet(f"{user.name} is not root, and there is no sudo", fix="run as root, or install sudo")
+    return unmet(
+        f"{user.name} is not root, and there is no sudo", fix=Fix(words="run as root, or install sudo")
+    )
 
 
 @requirement("temporary", needed="a folder for temporary files where programs may run")
@@ -43,7 +49,7 @@ def temporary(target: Target) -> Verdict:
         return met(", ".join([*good, *bad]))
     return unmet(
         f"programs may run in no folder for temporary files ({', '.join(bad) or 'none is writable'})",
-        fix="mount /var/tmp read-write and without noexec",
+        fix=Fix(words="mount /var/tmp read-write and without noexec"),
     )
 
 
@@ -54,7 +60,8 @@ def page_size(target: Target) -> Verdict:
     if size in (0, 4):
         return met(f"{size} KiB" if size else "unknown")
     return doubtful(
-        f"{size} KiB", fix="boot the 4 KiB kernel (on a Raspberry Pi 5: kernel=kernel8.img in config.txt)"
+        f"{size} KiB",
+        fix=Fix(words="boot the 4 KiB kernel (on a Raspberry Pi 5: kernel=kernel8.img in config.txt)"),
     )
 
 
@@ -65,7 +72,7 @@ def memory(target: Target) -> Verdict:
     seen = f"{total // MIB} MiB, {swap // MIB} MiB swap"
     if total + swap >= BUILD_MEMORY:
         return met(seen)
-    return doubtful(seen, fix="add swap, or set max_parallelism = 1")
+    return doubtful(seen, fix=Fix(words="add swap, or set [buildkit] max_parallelism = 1"))
 
 
 @requirement("disk", needed=f"{BUILD_DISK // GIB} GiB, for BuildKit's cache")
@@ -76,4 +83,4 @@ def disk(target: Target) -> Verdict:
     seen = f"{free / GIB:.1f} GiB free for {paths.STATE}"
     if free >= BUILD_DISK:
         return met(seen)
-    return doubtful(seen, fix=f"free some room, or mount a larger disk at {paths.STATE}")
+    return doubtful(seen, fix=Fix(words=f"free some room, or mount a larger disk at {paths.STATE}"))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from provision.errors import HostError, ProvisionError
+from provision.fix import NO_FIX, Fix
 from provision.plan.target import Target
 from provision.result import CheckLine, CheckStatus
 
@@ -18,7 +19,7 @@ class Verdict:
 
     status: CheckStatus
     seen: str
-    fix: str = ""
+    fix: Fix = NO_FIX
     error: ProvisionError | None = None
     """The error itself, where the requirement found one."""
 
@@ -45,7 +46,7 @@ class Requirement:
         verdict = self.judge(target)
         if verdict.status == "error":
             raise verdict.error or self.error(
-                verdict.seen, cause=f"this tool needs {self.needed}", hint=verdict.fix
+                verdict.seen, cause=f"this tool needs {self.needed}", fix=verdict.fix
             )
 
 
@@ -61,12 +62,12 @@ def met(seen: str) -> Verdict:
     return Verdict(status="ok", seen=seen)
 
 
-def doubtful(seen: str, *, fix: str) -> Verdict:
+def doubtful(seen: str, *, fix: Fix) -> Verdict:
     """Provisioning goes on: it fixes this itself, or builds will be slow or may fail."""
     return Verdict(status="warning", seen=seen, fix=fix)
 
 
-def unmet(seen: str, *, fix: str) -> Verdict:
+def unmet(seen: str, *, fix: Fix) -> Verdict:
     """Provisioning cannot succeed: nothing is changed on such a host."""
     return Verdict(status="error", seen=seen, fix=fix)
 
@@ -74,4 +75,4 @@ def unmet(seen: str, *, fix: str) -> Verdict:
 def refused(error: ProvisionError) -> Verdict:
     """`unmet`, with an error that was raised where the reason is known."""
     seen = f"{error.message}: {error.cause}" if error.cause else error.message
-    return Verdict(status="error", seen=seen, fix=error.hint, error=error)
+    return Verdict(status="error", seen=seen, fix=error.fix or Fix(words=error.hint), error=error)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provision.buildkit.failures import error_of
+from provision.buildkit.failures import meaning_of
 from provision.buildkit.workers import GcRule, covers, parse_workers
 from provision.errors import HostError
 
@@ -159,22 +159,23 @@ FAILURES = {
 class TestFailures:
     @pytest.mark.parametrize("said", FAILURES)
     def test_known_words(self, said: str) -> None:
-        error = error_of(f'error: failed to list workers: Unavailable: connection error: desc = "{said}"\n')
-        assert FAILURES[said] in error.cause
-        assert error.hint
-        assert error.message.startswith("failed to list workers")
+        meaning = meaning_of(
+            f'error: failed to list workers: Unavailable: connection error: desc = "{said}"\n'
+        )
+        assert meaning
+        assert FAILURES[said] in meaning.cause
+        # A message that a wrong image and a wrong handler have in common has no fix of its own.
+        assert bool(meaning.fix) == ("no such file or directory" not in said or "dial" in said)
 
     def test_a_build_that_failed(self) -> None:
         """The step's own words are above the error."""
-        error = error_of(
+        meaning = meaning_of(
             "#5 [linux/s390x 2/2] RUN /hello\n#5 0.052 exec /hello: exec format error\n"
             'error: failed to solve: process "/hello" did not complete successfully: exit code: 1\n'
         )
-        assert error.message.startswith("failed to solve")
-        assert "no handler" in error.cause
+        assert meaning
+        assert "no handler" in meaning.cause
 
     @pytest.mark.parametrize("said", ["", "something new"])
     def test_unknown_words(self, said: str) -> None:
-        error = error_of(said)
-        assert error.message in ("something new", "buildctl failed without a word")
-        assert error.hint
+        assert meaning_of(said) is None

@@ -12,6 +12,7 @@ import pytest
 from provision.commands import inspect
 from provision.errors import HostError
 from provision.facts import question
+from provision.fix import PROVISION, Fix, provision_for
 from provision.hosts.fleet import Fleet
 from provision.report.progress import Progress
 from provision.result import HostResult, Severity
@@ -80,13 +81,11 @@ def test_health_is_one_request() -> None:
     assert {row.platform for row in result.platforms if row.listed} >= set(SPEC.platforms or ())
 
 
-@pytest.mark.parametrize(("bar", "status"), [("error", "unhealthy"), ("info", "unhealthy")])
-def test_a_bare_host(bar: Severity, status: str) -> None:
-    result = inspect.health_of(Recorded(BARE), SPEC, bar)
+@pytest.mark.parametrize(("threshold", "status"), [("error", "unhealthy"), ("info", "unhealthy")])
+def test_a_bare_host(threshold: Severity, status: str) -> None:
+    result = inspect.health_of(Recorded(BARE), SPEC, threshold)
     assert (result.status, [found.id for found in result.findings]) == (status, ["not-provisioned"])
-    assert result.findings[0].fix == "./inv provision --hosts pi1"
-    here = inspect.health_of(Recorded(BARE, local=True), SPEC, bar)
-    assert here.findings[0].fix == "./inv provision"
+    assert result.findings[0].fix == Fix.by(PROVISION)
 
 
 def test_explain_is_one_request() -> None:
@@ -95,7 +94,11 @@ def test_explain_is_one_request() -> None:
     assert (result.status, result.findings, len(host.asked)) == ("ok", (), 1)
     broken = inspect.explain(Recorded(BARE), Spec(), "linux/arm64")
     assert broken.status == "unhealthy"
-    assert "./inv provision --hosts pi1" in {link.fix for link in broken.chain}
+    assert Fix.by(PROVISION) in {link.fix for link in broken.chain}
+    assert all(found.fix in {link.fix for link in broken.chain} for found in broken.findings[:1])
+    unwanted = inspect.explain(Recorded(BARE), Spec(platforms=("linux/amd64",)), "linux/arm64")
+    assert Fix.by(provision_for("linux/arm64")) in {link.fix for link in unwanted.chain}
+    assert {link.fix for link in unwanted.chain} >= {found.fix for found in unwanted.findings[:1]}
 
 
 @pytest.mark.parametrize(("off", "ids"), [(0, []), (-7200, ["clock-off"]), (7200, ["clock-off"])])
@@ -110,10 +113,10 @@ def test_the_clock_is_compared(off: int, ids: list[str]) -> None:
 
 def test_deep_is_asked_only_where_buildkitd_answers() -> None:
     bare = Recorded(BARE)
-    inspect.health_of(bare, SPEC, "warning", thorough=True)
+    inspect.health_of(bare, SPEC, "warning", deep=True)
     assert len(bare.asked) == 1
     sound = Recorded(SOUND)
-    inspect.health_of(sound, SPEC, "warning", thorough=True)
+    inspect.health_of(sound, SPEC, "warning", deep=True)
     assert len(sound.asked) == 2
     assert "buildctl" in sound.asked[1]
 

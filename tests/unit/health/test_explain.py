@@ -9,22 +9,23 @@ import pytest
 from provision import paths
 from provision.architectures import parse_platform
 from provision.facts import Facts, Unit
-from provision.health import IDS
-from provision.health.explain import LINK_OF, LINKS, explain
-from provision.result import Link, first_broken
+from provision.fix import PROVISION, Fix, run
+from provision.health import ROWS
+from provision.health.explain import LINKS, explain
+from provision.result import ChainLink, first_broken
 from tests.unit import recorded
 from tests.unit.recorded import SPEC, settled, with_probe
 
 
-def chain(facts: Facts, typed: str) -> dict[str, Link]:
+def chain(facts: Facts, typed: str) -> dict[str, ChainLink]:
     platform = parse_platform(typed)
     links, _findings = explain(replace(SPEC, platforms=(platform,)), facts, platform)
-    assert tuple(link.id for link in links) == LINKS
+    assert [link.id for link in links] == [row.id for row in LINKS]
     assert all(link.seen for link in links)
     return {link.id: link for link in links}
 
 
-def broken(links: dict[str, Link]) -> Link:
+def broken(links: dict[str, ChainLink]) -> ChainLink:
     found = first_broken(links.values())
     assert found
     return found
@@ -56,7 +57,7 @@ def test_what_a_whole_chain_says() -> None:
 def test_a_bare_host() -> None:
     links = chain(recorded.facts("bare"), "arm64")
     assert broken(links).id == "table"
-    assert broken(links).fix == "./inv provision"
+    assert broken(links).fix == Fix.by(PROVISION)
     assert links["run"].status == "skipped"
     assert links["service"].status == "broken"
 
@@ -84,7 +85,8 @@ def test_a_service_that_the_next_boot_does_not_start(typed: str) -> None:
     facts = settled()
     disabled = replace(facts.units[paths.SERVICE], file_state="disabled")
     link = broken(chain(replace(facts, units={**facts.units, paths.SERVICE: disabled}), typed))
-    assert (link.id, link.status, link.fix) == ("service", "warning", f"systemctl enable {paths.SERVICE}")
+    enable = Fix.by(run("systemctl", "enable", paths.SERVICE))
+    assert (link.id, link.status, link.fix) == ("service", "warning", enable)
 
 
 def test_another_platforms_fault_is_not_this_ones() -> None:
@@ -94,9 +96,9 @@ def test_another_platforms_fault_is_not_this_ones() -> None:
 
 
 def test_every_finding_about_a_platform_breaks_a_link() -> None:
-    assert set(LINK_OF) <= set(IDS)
-    assert set(LINK_OF.values()) <= set(LINKS)
+    linked = {row.id for row in ROWS.values() if row.link}
+    assert {row.link for row in ROWS.values() if row.link} <= {row.id for row in LINKS}
     about = {
-        name for name in IDS if name.startswith(("handler-", "emulator-", "boot-", "binfmt-", "known-bad-"))
+        name for name in ROWS if name.startswith(("handler-", "emulator-", "boot-", "binfmt-", "known-bad-"))
     }
-    assert about <= set(LINK_OF)
+    assert about <= linked

@@ -13,6 +13,7 @@ from provision.commands.ask import target_of
 from provision.commands.change import RunSettings
 from provision.errors import BecomeError, HostError, KernelError, ProvisionError, ReleaseError
 from provision.facts import Disk, Facts, question
+from provision.fix import Fix
 from provision.plan import plan
 from provision.plan.requirements import REQUIREMENTS, check_all
 from provision.plan.target import Target
@@ -67,7 +68,7 @@ def test_plan_refuses_exactly_where_check_has_an_error(host: str, spec: Spec, fa
     assert bool(errors) == (error is not None), (errors, error)
     if error:
         assert errors[0].seen.startswith(error.message)
-        assert errors[0].fix == error.hint
+        assert errors[0].fix == (error.fix or Fix(words=error.hint))
     assert (errors[0].id if errors else "") == expected(case, host, spec)
     doubts = {each.id for each in lines if each.status == "warning"}
     assert {name for name, hosts in case.doubts.items() if host in hosts} <= doubts
@@ -107,7 +108,7 @@ def test_what_a_user_reads(fault: str, kind: type[ProvisionError], message: str,
     error = refusal(target(case.facts(HOSTS["bare"]), case.spec(NAMED)))
     assert type(error) is kind
     assert message in error.message
-    assert hint in error.hint
+    assert hint in (error.fix.words or error.hint)
     assert error.cause
 
 

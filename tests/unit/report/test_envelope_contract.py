@@ -19,6 +19,7 @@ from provision.errors import (
     ReleaseError,
     UnreachableError,
 )
+from provision.fix import PROVISION, Fix
 from provision.report import Report, Style, output
 from provision.report.envelope import render
 from provision.result import (
@@ -55,9 +56,9 @@ FINDING = Finding(
     platform="linux/arm64",
     evidence="flags: P",
     consequence="fails in a container",
-    fix="provision",
+    fix=Fix.by(PROVISION, words="it registers the handler anew"),
 )
-LINE = CheckLine(id="kernel", status="error", seen="4.4", needed="4.8 or newer", fix="upgrade")
+LINE = CheckLine(id="kernel", status="error", seen="4.4", needed="4.8 or newer", fix=Fix(words="upgrade"))
 
 ROW_JSON = {
     "platform": "linux/arm64",
@@ -115,7 +116,7 @@ def decoded(report: Report) -> Any:
                         "platform": "linux/arm64",
                         "evidence": "flags: P",
                         "consequence": "fails in a container",
-                        "fix": "provision",
+                        "fix": "provision provision  # it registers the handler anew",
                     }
                 ],
                 "platforms": [ROW_JSON],
@@ -132,7 +133,7 @@ def decoded(report: Report) -> Any:
                         "status": "error",
                         "seen": "4.4",
                         "needed": "4.8 or newer",
-                        "fix": "upgrade",
+                        "fix": "# upgrade",
                     }
                 ]
             },

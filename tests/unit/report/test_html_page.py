@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from provision.errors import ConfigError
+from provision.fix import Fix, run
 from provision.report import Report
 from provision.report.html import render
 from provision.result import Finding, HostResult, PlatformRow
@@ -67,7 +68,8 @@ def test_it_is_whole_and_loads_nothing() -> None:
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_nothing_a_host_says_becomes_markup(text: str) -> None:
     evil = f"<script>alert(1)</script>\"'{text}"
-    finding = Finding(id=evil, severity="error", platform=evil, evidence=evil, consequence=evil, fix=evil)
+    fix = Fix.by(run(evil), words=evil)
+    finding = Finding(id=evil, severity="error", platform=evil, evidence=evil, consequence=evil, fix=fix)
     host = HostResult(host=evil, status="unhealthy", findings=(finding, replace(finding, platform=None)))
     page = render(Report(command="health", hosts=(host,)), NOW)
     Strict(page)
@@ -138,7 +140,7 @@ def test_a_cell_shows_evidence_and_fix_on_click(browser: Browser, tmp_path: Path
     shown = browser.text("dialog")
     assert "linux/arm64 on pi1" in shown
     assert "handler-missing" in shown
-    assert "Fix: ./inv provision" in shown
+    assert "Fix: provision provision" in shown
     picture = tmp_path / "dialog.png"
     browser.screenshot(picture)
     assert picture.read_bytes().startswith(b"\x89PNG")

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from provision.errors import ConfigError, UnreachableError
+from provision.fix import PROVISION, Fix, run
 from provision.report import Report
 from provision.report.junit import render as junit
 from provision.report.prometheus import render as prometheus
-from provision.result import CheckLine, Finding, HostResult, Link, PlatformRow
+from provision.result import ChainLink, CheckLine, Finding, HostResult, PlatformRow
 
 ROWS: Final = (
     PlatformRow(platform="linux/amd64", mode="native", registered=None, listed=True),
@@ -27,16 +28,18 @@ MISSING: Final = Finding(
     platform="linux/arm64",
     evidence='no "handler"\n\\ here',
     consequence="exec format error",
-    fix="./inv provision",
+    fix=Fix.by(PROVISION),
 )
-FULL: Final = Finding(id="disk-low", severity="warning", evidence="1 GB", consequence="soon", fix="prune")
+FULL: Final = Finding(
+    id="disk-low", severity="warning", evidence="1 GB", consequence="soon", fix=Fix(words="prune")
+)
 KNOW: Final = Finding(
     id="emulator-replaced",
     severity="info",
     platform="linux/amd64",
     evidence="same",
     consequence="room",
-    fix="x",
+    fix=Fix(words="x"),
 )
 REPORT: Final = Report(
     command="health",
@@ -127,29 +130,32 @@ def test_junit_of_health() -> None:
     failure = found["pi1"].find("testcase[@name='linux/arm64']/failure")
     assert failure is not None
     assert failure.get("message", "").startswith("handler-missing: ")
-    assert "fix: ./inv provision" in (failure.text or "")
+    assert "fix: provision provision" in (failure.text or "")
 
 
-def test_junit_goes_by_the_bar_of_the_exit_code() -> None:
-    lenient = suites(replace(REPORT, bar="error"))["pi1"]
+def test_junit_goes_by_the_threshold_of_the_exit_code() -> None:
+    lenient = suites(replace(REPORT, threshold="error"))["pi1"]
     assert verdicts(lenient)["disk-low"] == "passed"
     assert "prune" in (lenient.findtext("testcase[@name='disk-low']/system-out") or "")
     host = HostResult(host="h", status="unhealthy", findings=(KNOW,))
-    strict = suites(Report(command="health", hosts=(host,), bar="info"))["h"]
+    strict = suites(Report(command="health", hosts=(host,), threshold="info"))["h"]
     assert "failure" in verdicts(strict).values()
 
 
 def test_junit_of_explain_and_check() -> None:
-    chain = (Link(id="header", status="ok", seen="ELF"), Link(id="run", status="broken", seen="no", fix="x"))
+    chain = (
+        ChainLink(id="header", status="ok", seen="ELF"),
+        ChainLink(id="run", status="broken", seen="no", fix=Fix(words="x")),
+    )
     host = HostResult(
-        host="h", status="unhealthy", chain=(*chain, Link(id="boot", status="skipped", seen="?"))
+        host="h", status="unhealthy", chain=(*chain, ChainLink(id="boot", status="skipped", seen="?"))
     )
     assert verdicts(suites(Report(command="explain", hosts=(host,)))["h"]) == {
         "header": "passed",
         "run": "failure",
         "boot": "skipped",
     }
-    line = CheckLine(id="kernel", status="error", seen="4.4", needed="4.8", fix="upgrade")
+    line = CheckLine(id="kernel", status="error", seen="4.4", needed="4.8", fix=Fix(words="upgrade"))
     checked = HostResult(host="h", status="failed", checks=(line,))
     assert verdicts(suites(Report(command="check", hosts=(checked,)))["h"])["kernel"] == "failure"
 
@@ -162,6 +168,7 @@ def test_a_run_that_failed_as_a_whole() -> None:
 
 @pytest.mark.parametrize("text", ["a\x00b", "\ud800", "]]>", "<&>\"'", "\x1b[31m", "\ufffe"])
 def test_any_text_of_a_host_is_xml(text: str) -> None:
-    evil = Finding(id=text, severity="error", platform=text, evidence=text, consequence=text, fix=text)
+    fix = Fix.by(run(text), words=text)
+    evil = Finding(id=text, severity="error", platform=text, evidence=text, consequence=text, fix=fix)
     host = HostResult(host=text, status="unhealthy", findings=(evil,))
     assert len(suites(Report(command="health", hosts=(host,)))) == 1

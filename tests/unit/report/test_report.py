@@ -15,6 +15,7 @@ from rich.cells import cell_len
 
 from provision.architectures import PLATFORMS, of_platform
 from provision.errors import HostError, UnreachableError, UsageError
+from provision.fix import Fix, run
 from provision.report import Report, Style, output, table
 from provision.report.cells import duration
 from provision.report.console import console
@@ -66,7 +67,7 @@ CHECKS = (
         status="error",
         seen="not mounted",
         needed="mounted",
-        fix=f"systemctl restart {WIDE}",
+        fix=Fix.by(run("systemctl", "restart", WIDE)),
     ),
 )
 
@@ -148,7 +149,11 @@ def test_every_row_of_the_table_fits_80_columns() -> None:
 def test_nothing_but_commands_and_diffs_is_wider_than_the_terminal(width: int) -> None:
     gone = UnreachableError("no answer " * 20, cause="off " * 40, hint="ping it")
     finding = Finding(
-        id="stale", severity="warning", evidence="e " * 80, consequence="c " * 80, fix="fix " * 40
+        id="stale",
+        severity="warning",
+        evidence="e " * 80,
+        consequence="c " * 80,
+        fix=Fix.by(run("fix", *("it",) * 40)),
     )
     hosts = (
         host("a-host-with-a-long-name", "unreachable", error=gone),
@@ -283,13 +288,14 @@ def test_marks_have_a_form_in_every_encoding(encoding: str) -> None:
 
 def test_a_hostile_host_cannot_drive_the_terminal() -> None:
     evil = "\x1b]0;owned\x07\x1b[2J\r\u202eevil [red]markup[/red] :smile: \x9b31m\udcff"
+    fix = Fix.by(run(evil), words=evil)
     result = host(
         "pi1",
         "failed",
         steps=(StepResult(id="x", action=evil, target=evil, status="failed", detail=evil),),
         platforms=(PlatformRow(platform=evil, mode="none", handler=evil, flags=evil, qemu=evil),),
-        checks=(CheckLine(id="x", status="error", seen=evil, needed=evil, fix=evil),),
-        findings=(Finding(id="x", severity="error", evidence=evil, consequence=evil, fix=evil),),
+        checks=(CheckLine(id="x", status="error", seen=evil, needed=evil, fix=fix),),
+        findings=(Finding(id="x", severity="error", evidence=evil, consequence=evil, fix=fix),),
         notes=(evil,),
         error=HostError(evil, cause=evil, hint=evil),
     )
