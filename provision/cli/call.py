@@ -77,9 +77,7 @@ class Call:
     sudo_password: Secret | None = None
     """Fabric's own, for where ours has none."""
     program: tuple[str, ...] = (called.INSTALLED,)
-    """How the user calls this program."""
-    names_host: bool = False
-    """Whether `program` has the host in it, as in `fab -H pi1`."""
+    """How the user calls this program: a name, or more words that select the host as well (`fab -H pi1`)."""
 
     def run(self, work: Callable[[Transport, Host], HostResult], *, root: bool = True) -> Report:
         """The work on every host, as a report."""
@@ -104,12 +102,12 @@ class Call:
         if any(not host.local for host in self.hosts):
             history = RunHistory.of(self.name, self.config.path)
             history.write(self.selection, results, others=bool(self.options.get("only_failed")))
-        placed = tuple(map(self._placed, self.hosts, results))
+        placed = tuple(map(self.placed, self.hosts, results))
         return Report(command=self.name, hosts=placed)
 
-    def _placed(self, host: Host, result: HostResult) -> HostResult:
+    def placed(self, host: Host, result: HostResult) -> HostResult:
         """The result with all that its fixes need to be written for whoever reads them here."""
-        unnamed = host.local or self.names_host
+        unnamed = host.local or len(self.program) > 1
         place = replace(
             result.place,
             program=self.program,
@@ -237,9 +235,6 @@ def _call(name: str, given: Mapping[str, Any], context: Context, style: Style) -
     if again:
         failed = history.failed(asked)
         hosts = tuple(host for host in hosts if host.name in failed)
-    program: tuple[str, ...] = (called.name_of(context),)
-    if fabric and Path(program[0]).name == called.FABRIC:
-        program += fabric.words
     return Call(
         name=name,
         options=given,
@@ -249,8 +244,7 @@ def _call(name: str, given: Mapping[str, Any], context: Context, style: Style) -
         style=style,
         identities=fabric.identities if fabric else (),
         sudo_password=fabric.sudo_password if fabric else None,
-        program=program,
-        names_host=len(program) > 1,
+        program=called.words_of(context, fabric),
     )
 
 

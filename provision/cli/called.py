@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from provision.cli.fabric import FromFabric
 from provision.cli.options import COMMON, SPEC
 
 INSTALLED: Final = "provision"
@@ -39,8 +40,14 @@ def name_of(context: Any) -> str:
     return typed_name(sys.argv[0]) if Path(sys.argv[0]).name in _OTHERS else INSTALLED
 
 
+def words_of(context: Any, fabric: FromFabric | None) -> tuple[str, ...]:
+    """The words that start the program again; with those that select the host where Fabric's own command did so."""
+    name = name_of(context)
+    return (name, *fabric.words) if fabric and Path(name).name == FABRIC else (name,)
+
+
 def typed_name(path: str) -> str:
-    """What to type for a program that was started from a path: its name alone where the shell finds it so."""
+    """The word that starts the program of this path again: its name alone if the shell finds it by that."""
     name = Path(path).name
     found = shutil.which(name)
     if found and os.path.exists(path) and os.path.samefile(found, path):  # noqa: PTH110, PTH121 - text, no Path

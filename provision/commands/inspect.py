@@ -95,9 +95,9 @@ def explain(transport: Transport, spec: Spec, platform: str) -> HostResult:
 
 
 def place_of(facts: Facts) -> Place:
-    """What the facts tell of the place where fixes are read: who logs in there, and whether that is root.
+    """The part of the place that the facts tell: who logs in on the host, and whether that user needs sudo.
 
-    The session of this tool is root's. A `login` beside it is the user from whom sudo made it root's.
+    `login` is the user who called sudo. Without one, the session's user is the one who logged in.
     """
     user = facts.user
     return Place(login=user.login or user.name, sudo=not user.root or bool(user.login))

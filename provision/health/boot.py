@@ -46,7 +46,9 @@ def effective(rules: Iterable[Rule]) -> tuple[Rule, ...]:
 
 
 def registrations(facts: Facts) -> tuple[Coming, ...]:
-    """What systemd-binfmt will register, newest first: files by name, and a later rule replaces its namesake."""
+    """The entries that systemd-binfmt will register, newest first. It reads files by name; a later rule replaces its
+    namesake.
+    """
     found: dict[str, Coming] = {}
     for rule in effective(facts.rules):
         if rule.masked or rule.path.startswith("/run/"):

@@ -42,7 +42,7 @@ class Build:
 
 @dataclass(frozen=True, kw_only=True)
 class Measurements:
-    """What the deep script measured on a host."""
+    """The results of the deep script on a host."""
 
     work: Mapping[str, float]
     """QEMU's name of the architecture -> seconds of CPU time that three runs of its workload took."""

@@ -23,7 +23,7 @@ _AGAIN: Final = Fix.by(PROVISION)
 
 
 def findings(spec: Spec, facts: Facts) -> tuple[Finding, ...]:
-    """What is wrong with emulation on a host, in the order of the table."""
+    """The faults of emulation on a host, in the order of the table of architectures."""
     views = concerned(spec, facts)
     if table := _table(facts, [view for view in views if not view.native]):
         return (table,)

@@ -146,9 +146,9 @@ class LinkRow:
     describe: Callable[[ArchitectureOnHost, str], Description]
     """How the link looks on a host where no finding breaks it; the second argument is the platform."""
     only_emulated: bool = False
-    """Whether a platform that the CPU runs has no need of it."""
+    """Whether a platform that the CPU runs does not need it."""
     depends_on_earlier: bool = False
-    """Whether nothing can be said of it when a link before it is broken."""
+    """Whether its state is unknown when a link before it is broken."""
 
 
 LINKS: Final = (

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Literal
 
+from provision import paths
 from provision.fix import Fix
 from provision.result import Finding, Severity
 
@@ -18,7 +19,7 @@ LinkId = Literal["header", "cpu", "table", "handler", "emulator", "run", "boot",
 
 @dataclass(frozen=True, kw_only=True)
 class FindingRow:
-    """What is known of a finding beforehand, on any host. `meaning` and `fixed_by` are Markdown."""
+    """A kind of finding, the same on every host. `meaning` and `fixed_by` are Markdown."""
 
     id: str
     link: LinkId | None
@@ -43,7 +44,7 @@ AREAS: Final[Mapping[str, tuple[FindingRow, ...]]] = MappingProxyType(
                 "binfmt-disabled",
                 "table",
                 "all handlers are switched off",
-                "`echo 1 > /proc/sys/fs/binfmt_misc/status`",
+                f"`echo 1 > {paths.BINFMT}/status`",
             ),
             _row(
                 "handler-missing",
@@ -145,13 +146,13 @@ AREAS: Final[Mapping[str, tuple[FindingRow, ...]]] = MappingProxyType(
                 "boot-no-mount",
                 "boot",
                 "nothing mounts the table of handlers at boot",
-                "`systemctl enable proc-sys-fs-binfmt_misc.mount`",
+                f"`systemctl enable {paths.BINFMT_MOUNT}`",
             ),
             _row(
                 "boot-no-loader",
                 "boot",
                 "nothing loads `binfmt.d` at boot",
-                "`systemctl unmask systemd-binfmt.service`; `provision` in a container with systemd below 253",
+                f"`systemctl unmask {paths.SYSTEMD_BINFMT}`; `provision` in a container with systemd below 253",
             ),
             _row(
                 "binfmt-not-held",
@@ -163,13 +164,13 @@ AREAS: Final[Mapping[str, tuple[FindingRow, ...]]] = MappingProxyType(
         "The service and its worker": (
             _row("service-missing", "service", "there is no buildkit service, or no systemd", "`provision`"),
             _row(
-                "service-stopped", "service", "buildkitd does not run", "`systemctl start buildkit.service`"
+                "service-stopped", "service", "buildkitd does not run", f"`systemctl start {paths.SERVICE}`"
             ),
             _row(
                 "service-disabled",
                 "service",
                 "buildkitd does not start at boot",
-                "`systemctl enable buildkit.service`",
+                f"`systemctl enable {paths.SERVICE}`",
             ),
             _row(
                 "service-restarts",
@@ -181,13 +182,13 @@ AREAS: Final[Mapping[str, tuple[FindingRow, ...]]] = MappingProxyType(
                 "service-settings",
                 None,
                 "buildkitd runs with older settings than its files have",
-                "`systemctl restart buildkit.service`",
+                f"`systemctl restart {paths.SERVICE}`",
             ),
             _row(
                 "worker-silent",
                 "service",
                 "buildkitd does not answer",
-                "`systemctl restart buildkit.service`; the journal shows the cause",
+                f"`systemctl restart {paths.SERVICE}`; the journal shows the cause",
             ),
             _row("worker-version", None, "buildkitd has another version than wanted", "`provision`"),
             _row(
@@ -200,13 +201,13 @@ AREAS: Final[Mapping[str, tuple[FindingRow, ...]]] = MappingProxyType(
                 "worker-unlisted",
                 "listing",
                 "a platform runs, and buildkitd does not list it",
-                "`systemctl restart buildkit.service`",
+                f"`systemctl restart {paths.SERVICE}`",
             ),
             _row(
                 "worker-masked",
                 "listing",
                 "a platform builds, but another one stands for it in the list: buildx does not choose this host",
-                "`systemctl restart buildkit.service`",
+                f"`systemctl restart {paths.SERVICE}`",
             ),
             _row(
                 "worker-stale",

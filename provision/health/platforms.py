@@ -1,4 +1,4 @@
-"""What each platform is on a host: three answers that differ (registered, listed, builds), and how it runs. Pure."""
+"""The platforms of a host: whether each is registered, listed and builds, which may differ, and how it runs. Pure."""
 
 from __future__ import annotations
 
@@ -75,9 +75,9 @@ def _mode(seen: ArchitectureOnHost) -> Mode:
 
 
 def unmet(spec: Spec, facts: Facts) -> tuple[str, ...]:
-    """What a provisioned host still lacks, a sentence each. Empty: every wanted platform runs and is listed.
+    """What a provisioned host still lacks, one sentence each. Empty: every wanted platform runs and is listed.
 
-    Without a wish, everything that a handler is registered for has to run.
+    If the configuration names no platforms, every platform that has a handler must run.
     """
     worker = listed(facts)
     if worker is None:

@@ -23,7 +23,7 @@ _PRUNE = run(paths.BUILDCTL, "prune")
 
 
 def findings(spec: Spec, facts: Facts) -> tuple[Finding, ...]:
-    """What the machine lacks."""
+    """Resources that are scarce or wrong."""
     found = (disk(facts), inodes(facts), memory(spec, facts), cgroup(facts), clock(facts))
     return tuple(each for each in found if each)
 

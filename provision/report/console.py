@@ -53,7 +53,7 @@ class _Console(Console):
 
 
 def interactive(stream: TextIO) -> bool:
-    """Whether a person looks at it while it is written. FORCE_COLOR brings colours into a log, no more."""
+    """Whether a person reads the stream while it is written. FORCE_COLOR brings colours into a log, no more."""
     return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 

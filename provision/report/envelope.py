@@ -125,4 +125,4 @@ SECTIONS: Final[Mapping[str, tuple[Section, ...]]] = {
     "explain": (_chain, _findings),
     "top": (_processes,),
 }
-"""What each command gives a host besides its status."""
+"""The keys that each command gives a host's object besides its status, as functions that make them."""

@@ -1,4 +1,4 @@
-"""How one run speaks: which format, on which streams, and how its progress is shown."""
+"""The output of a run: its format, its streams, and how its progress is shown."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Style:
 
     @classmethod
     def of(cls, name: str, *, out: TextIO | None = None, err: TextIO | None = None) -> Style:
-        """The style for `--format`. Raises UsageError for one that there is not."""
+        """The style for `--format`. Raises UsageError for an unknown format."""
         out, err = out or sys.stdout, err or sys.stderr
         if name != TABLE and name not in FILES:
             raise UsageError(

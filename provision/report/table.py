@@ -16,7 +16,7 @@ from provision.result import EXIT_CODES, WORST_FIRST, HostResult, Report, first_
 HostView = Callable[[HostResult], Iterable[RenderableType]]
 
 _WORDS: Final = {"ok": "unchanged"}
-"""How a summary calls a status, after a command that changes things or says what would change."""
+"""Other names for a status in the summary of a command that changes hosts, or shows what would change."""
 
 
 def render(report: Report, console: Console, *, log: bool) -> None:

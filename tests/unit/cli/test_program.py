@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,13 +14,18 @@ from invoke.context import Context
 from invoke.exceptions import Exit
 
 from provision import __version__
+from provision.cli import called
 from provision.cli import tasks as cli
-from provision.cli.call import TASKS
+from provision.cli.call import TASKS, Call
 from provision.cli.fabric import of_fabric
 from provision.cli.options import COMMON, SPEC
 from provision.cli.program import Program
 from provision.config.table import FLAGS
+from provision.errors import nearest
+from provision.fix import Place
 from provision.hosts.connect import Connector
+from provision.report import Style
+from provision.result import HostResult
 from provision.spec import Config, Host, Ssh
 from provision.transport.ssh import SSH
 from tests.lab.cli import COMMAND, environment, provision
@@ -158,6 +164,52 @@ def test_the_sudo_password_of_a_connection_is_used_where_no_other_is_configured(
         assert isinstance(transport, SSH)
         assert transport._password is not None
         assert transport._password.reveal() == expected
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"), [("Hostx", "hosts"), ("PLATFORM", "Platforms"), ("zzz", None), ("", None)]
+)
+def test_the_nearest_word_whatever_its_case(word: str, meant: str | None) -> None:
+    assert nearest(word, ["hosts", "Platforms"]) == meant
+
+
+def test_a_connection_of_fab_is_named_as_fab_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    import fabric  # noqa: PLC0415 - slow
+
+    connection = fabric.Connection("ci@pi1:2222", connect_kwargs={"key_filename": ["a key"]})
+    found = of_fabric(connection)
+    assert found is not None
+    assert found.words == ("-i", "a key", "-H", "ci@pi1:2222")
+    for path, words in (("/usr/bin/fab", ("/usr/bin/fab", *found.words)), ("build.py", ("provision",))):
+        monkeypatch.setattr(sys, "argv", [path])
+        assert called.words_of(connection, found) == words
+
+
+@pytest.mark.parametrize(
+    ("host", "selection", "ssh"),
+    [
+        (Host(name="localhost", local=True), (), ()),
+        (Host(name="pi1", host="10.0.0.7", user="pi"), ("--hosts", "pi1"), ("ssh", "pi@10.0.0.7")),
+    ],
+)
+def test_a_result_knows_where_its_fixes_are_read(
+    host: Host, selection: tuple[str, ...], ssh: tuple[str, ...]
+) -> None:
+    call = Call(
+        name="health",
+        options={"config": "my.toml", "jobs": "3"},
+        config=Config(),
+        selection="",
+        hosts=(host,),
+        style=Style.of("table"),
+        program=("./inv",),
+    )
+    place = call.placed(host, HostResult(host=host.name, status="ok", place=Place(sudo=True))).place
+    assert place == Place(
+        program=("./inv",), selection=selection, options=(("config", "my.toml"),), ssh=ssh, sudo=True
+    )
+    through_fab = replace(call, program=("fab", "-H", "pi1"))
+    assert through_fab.placed(host, HostResult(host=host.name, status="ok")).place.selection == ()
 
 
 def test_ctrl_c_before_a_task_begins_has_its_own_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:

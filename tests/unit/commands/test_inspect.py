@@ -11,7 +11,7 @@ import pytest
 
 from provision.commands import inspect
 from provision.errors import HostError
-from provision.facts import question
+from provision.facts import Facts, User, question
 from provision.fix import PROVISION, Fix, provision_for
 from provision.hosts.fleet import Fleet
 from provision.report.progress import Progress
@@ -130,3 +130,25 @@ def test_a_failure_is_a_result(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host, "ask", fail)
     result = outcome(host, lambda transport: inspect.health_of(transport, SPEC, "warning"))
     assert (result.status, result.error and result.error.message) == ("failed", "the host is on fire")
+
+
+@pytest.mark.parametrize(
+    ("user", "login", "sudo"),
+    [
+        (User(name="root", uid=0), "root", False),
+        (User(name="root", uid=0, login="anna"), "anna", True),
+        (User(name="ci", uid=1000, sudo="free"), "ci", True),
+    ],
+)
+def test_who_reads_the_fixes(user: User, login: str, sudo: bool) -> None:
+    place = inspect.place_of(Facts(user=user))
+    assert (place.login, place.sudo) == (login, sudo)
+
+
+def test_every_command_with_fixes_tells_the_place() -> None:
+    for result in (
+        inspect.health_of(Recorded(BARE), SPEC, "warning"),
+        inspect.explain(Recorded(BARE), SPEC, "linux/arm64"),
+        inspect.check_host(Recorded(BARE), SPEC, SPEC.buildkit.version),
+    ):
+        assert result.place.login == "root"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from provision.fix import Fix, ToolCommand, provision_for
 from provision.health import deep
 from provision.health.platforms import rows
 from provision.spec import Spec
@@ -41,6 +42,12 @@ def test_what_is_made_of_the_answer() -> None:
         "a build of three lines for it failed: exec /program: exec format error; "
         'error: failed to solve: process "/program … 1f" did not complete successfully: exit code: 1'
     )
+    # What the messages mean decides what to do; without a meaning, `explain` finds it out.
+    assert arm64.consequence == (
+        "builds for it fail: the step is for another architecture, and no handler is registered for it"
+    )
+    assert arm64.fix == Fix.by(provision_for("linux/arm64"))
+    assert arm.fix == Fix.by(ToolCommand(task="explain", arguments=("linux/arm/v7",)))
     assert (arm.platform, arm.evidence) == (
         "linux/arm/v7",
         "a build of three lines for it failed: no end after 120 s",

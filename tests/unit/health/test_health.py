@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from provision import binfmt, health, paths
 from provision.architectures import ARCHITECTURES, of_platform
+from provision.buildkit.failures import RESTART
 from provision.errors import UsageError
 from provision.facts import Facts, Mount, Rule
 from provision.facts.view import view
@@ -229,6 +230,24 @@ def test_what_was_asked_for_is_not_found() -> None:
     ]
     assert ids(label("network", "bridge")(settled()), recorded.buildkit(network="bridge")) == []
     assert ids(system(memory=500_000)(settled()), recorded.buildkit(max_parallelism=1)) == []
+
+
+@pytest.mark.parametrize(
+    ("message", "meaning", "journal"),
+    [
+        ("dial unix /run/x.sock: connect: connection refused", ": nothing listens there", False),
+        ("context deadline exceeded", ": the daemon did not answer in time", False),
+        ("something new", "", True),
+    ],
+)
+def test_a_silent_daemon_is_told_by_what_its_messages_mean(
+    message: str, meaning: str, journal: bool
+) -> None:
+    found = only(replace(settled(), worker=None, worker_error=message))
+    assert found.evidence == message
+    assert found.consequence.startswith(f"nothing can be built{meaning}")
+    assert found.fix.commands[0] == RESTART
+    assert ("journal" in found.fix.words) == journal
 
 
 @pytest.mark.parametrize(
