@@ -13,8 +13,9 @@ from rich.text import Text
 
 from provision.errors import ProvisionError
 from provision.fix import Fix, Place
-from provision.report.console import clean, whole
+from provision.report.console import whole
 from provision.report.fixes import advice, written
+from provision.report.plain import clean
 from provision.result import ChainLink, CheckLine, Finding, HostResult, PlatformRow, Process, StepResult, at
 from provision.spec import Host
 

@@ -6,7 +6,6 @@ Text from a host is never read as rich markup, and control characters in it neve
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, TextIO, cast
@@ -16,19 +15,12 @@ from rich.segment import Segment
 from rich.text import Text
 
 from provision.report.pipe import silence
-
-# C0 without tab and newline, DEL, C1, the bidirectional overrides (they reorder a whole line), surrogates.
-_CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+from provision.report.plain import clean
 
 LOG_WIDTH: Final = 10_000
 """Columns of a console that is no terminal: lines of a log are never wrapped."""
 
 _ASCII: Final = str.maketrans({"✓": "v", "✗": "x", "•": "*", "–": "-", "…": "~", "→": ">", "×": "x"})
-
-
-def clean(text: str) -> str:
-    """The text without characters that a terminal would obey."""
-    return _CONTROL.sub("�", text.replace("\r\n", "\n"))
 
 
 class _Narrow:

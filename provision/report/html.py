@@ -12,8 +12,8 @@ from provision.errors import ProvisionError
 from provision.fix import Place
 from provision.render import render as fill
 from provision.report.cells import count
-from provision.report.console import clean
 from provision.report.fixes import FixText, advice, written
+from provision.report.plain import clean
 from provision.result import EXIT_CODES, OWNERS, Finding, HostResult, PlatformRow, Report
 
 WHOLE: Final = "host"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, TextIO
 from provision import lazy
 from provision.errors import UsageError
 from provision.report import pipe
+from provision.report.plain import clean
 from provision.result import Report
 
 # A host is connected to before rich is imported, which takes as long as a turn of the line.
@@ -53,7 +54,7 @@ class Style:
         out, err = out or sys.stdout, err or sys.stderr
         if name != TABLE and name not in FILES:
             raise UsageError(
-                f"there is no format {consoles.clean(name)!r}",
+                f"there is no format {clean(name)!r}",
                 hint=f"Use one of: {', '.join((TABLE, *FILES))}.",
             )
         return cls(format=name, out=out, err=err)

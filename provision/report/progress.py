@@ -27,7 +27,8 @@ from rich.text import Text
 
 from provision.errors import EXIT_OK, EXIT_PENDING
 from provision.report.cells import duration
-from provision.report.console import Prefixed, clean, whole
+from provision.report.console import Prefixed, whole
+from provision.report.plain import clean
 from provision.result import EXIT_CODES, HostStatus
 
 SLOW: Final = 2.0

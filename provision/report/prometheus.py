@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from provision.report.console import clean
+from provision.report.plain import clean
 from provision.result import EXIT_CODES, HostResult, Report
 
 Sample = tuple[Mapping[str, str], float]

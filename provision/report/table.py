@@ -10,7 +10,8 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from provision.report import cells
-from provision.report.console import Prefixed, clean
+from provision.report.console import Prefixed
+from provision.report.plain import clean
 from provision.result import EXIT_CODES, WORST_FIRST, HostResult, Report, first_broken
 
 HostView = Callable[[HostResult], Iterable[RenderableType]]
