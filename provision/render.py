@@ -1,13 +1,15 @@
 """Fills the texts of `templates/`: shell scripts, TOML, units.
 
-Every value enters through the filter of the language it lands in: `q` for sh, `toml` for TOML. What lands in
-HTML is escaped by Jinja2 itself.
+Every value enters through the filter of the language it lands in: `q` for sh; `toml` and `toml_key` for TOML; `unit`
+for a setting of a unit or a field of tmpfiles.d, `exec` for a command line of a unit; `comment` for a comment of any
+of them. Jinja2 itself escapes what lands in HTML. A test walks all templates and finds a value without one.
 """
 
 from __future__ import annotations
 
+import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -24,6 +26,10 @@ _FOLDERS: Final = (_PACKAGE / "templates", _PACKAGE.parent / "templates")
 _TOML_ESCAPES: Final = str.maketrans(
     {chr(code): f"\\u{code:04x}" for code in (*range(0x20), 0x7F)} | {'"': '\\"', "\\": "\\\\"}
 )
+
+
+# What no program that reads a unit or a line of tmpfiles.d takes for anything else.
+_PLAIN: Final = re.compile(rb"[A-Za-z0-9_./:@+,=\[\]-]")
 
 
 def quote(value: object) -> str:
@@ -57,9 +63,59 @@ def toml(value: object) -> str:
     raise TypeError(f"no TOML form for {type(value).__name__}")
 
 
+def toml_key(value: str) -> str:
+    """A TOML key, bare where it may be. Raises UsageError as `toml`."""
+    return value if re.fullmatch(r"[A-Za-z0-9_-]+", value) else toml(value)
+
+
+def unit(value: str) -> str:
+    """Text as a part of a word in a unit file or in tmpfiles.d, which means exactly `value` there.
+
+    Escapes instead of quotes, which may only stand around whole words: `\\xHH` for a byte (systemd.syntax(7),
+    tmpfiles.d(5)), and `%%`, since % begins a specifier. Raises UsageError for NUL, which systemd refuses, and for
+    text that is not Unicode.
+    """
+    if "\0" in value:
+        raise UsageError(f"{value!r} holds a NUL character", hint="Remove it: no program can be given one.")
+    try:
+        data = value.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"{value!r} is not valid Unicode text", hint="Write it in UTF-8.") from None
+    return "".join(_escaped(data[at : at + 1]) for at in range(len(data)))
+
+
+def _escaped(byte: bytes) -> str:
+    if byte == b"%":
+        return "%%"
+    return byte.decode() if _PLAIN.fullmatch(byte) else f"\\x{byte[0]:02x}"
+
+
+def exec_word(value: str) -> str:
+    """A word of a unit's command line, or a part of one. systemd puts variables in there, so `$` is doubled.
+
+    systemd.service(5), "COMMAND LINES". An empty word is written as such. Raises UsageError as `unit`.
+    """
+    return unit(value).replace("\\x24", "$$") or '""'
+
+
+def comment(value: str) -> str:
+    """Text for people in a comment: one line, without anything that ends it or that a terminal obeys."""
+    return "".join(char if char.isprintable() else "?" for char in value)
+
+
 def _is_html(template: str | None) -> bool:
-    """Which templates escape by themselves; sh, TOML and units have their filters."""
+    """Whether Jinja2 escapes the values of a template by itself."""
     return template is not None and template.endswith(".html")
+
+
+FILTERS: Final[Mapping[str, Callable[..., str]]] = {
+    "q": quote,
+    "toml": toml,
+    "toml_key": toml_key,
+    "unit": unit,
+    "exec": exec_word,
+    "comment": comment,
+}
 
 
 @cache
@@ -74,8 +130,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
         autoescape=_is_html,  # noqa: S701
     )
-    made.filters["q"] = quote
-    made.filters["toml"] = toml
+    made.filters |= FILTERS
     return made
 
 

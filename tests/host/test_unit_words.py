@@ -1,0 +1,59 @@
+"""What the filters `unit` and `exec` write is what a real systemd reads."""
+
+from __future__ import annotations
+
+from provision.render import exec_word, unit
+from tests.lab.nspawn import Host
+
+WORDS = (
+    *("plain", "a b", "", "$HOME", "${HOME}", "$$", "%h", "%%", "%", "'q'", '"dq"', "`id`", "$(id)"),
+    *(
+        "back\\slash",
+        "end\\",
+        "new\nline",
+        "cr\rx",
+        "tab\tx",
+        ";",
+        "#x",
+        "-x",
+        "a;b",
+        "{}",
+        "~",
+        "\\x24",
+        "\\n",
+    ),
+    *("ä€", "\x1b[31m", "\x7f", "\u2028", "a=b", "@", "!", "*", "tcp://[::1]:1234"),
+)
+UNIT = r"""
+[Service]
+Type=oneshot
+ExecStart=/usr/bin/printf %%s\x5c0 {words}
+ExecStart=/usr/bin/env -0
+StandardOutput=append:/run/words
+{variables}
+"""
+
+
+def test_words_of_a_command_and_of_the_environment(host: Host) -> None:
+    variables = "\n".join(f"Environment=WORD{at}={unit(word)}" for at, word in enumerate(WORDS))
+    text = UNIT.format(words=" ".join(map(exec_word, WORDS)), variables=variables)
+    host.run("cat > /run/systemd/system/words.service", stdin=text)
+    host.run("systemctl daemon-reload && systemctl start words.service")
+    *seen, _ = host.run("cat /run/words").stdout.split("\0")
+    assert tuple(seen[: len(WORDS)]) == WORDS
+    environment = dict(line.partition("=")[::2] for line in seen[len(WORDS) :])
+    assert [environment[f"WORD{at}"] for at in range(len(WORDS))] == list(WORDS)
+
+
+def test_fields_of_tmpfiles(host: Host) -> None:
+    """No group is called so, but whatever a field holds stays one field."""
+    for number, word in enumerate(("a b", "a%h", "a'b", 'a"b', "a\\b", "$a", "ä")):
+        host.run("cat >> /etc/group", stdin=f"{word}:x:{5000 + number}:\n")
+        host.run(
+            "cat > /run/words.conf && systemd-tmpfiles --create /run/words.conf",
+            stdin=f"d /run/{unit(word)} 0750 root {unit(word)}\n",
+        )
+        assert (
+            host.run(f"stat -c %g:%n /run/* | grep ^{5000 + number}:").stdout
+            == f"{5000 + number}:/run/{word}\n"
+        )
