@@ -18,7 +18,7 @@ class ToolCommand:
     task: str
     arguments: tuple[str, ...] = ()
     options: tuple[tuple[str, str], ...] = ()
-    """By the option's name with underscores: ("buildkit_version", "v0.32.2"). An empty value is a bare flag."""
+    """By the option's name with underscores: ("buildkit_version", "latest"). An empty value is a bare flag."""
 
 
 @dataclass(frozen=True, kw_only=True)

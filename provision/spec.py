@@ -23,6 +23,9 @@ PACKAGES: Final = "packages"
 SEND: Final = "send:"
 """The beginning of `interpreters` when they are files of this machine, to be sent to the host."""
 
+DEFAULT_VERSION: Final = "v0.32.2"
+"""The BuildKit release that is installed where the configuration names none."""
+
 LATEST: Final = "latest"
 """The value of `version` that means: the newest release at the time of the run."""
 
@@ -86,7 +89,7 @@ class Registry:
 class Buildkit:
     """`[buildkit]`: which release, from where, and how its daemon runs."""
 
-    version: str = "v0.32.2"
+    version: str = DEFAULT_VERSION
     """`vX.Y.Z`, with a pre-release suffix if any, or `LATEST`."""
     mirror: str | None = None
     """An http(s) URL without a trailing slash, or an absolute folder, holding VERSION/ASSET."""
@@ -190,19 +193,19 @@ class Config:
     path: Path | None = None
     """The file it came from; None if there was none."""
     pinned: frozenset[str] = frozenset()
-    """Flags that were given, by name; they beat a host's section."""
+    """The settings that a flag gave, such as "emulation.interpreters"; they beat a host's section."""
 
     def spec_for(self, host: Host) -> Spec:
         """The spec of one host: flag, else its section, else the file, else the default."""
         spec = self.spec
         if host.platforms is not None and "platforms" not in self.pinned:
             spec = replace(spec, platforms=host.platforms)
-        if host.interpreters is not None and "interpreters" not in self.pinned:
+        if host.interpreters is not None and "emulation.interpreters" not in self.pinned:
             spec = replace(spec, emulation=replace(spec.emulation, interpreters=host.interpreters))
         return spec
 
     def sudo_password_command_for(self, host: Host) -> str | None:
         """The command that prints the host's sudo password, by the same order; None means: ask."""
-        if host.sudo_password_command is not None and "sudo_password_command" not in self.pinned:
+        if host.sudo_password_command is not None and "ssh.sudo_password_command" not in self.pinned:
             return host.sudo_password_command
         return self.ssh.sudo_password_command

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
+from typing import Final
 
 from provision.architectures import ARCHITECTURES, Architecture, kernel_machine, normalise, of_uname
 from provision.errors import ReleaseError
+
+EMPTY_FILE: Final = hashlib.sha256().hexdigest()
+"""The digest of an empty file: in published tables it stands where a failed download was hashed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +48,7 @@ class Asset:
         return f"buildkit-{self.version}.linux-{self.suffix}"
 
 
-def keys() -> tuple[str, ...]:
+def digest_keys() -> tuple[str, ...]:
     """Every name that `[buildkit] sha256` may use."""
     return tuple(f"linux-{row.asset}" for row in ARCHITECTURES if row.asset)
 

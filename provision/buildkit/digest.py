@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -13,17 +11,14 @@ from importlib import resources
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
-from provision.buildkit.asset import Asset, keys
+from provision.buildkit.asset import EMPTY_FILE, Asset
 from provision.buildkit.errors import MissingError, once_more
 from provision.buildkit.source import read_small, shown
-from provision.errors import ChecksumError, ConfigError
+from provision.errors import ChecksumError
 
 Origin = Literal["user", "pinned", "provenance"]
 
-EMPTY: Final = hashlib.sha256().hexdigest()
-"""The digest of an empty file: in published tables it stands where a failed download was hashed."""
-
-# A statement of v0.32.2 has about 100 KB; the cap keeps a broken mirror from filling the memory.
+# A statement has about 100 KB; the cap keeps a broken mirror from filling the memory.
 _STATEMENT_LIMIT: Final = 16 << 20
 
 
@@ -55,9 +50,8 @@ def digest_for(asset: Asset, *, given: Mapping[str, str], location: str) -> Dige
 
     The user's (`given`) is used even where the table differs, and the note says so. The provenance statement
     lies beside the archive and is read unverified: it guards against accidents, not against intruders.
-    Raises ChecksumError where nothing vouches for the archive, ConfigError for a digest that is none.
+    Raises ChecksumError where nothing vouches for the archive.
     """
-    _check_names(given)
     table = pinned().get(asset.name)
     if asset.key in given:
         return _users(asset, given[asset.key], table)
@@ -66,38 +60,21 @@ def digest_for(asset: Asset, *, given: Mapping[str, str], location: str) -> Dige
     return _from_provenance(asset, f"{location.rpartition('/')[0]}/{asset.provenance}")
 
 
-def _check_names(given: Mapping[str, str]) -> None:
-    for name in given:
-        if name not in keys():
-            near = difflib.get_close_matches(name, keys(), n=1)
-            raise ConfigError(
-                f"buildkit.sha256 has no key {name!r}",
-                hint=f"{f'Did you mean {near[0]}? ' if near else ''}Known: {', '.join(keys())}.",
-            )
-
-
-def _users(asset: Asset, text: str, table: str | None) -> Digest:
-    value = text.strip().lower().removeprefix("sha256:")
-    if not re.fullmatch(r"[0-9a-f]{64}", value):
-        raise ConfigError(
-            f"buildkit.sha256.{asset.key} is not a SHA-256: {text!r}",
-            cause="one has 64 hexadecimal digits",
-            hint="sha256sum FILE prints it.",
-        )
+def _users(asset: Asset, value: str, table: str | None) -> Digest:
     note = f"{asset.name} is checked against the digest you gave"
     if table not in (None, value):
         note += f", not against the pinned one ({table})"
-    return Digest(value=_good(value, "buildkit.sha256"), source="user", note=f"{note}.")
+    return Digest(value=value, source="user", note=f"{note}.")
 
 
 def _from_provenance(asset: Asset, location: str) -> Digest:
     try:
         text = once_more(lambda: read_small(location, _STATEMENT_LIMIT))
     except MissingError as error:
-        raise _nobody(asset, f"{error.message}, and the pinned table does not know it") from error
+        raise _unvouched_error(asset, f"{error.message}, and the pinned table does not know it") from error
     value = _subject(text, asset)
     if value is None:
-        raise _nobody(asset, f"{shown(location)} does not name it as its subject")
+        raise _unvouched_error(asset, f"{shown(location)} does not name it as its subject")
     note = (
         f"{asset.name} is not in the pinned table; it is checked against the statement published beside it, "
         "which is weaker: whoever can replace the one can replace the other."
@@ -120,7 +97,7 @@ def _subject(text: bytes, asset: Asset) -> str | None:
 
 
 def _good(value: str, place: str) -> str:
-    if value == EMPTY:
+    if value == EMPTY_FILE:
         raise ChecksumError(
             f"{place} names the digest of an empty file",
             cause="a download that failed was hashed when it was written",
@@ -129,7 +106,7 @@ def _good(value: str, place: str) -> str:
     return value
 
 
-def _nobody(asset: Asset, cause: str) -> ChecksumError:
+def _unvouched_error(asset: Asset, cause: str) -> ChecksumError:
     return ChecksumError(
         f"nothing vouches for {asset.name}",
         cause=cause,

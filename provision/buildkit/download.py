@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from provision.buildkit.digest import EMPTY, Digest, known_as
+from provision.buildkit.asset import EMPTY_FILE
+from provision.buildkit.digest import Digest, known_as
 from provision.buildkit.errors import CutError, explain_local
 from provision.buildkit.source import CHUNK, open_at, shown
 from provision.errors import ChecksumError, ReleaseError
@@ -48,7 +49,7 @@ def download(
     file wait for one transfer.
     Raises ChecksumError, with nothing kept, if the file is not what `digest` says; otherwise ReleaseError.
     """
-    if digest.value == EMPTY:
+    if digest.value == EMPTY_FILE:
         raise ChecksumError(
             "the digest of an empty file vouches for nothing", hint="Give the archive's own digest."
         )
@@ -151,7 +152,7 @@ def _mismatch(job: _Job) -> ChecksumError:
 
 
 def _likely_cause(job: _Job, got: str) -> str:
-    if got == EMPTY:
+    if got == EMPTY_FILE:
         return "the answer was empty"
     with job.part.open("rb") as file:
         if file.read(len(_GZIP)) != _GZIP:

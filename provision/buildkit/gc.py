@@ -1,13 +1,13 @@
-"""How much of the disk the build cache may take: the daemon's garbage collection limits."""
+"""How much of the disk the build cache may take: the daemon's garbage collection limits.
+
+`is_limit` and `is_ordered` are for the reader of the configuration; the rest trusts what that let through.
+"""
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from typing import Final
-
-from provision.errors import ConfigError
 
 RESERVED: Final = "reservedSpace"
 MAX_USED: Final = "maxUsedSpace"
@@ -18,7 +18,9 @@ Size = int | str
 
 _GB: Final = 10**9
 # go-units' RAMInBytes, which the daemon reads sizes with (cmd/buildkitd/config/gcpolicy.go): powers of 1024.
-_SIZE: Final = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]+)?) ?(?P<unit>[kmgtp]?)(?:i?b)?", re.IGNORECASE)
+_SIZE: Final = re.compile(
+    r"(?P<number>[0-9]+(?:\.[0-9]+)?) ?(?:(?P<unit>[kmgtp])(?:i?b)?|b)?", re.IGNORECASE
+)
 _PERCENT: Final = re.compile(r"(?P<number>[0-9]{1,3})%")
 _UNITS: Final = "kmgtp"
 
@@ -45,64 +47,60 @@ def limits(wanted: Mapping[str, Size], disk_bytes: int) -> dict[str, Size]:
 
     The daemon takes what is left out for 0, not for its default, as soon as one is set (GCConfig.IsUnset),
     and without a maximum it collects down to the reserve. No reserve is added to the user's own maximum,
-    because it would beat it (cache/manager.go, calculateKeepBytes).
-    Raises ConfigError for an unknown limit, a value the daemon cannot read, or a reserve above the maximum.
+    because it would beat it (cache/manager.go, calculateKeepBytes); for the same reason the user's own reserve
+    is written as their maximum where it is larger on this disk (`lowers_reserve`).
     """
-    for key, value in wanted.items():
-        _check(key, value)
     defaults: dict[str, Size] = {**sized(disk_bytes)}
     if MAX_USED in wanted:
         defaults.pop(RESERVED, None)
     merged = {key: {**defaults, **wanted}[key] for key in KEYS if key in defaults or key in wanted}
-    if {RESERVED, MAX_USED} <= wanted.keys():
-        _check_order(merged[RESERVED], merged[MAX_USED], disk_bytes)
+    if lowers_reserve(wanted, disk_bytes):
+        merged[RESERVED] = merged[MAX_USED]
     return merged
 
 
+def lowers_reserve(wanted: Mapping[str, Size], disk_bytes: int) -> bool:
+    """Whether the user's reserve is above their maximum on a disk of this size.
+
+    That is so on some disks only where one is a share of the disk and the other is not: `is_ordered` has
+    refused the rest.
+    """
+    if not {RESERVED, MAX_USED} <= wanted.keys():
+        return False
+    low, high = in_bytes(wanted[RESERVED], disk_bytes), in_bytes(wanted[MAX_USED], disk_bytes)
+    return low is not None and high is not None and low > high
+
+
+def is_ordered(wanted: Mapping[str, Size]) -> bool:
+    """Whether the reserve is at most the maximum on some disk. What is reserved is never collected."""
+    both = [str(wanted.get(key, "")) for key in (RESERVED, MAX_USED)]
+    comparable = both[0].endswith("%") == both[1].endswith("%")
+    return not (comparable and lowers_reserve(wanted, 100))
+
+
+def is_limit(value: Size) -> bool:
+    """Whether the daemon reads a limit from it: bytes, a size or a share from 1 % to 100 %.
+
+    0 is none: the daemon takes it for "not set".
+    """
+    if isinstance(value, str) and (percent := _PERCENT.fullmatch(value)):
+        return 0 < int(percent["number"]) <= 100
+    size = in_bytes(value, 0)
+    return size is not None and 0 < size < 1 << 63
+
+
 def in_bytes(value: Size, disk_bytes: int) -> int | None:
-    """What the daemon makes of a limit, or None if that depends on a disk of unknown size."""
+    """What the daemon makes of a limit in bytes; None if that depends on a disk of unknown size, or is no limit."""
     if isinstance(value, int):
         return value
     if percent := _PERCENT.fullmatch(value):
         return disk_bytes * int(percent["number"]) // 100 if disk_bytes > 0 else None
-    size = _SIZE.fullmatch(value)
-    if size is None:
+    found = _SIZE.fullmatch(value)
+    if found is None:
         return None
-    unit = size["unit"].lower()
-    return int(float(size["number"]) * 1024 ** (_UNITS.index(unit) + 1 if unit else 0))
-
-
-def _check(key: str, value: Size) -> None:
-    if key not in KEYS:
-        near = difflib.get_close_matches(key, KEYS, n=1, cutoff=0.4)
-        raise ConfigError(
-            f"buildkit.gc has no key {key!r}",
-            hint=f"{f'Did you mean {near[0]}? ' if near else ''}Known: {', '.join(KEYS)}.",
-        )
-    if isinstance(value, bool) or not _readable(value):
-        raise ConfigError(
-            f"buildkit.gc.{key} = {value!r} is not a size",
-            cause="the daemon reads bytes (10000000000), sizes (10GB) and shares (30%), all above zero",
-            hint="Leave the key out for a limit that fits the disk.",
-        )
-
-
-def _readable(value: Size) -> bool:
-    """0 is refused too: the daemon takes it for "not set"."""
-    if isinstance(value, str) and (percent := _PERCENT.fullmatch(value)):
-        return 0 < int(percent["number"]) <= 100
-    size = in_bytes(value, 0)
-    return size is not None and 0 < size < 2**63
-
-
-def _check_order(reserved: Size, maximum: Size, disk_bytes: int) -> None:
-    low, high = in_bytes(reserved, disk_bytes), in_bytes(maximum, disk_bytes)
-    if low is not None and high is not None and low > high:
-        raise ConfigError(
-            f"buildkit.gc.{RESERVED} ({reserved}) is above {MAX_USED} ({maximum})",
-            cause="what is reserved is never collected, so the maximum would not hold",
-            hint=f"Lower {RESERVED}.",
-        )
+    unit = (found["unit"] or "").lower()
+    size = float(found["number"]) * 1024 ** (_UNITS.index(unit) + 1 if unit else 0)
+    return int(size) if size < 1 << 63 else None
 
 
 def _round(size: int) -> int:

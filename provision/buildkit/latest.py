@@ -7,10 +7,12 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from provision.buildkit import web
+from provision.buildkit.asset import Asset
 from provision.buildkit.errors import explain_local, once_more
 from provision.buildkit.source import base_of, is_url, shown
 from provision.buildkit.version import canonical, is_finished, number
 from provision.errors import ReleaseError
+from provision.spec import DEFAULT_VERSION
 
 # Answers with a redirect to …/releases/tag/vX.Y.Z.
 _NEWEST: Final = "https://github.com/moby/buildkit/releases/latest"
@@ -58,7 +60,8 @@ def _in_folder(folder: Path) -> str:
     if not names:
         raise ReleaseError(
             f"{folder} holds no BuildKit version",
-            cause="a mirror folder holds VERSION/ASSET, as in v0.32.2/buildkit-v0.32.2.linux-amd64.tar.gz",
+            cause="a mirror folder holds VERSION/ASSET, as in "
+            f"{DEFAULT_VERSION}/{Asset(version=DEFAULT_VERSION, suffix='amd64').name}",
             hint="Fill it, or name another buildkit.mirror.",
         )
     return canonical(max(names, key=number))
@@ -79,5 +82,5 @@ def _unclear(place: str) -> ReleaseError:
     return ReleaseError(
         f"{place} does not say which BuildKit is the newest",
         cause="it neither redirects to a version nor is the text of one",
-        hint="Name the version (--buildkit-version v0.32.2), or write one such line into MIRROR/latest.",
+        hint=f"Name the version (--buildkit-version {DEFAULT_VERSION}), or write it into MIRROR/latest.",
     )

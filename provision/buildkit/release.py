@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from provision.buildkit.asset import Asset, asset_for
+from provision.buildkit.compatibility import conflicts
 from provision.buildkit.digest import Digest, digest_for
 from provision.buildkit.download import DownloadProgress, download
 from provision.buildkit.errors import MissingError
 from provision.buildkit.latest import latest
 from provision.buildkit.source import base_of, shown
-from provision.buildkit.version import canonical, judge
+from provision.buildkit.version import warnings
 from provision.errors import ReleaseError
 from provision.spec import LATEST, Buildkit
 
@@ -35,22 +36,31 @@ class Release:
 def wanted_version(buildkit: Buildkit) -> str:
     """The version to install as a tag; asks the release host or mirror if it is to be the latest.
 
-    Raises ConfigError for what is no version, ReleaseError if the latest cannot be found out.
+    Raises ReleaseError if the latest cannot be found out, or is one that the settings cannot be used with. For a
+    version that the configuration names, its reader has judged that.
     """
-    return latest(buildkit.mirror) if buildkit.version == LATEST else canonical(buildkit.version)
+    if buildkit.version != LATEST:
+        return buildkit.version
+    newest = latest(buildkit.mirror)
+    if found := conflicts(buildkit, newest):
+        raise ReleaseError(
+            f"the newest BuildKit at {shown(base_of(buildkit.mirror))} is {newest}, which does not suit the settings",
+            cause="; ".join(f"{each.setting} {each.problem}" for each in found),
+            hint="Put a newer release there, or change these settings.",
+        )
+    return newest
 
 
 def resolve(buildkit: Buildkit, *, version: str, machine: str, userland_bits: int = 64) -> Release:
     """The archive of `version` (from `wanted_version`: a fleet asks once) for a machine's `uname -m`.
 
     Goes to the network only where neither the user nor the pinned table vouches for the archive.
-    Raises ReleaseError for a version or machine that is refused, ChecksumError if nothing vouches for it.
+    Raises ReleaseError for a machine that is refused, ChecksumError if nothing vouches for the archive.
     """
-    warnings = judge(version, allow_insecure=buildkit.allow_insecure_version)
     asset = asset_for(version, machine, userland_bits)
     location = f"{base_of(buildkit.mirror)}/{version}/{asset.name}"
     digest = digest_for(asset, given=buildkit.sha256, location=location)
-    notes = (*warnings, *asset.notes, *((digest.note,) if digest.note else ()))
+    notes = (*warnings(version), *asset.notes, *((digest.note,) if digest.note else ()))
     return Release(asset=asset, location=location, digest=digest, notes=notes)
 
 

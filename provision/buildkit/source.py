@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
 from typing import Final, Protocol
-from urllib.parse import urlsplit
 
 from provision.buildkit import web
 from provision.buildkit.errors import CutError, MissingError, explain_local
-from provision.errors import ConfigError, ReleaseError
+from provision.errors import ReleaseError
 
 RELEASES: Final = "https://github.com/moby/buildkit/releases/download"
 CHUNK: Final = 1 << 18
@@ -55,23 +54,8 @@ class Stream:
 
 
 def base_of(mirror: str | None) -> str:
-    """The location that holds VERSION/ASSET: a URL without a trailing slash, or an absolute folder.
-
-    Raises ConfigError for what is neither.
-    """
-    if mirror is None:
-        return RELEASES
-    if is_url(mirror):
-        return web.checked(mirror).rstrip("/")
-    parts = urlsplit(mirror)
-    if parts.scheme == "file" and parts.netloc in ("", "localhost"):
-        return str(Path(parts.path))
-    if "://" in mirror:
-        raise ConfigError(
-            f"{parts.scheme}:// is not a mirror this tool can read",
-            hint="Give an http:// or https:// URL, or a folder.",
-        )
-    return str(Path(mirror).expanduser().absolute())
+    """The location that holds VERSION/ASSET: the release host, or the mirror of the configuration."""
+    return RELEASES if mirror is None else mirror
 
 
 def is_url(location: str) -> bool:

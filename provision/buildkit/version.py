@@ -7,27 +7,29 @@ from typing import Final
 
 from packaging.version import Version
 
-from provision.errors import ConfigError, ReleaseError
+from provision.errors import ConfigError
+from provision.spec import DEFAULT_VERSION
 
-# Tags of the repository: v0.32.2, v0.33.0-rc1, v0.6.0-beta1. It also holds dockerfile/1.26.0 and the like.
+# Tags of the repository: v0.12.5, v0.33.0-rc1, v0.6.0-beta1. It also holds dockerfile/1.26.0 and the like.
 _PART: Final = r"(?:0|[1-9][0-9]*)"
 _TAG: Final = re.compile(rf"v?(?P<number>{_PART}\.{_PART}\.{_PART})(?P<pre>-(?:rc|beta)[0-9]+)?")
 
 REFUSED_BELOW: Final = "v0.12.5"
+"""Older versions are installed only with `allow_insecure_version`."""
 WARNED_BELOW: Final = "v0.31.2"
-_BETTER_SKIPPED: Final = {
+_SHOULD_BE_SKIPPED: Final = {
     "v0.32.0": "it pushes attestations in the wrong order and breaks ADD of hard links",
     "v0.32.1": "it was a partial repair of v0.32.0",
 }
 
 
 def canonical(text: str) -> str:
-    """The tag a person means: "0.32.2" and "v0.32.2" are "v0.32.2". Raises ConfigError for anything else."""
+    """The tag a person means: "0.12.5" and "v0.12.5" are "v0.12.5". Raises ConfigError for anything else."""
     found = _TAG.fullmatch(text.strip())
     if found is None:
         raise ConfigError(
             f"{text!r} is not a BuildKit version",
-            cause="a version has three numbers, as in v0.32.2",
+            cause=f"a version has three numbers, as in {DEFAULT_VERSION}",
             hint='Write one as on https://github.com/moby/buildkit/releases, or "latest".',
         )
     return f"v{found['number']}{found['pre'] or ''}"
@@ -54,21 +56,15 @@ def at_least(version: str, floor: str) -> bool:
     return number(version) >= number(floor)
 
 
-def judge(version: str, *, allow_insecure: bool = False) -> tuple[str, ...]:
-    """Warnings about a version, each a sentence; none for a good one.
+def warnings(version: str) -> tuple[str, ...]:
+    """What a user should know of a version, each a sentence; none for a good one.
 
-    Raises ReleaseError under v0.12.5 unless allowed: there a build step or image can leave its container and
-    become root on the host ("Leaky Vessels": CVE-2024-23650 to 23653, and CVE-2024-21626 in its runc).
     Warned under v0.31.2, the newest security release (CVE-2026-15788 and others).
     """
-    if not at_least(version, REFUSED_BELOW) and not allow_insecure:
-        raise ReleaseError(
-            f"BuildKit {version} is refused: a build can break out of it and take over the host",
-            cause=f'"Leaky Vessels" (CVE-2024-23651, 23653 and 21626) was mended in {REFUSED_BELOW}',
-            hint="Choose a newer version, or set buildkit.allow_insecure_version = true.",
-        )
     if not at_least(version, WARNED_BELOW):
         return (f"BuildKit {version} has known security holes; {WARNED_BELOW} is the first without them.",)
-    if version in _BETTER_SKIPPED:
-        return (f"BuildKit {version} is better skipped: {_BETTER_SKIPPED[version]}. Use v0.32.2.",)
+    if version in _SHOULD_BE_SKIPPED:
+        return (
+            f"BuildKit {version} should be skipped: {_SHOULD_BE_SKIPPED[version]}. Use {DEFAULT_VERSION}.",
+        )
     return ()

@@ -44,7 +44,7 @@ class Workers:
     platforms: tuple[str, ...]
     """Canonical, in the daemon's order, each once."""
     version: str | None = None
-    """As the daemon calls itself ("v0.32.2"); it has done so since v0.11."""
+    """As the daemon calls itself ("vX.Y.Z"); it has done so since v0.11."""
     labels: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     gc: tuple[GcRule, ...] = ()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import gc
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial, wraps
@@ -18,12 +17,10 @@ from invoke.exceptions import Exit
 from invoke.tasks import Task
 
 from provision import crash, lazy, user_folders
-from provision.buildkit.version import canonical
 from provision.cli import called
 from provision.cli.fabric import of_fabric
-from provision.cli.options import COMMON, OWN, REQUIRED, Option
+from provision.cli.options import COMMON, REQUIRED, Option, overrides, read
 from provision.config.load import load
-from provision.config.values import shown
 from provision.errors import EXIT_INTERRUPTED, ProvisionError, UsageError
 from provision.fix import Place
 from provision.hosts.by_hand import ssh_words
@@ -66,7 +63,10 @@ class Call:
     """One command as it was typed, with its configuration read."""
 
     name: str
+    typed: Mapping[str, Any]
+    """All options as they were typed, for a fix that repeats them."""
     options: Mapping[str, Any]
+    """The values of the options that are no settings; None where one was not given."""
     config: Config
     selection: str
     """As it was typed, or the last run's."""
@@ -83,7 +83,7 @@ class Call:
         """The work on every host, as a report."""
         connector = Connector(
             config=self.config,
-            ask_password=self.options["ask_sudo_password"],
+            ask_password=bool(self.options["ask_sudo_password"]),
             root=root,
             say=self.style.say,
             identities=self.identities,
@@ -95,7 +95,7 @@ class Call:
             jobs=self.config.ssh.jobs,
             progress=lambda: self.style.progress,
             meanwhile=self._meanwhile,
-            canary=canary(self.options.get("canary", "")),
+            canary=self.options.get("canary") or 0,
         )
         connector.prepare(self.hosts)
         results = fleet.run(self.hosts)
@@ -112,7 +112,7 @@ class Call:
             result.place,
             program=self.program,
             selection=() if unnamed else ("--hosts", host.name),
-            options=called.repeated(self.options),
+            options=called.repeated(self.typed),
             ssh=ssh_words(host, self.config, login=result.place.login, identities=self.identities),
         )
         return replace(result, place=place)
@@ -129,7 +129,7 @@ class Call:
     def version(self) -> str:
         """The BuildKit version; asks once for all hosts which is the latest."""
         wanted = self.config.spec.buildkit
-        return canonical(wanted.version) if wanted.version != LATEST else release.wanted_version(wanted)
+        return wanted.version if wanted.version != LATEST else release.wanted_version(wanted)
 
     def settings(self, version: str) -> change.RunSettings:
         """What a run on several hosts has in common."""
@@ -158,9 +158,9 @@ def command(options: Mapping[str, Option]) -> Callable[[Body], Any]:
         @wraps(body)
         def run(c: Context, *words: Any, **given: Any) -> None:
             # Invoke gives every option, a program that calls the task only some.
-            options = defaults | dict(zip(defaults, words, strict=False)) | given
+            typed = defaults | dict(zip(defaults, words, strict=False)) | given
             # Exit even with code 0 would end Invoke: `inv check provision` and `fab -H a,b provision` go on.
-            if code := execute(name, body, options, c):
+            if code := execute(name, body, everything, typed, c):
                 raise Exit(code=code)
 
         run.__signature__ = Signature(  # type: ignore[attr-defined]
@@ -178,7 +178,7 @@ def command(options: Mapping[str, Option]) -> Callable[[Body], Any]:
             name=name,
             auto_shortflags=False,
             positional=places,
-            help={key: option.help for key, option in everything.items()},
+            help={key: option.told for key, option in everything.items()},
         )
         TASKS.add_task(task)
         return task
@@ -186,15 +186,17 @@ def command(options: Mapping[str, Option]) -> Callable[[Body], Any]:
     return wrap
 
 
-def execute(name: str, body: Body, given: Mapping[str, Any], context: Context) -> int:
+def execute(
+    name: str, body: Body, options: Mapping[str, Option], typed: Mapping[str, Any], context: Context
+) -> int:
     """Run one command and show what came of it; the exit code. No traceback ever reaches the user."""
     style = Style.of("table")
     # At its end Python goes once more through every object there is, for 40 ms, to no use.
     atexit.register(gc.freeze)
     try:
-        style = Style.of(str(given["format"]))
-        complete(name, given)
-        report = body(_call(name, given, context, style))
+        style = Style.of(str(typed["format"]))
+        complete(name, typed)
+        report = body(_call(name, options, typed, context, style))
     except ProvisionError as error:
         place = Place(program=(called.name_of(context),))
         return output(Report(command=name, error=error, place=place), style)
@@ -206,22 +208,21 @@ def execute(name: str, body: Body, given: Mapping[str, Any], context: Context) -
     return output(report, style)
 
 
-def complete(name: str, given: Mapping[str, Any]) -> None:
+def complete(name: str, typed: Mapping[str, Any]) -> None:
     """Raises UsageError for what a program that calls a task left out; Invoke checks what is typed itself."""
-    for key, value in given.items():
+    for key, value in typed.items():
         if value is REQUIRED:
             raise UsageError(f"{name} needs a {key.upper()}", hint=f"Call it with {key}=… as well.")
 
 
-def _call(name: str, given: Mapping[str, Any], context: Context, style: Style) -> Call:
-    # An empty or false option was not given: the file may say otherwise.
-    flags = {key: value for key, value in given.items() if key not in OWN and value not in ("", False, None)}
-    config = load(
-        given["config"] or None, flags | ({"ssh_config": given["ssh_config"]} if given["ssh_config"] else {})
-    )
+def _call(
+    name: str, options: Mapping[str, Option], typed: Mapping[str, Any], context: Context, style: Style
+) -> Call:
+    given = read(options, typed)
+    config = load(given["config"], overrides(options, typed))
     history = RunHistory.of(name, config.path)
     again = bool(given.get("only_failed"))
-    asked = str(given["hosts"])
+    asked = str(given["hosts"] or "")
     fabric = None if asked else of_fabric(context)
     if fabric:
         asked = fabric.selection
@@ -237,6 +238,7 @@ def _call(name: str, given: Mapping[str, Any], context: Context, style: Style) -
         hosts = tuple(host for host in hosts if host.name in failed)
     return Call(
         name=name,
+        typed=typed,
         options=given,
         config=config,
         selection=asked,
@@ -246,10 +248,3 @@ def _call(name: str, given: Mapping[str, Any], context: Context, style: Style) -
         sudo_password=fabric.sudo_password if fabric else None,
         program=called.words_of(context, fabric),
     )
-
-
-def canary(text: str) -> int:
-    """The number of canaries. Raises UsageError."""
-    if text and not re.fullmatch(r"[0-9]{1,4}", text):
-        raise UsageError(f"--canary must be a number of hosts, not {shown(text)}")
-    return int(text or 0)

@@ -1,4 +1,4 @@
-"""The flags of the tasks, with what `--help` says of them. Data only."""
+"""The flags of the tasks: one row for each, with what `--help` says of it and how its text is read."""
 
 from __future__ import annotations
 
@@ -7,54 +7,98 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-
-@dataclass(frozen=True, kw_only=True)
-class Option:
-    """A flag of a task. What is None was not given; the configuration file or the default decides then."""
-
-    help: str
-    default: Any = None
-
+from provision.architectures import parse_platform
+from provision.commands import INTERVAL as LOOK
+from provision.config.settings import SETTINGS
+from provision.config.table import Override
+from provision.config.values import Reader, integer, number, one_of, seconds, words
+from provision.errors import UsageError
+from provision.result import SEVERITIES
 
 REQUIRED: Final = inspect.Parameter.empty
 """The default of an argument that has to be given; it is taken by its place."""
 
+
+def _as_typed(value: object) -> object:
+    return value
+
+
+def _numeric(reader: Reader[Any]) -> Reader[Any]:
+    return lambda value: reader(number(value))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Option:
+    """A flag of a task, or with the default REQUIRED the task's argument."""
+
+    help: str
+    setting: str = ""
+    """The key of the configuration file that it overrides, `ssh.jobs`; empty for a flag that is no key."""
+    read: Reader[Any] = _as_typed
+    """From what was typed to the value; for a setting to what the file would hold. Raises ValueError or UsageError."""
+    default: Any = ""
+    """What Invoke gives where the flag was not typed: "" for text, False for a switch."""
+    unset: str = ""
+    """What that means, in words for the help; a setting's row knows it itself."""
+
+    @property
+    def told(self) -> str:
+        """The help text, with the default in brackets."""
+        default = SETTINGS[self.setting].told if self.setting else self.unset
+        return f"{self.help} [{default}]" if default else self.help
+
+    def given(self, value: object) -> bool:
+        """Whether there is something to read. A switch that is off, and text left empty, were not given."""
+        return value not in ("", False, None) or self.default not in ("", False)
+
+
 COMMON: Final[Mapping[str, Option]] = {
     "hosts": Option(
-        help="where: names, user@host:port, @group, all, !name; none = this machine", default=""
+        help="where: names, user@host:port, @group, all, !name; none = this machine",
     ),
-    "config": Option(
-        help="the configuration file [./provision.toml, /etc/provision/provision.toml]", default=""
-    ),
+    "config": Option(help="the configuration file", unset="./provision.toml, /etc/provision/provision.toml"),
     "format": Option(
         help="table, or what is then alone on standard output: json, prometheus, junit, html",
         default="table",
     ),
-    "jobs": Option(help="hosts at once [8]", default=""),
-    "connect_timeout": Option(help="seconds to wait for a host to answer [10]", default=""),
-    "timeout": Option(help="seconds that a host may take to apply the plan [1800]", default=""),
-    "ssh_config": Option(help="an ssh_config file other than your own", default=""),
+    "jobs": Option(help="hosts at once", setting="ssh.jobs", read=number),
+    "connect_timeout": Option(
+        help="seconds to wait for a host to answer", setting="ssh.connect_timeout", read=number
+    ),
+    "timeout": Option(
+        help="seconds that a host may take to apply the plan", setting="ssh.timeout", read=number
+    ),
+    "ssh_config": Option(help="an ssh_config file", setting="ssh.config"),
     "accept_new_host_keys": Option(
-        help="add unknown host keys to known_hosts; a changed key is always refused", default=False
+        help="add unknown host keys to known_hosts; a changed key is always refused",
+        setting="ssh.accept_new_host_keys",
+        default=False,
     ),
     "ask_sudo_password": Option(help="ask once for the sudo password of all remote hosts", default=False),
     "sudo_password_command": Option(
-        help="a command that prints the sudo password, such as 'pass show ci'", default=""
+        help="a command that prints the sudo password, such as 'pass show ci'",
+        setting="ssh.sudo_password_command",
     ),
 }
 SPEC: Final[Mapping[str, Option]] = {
-    "platforms": Option(
-        help="a,b: linux/amd64, arm64, arm/v7 … [all that the QEMU at hand runs]", default=""
+    "platforms": Option(help="a,b: linux/amd64, arm64, arm/v7 …", setting="platforms", read=words),
+    "interpreters": Option(
+        help="'packages', or a path pattern such as /opt/qemu/qemu-{qemu}", setting="emulation.interpreters"
     ),
-    "interpreters": Option(help="'packages', or a path pattern such as /opt/qemu/qemu-{qemu}", default=""),
     "credentials": Option(
-        help="let foreign setuid programs keep their privileges (flag C): opens a way to root", default=False
+        help="let foreign setuid programs keep their privileges (flag C): opens a way to root",
+        setting="emulation.credentials",
+        default=False,
     ),
-    "buildkit_version": Option(help="vX.Y.Z or latest [v0.32.2]", default=""),
-    "mirror": Option(help="URL or folder that holds VERSION/ASSET instead of the release host", default=""),
-    "group": Option(help="the group that may use buildkitd [buildkit]", default=""),
-    "fetch": Option(help="who downloads the release: auto, host or controller", default=""),
-    "allow_insecure_version": Option(help="install BuildKit below v0.12.5 all the same", default=False),
+    "buildkit_version": Option(help="vX.Y.Z or latest", setting="buildkit.version"),
+    "mirror": Option(help="URL or folder that holds VERSION/ASSET", setting="buildkit.mirror"),
+    "group": Option(help="the group that may use buildkitd", setting="buildkit.group"),
+    "fetch": Option(help="who downloads the release: auto, host or controller", setting="buildkit.fetch"),
+    "allow_insecure_version": Option(
+        help="install BuildKit below v0.12.5 all the same",
+        setting="buildkit.allow_insecure_version",
+        default=False,
+    ),
 }
 AGAIN: Final[Mapping[str, Option]] = {
     "only_failed": Option(
@@ -64,7 +108,11 @@ AGAIN: Final[Mapping[str, Option]] = {
 }
 FLEET: Final[Mapping[str, Option]] = {
     **AGAIN,
-    "canary": Option(help="how many hosts must succeed before the others begin [0]", default=""),
+    "canary": Option(
+        help="how many hosts must succeed before the others begin",
+        unset="0",
+        read=_numeric(integer(0, 9999)),
+    ),
 }
 HEALTH: Final[Mapping[str, Option]] = {
     "platforms": SPEC["platforms"],
@@ -74,16 +122,48 @@ HEALTH: Final[Mapping[str, Option]] = {
     **AGAIN,
 }
 SEVERITY: Final = Option(
-    help="exit 5 for findings as bad as this, or worse: error, warning, info", default="warning"
+    help=f"exit 5 for findings as bad as this, or worse: {', '.join(SEVERITIES)}",
+    default="warning",
+    read=one_of(SEVERITIES),
 )
 DEEP: Final = Option(
     help="also build for every platform through the daemon, and measure how slow emulation is", default=False
 )
 PLATFORM: Final = Option(
-    help="as you call it: arm64, aarch64, linux/arm/v7, armhf, x86_64 …", default=REQUIRED
+    help="as you call it: arm64, aarch64, linux/arm/v7, armhf, x86_64 …",
+    default=REQUIRED,
+    read=lambda value: parse_platform(str(value)),
 )
-INTERVAL: Final = Option(help="seconds between two looks [2]", default="")
-ONCE: Final = Option(help="look once instead of live; so it is where no terminal is", default=False)
-_EXAMINE: Final = frozenset({"severity", "platform", "deep", "interval", "once"})
-OWN: Final = frozenset({"hosts", "config", "format", "ssh_config", "ask_sudo_password", *FLEET, *_EXAMINE})
-"""Options that are no keys of the configuration file."""
+INTERVAL: Final = Option(
+    help="seconds between two looks", unset=f"{LOOK:g}", read=_numeric(seconds(0.1, 3600))
+)
+ONCE: Final = Option(help="look once instead of live, as it is done where no terminal is", default=False)
+
+
+def overrides(options: Mapping[str, Option], typed: Mapping[str, Any]) -> tuple[Override, ...]:
+    """What was typed for settings."""
+    return tuple(
+        Override(flag=_flag(name), setting=option.setting, value=option.read(typed[name]))
+        for name, option in options.items()
+        if option.setting and option.given(typed[name])
+    )
+
+
+def read(options: Mapping[str, Option], typed: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of the options that are no settings; None where one was not given. Raises UsageError."""
+    return {
+        name: _read(name, option, typed[name]) if option.given(typed[name]) else None
+        for name, option in options.items()
+        if not option.setting
+    }
+
+
+def _read(name: str, option: Option, value: object) -> Any:
+    try:
+        return option.read(value)
+    except ValueError as error:
+        raise UsageError(f"{_flag(name)} {error}") from None
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"

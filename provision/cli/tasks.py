@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from invoke.collection import Collection
 
-from provision.architectures import parse_platform
 from provision.cli.call import TASKS, Call, command
 from provision.cli.options import AGAIN, DEEP, FLEET, HEALTH, INTERVAL, ONCE, PLATFORM, SEVERITY, SPEC
 from provision.errors import UsageError
@@ -17,10 +16,8 @@ from provision.report import Report
 
 # The first host is connected to before these are imported.
 if TYPE_CHECKING:
-    from provision import health
     from provision.commands import change, inspect, top
 else:
-    health = LazyModule("provision.health")
     change, inspect, top = (
         LazyModule(f"provision.commands.{name}") for name in ("change", "inspect", "top")
     )
@@ -68,8 +65,7 @@ def platforms_(call: Call) -> Report:
 @command({**HEALTH, "severity": SEVERITY, "deep": DEEP})
 def health_(call: Call) -> Report:
     """Will the next build work, and after the next reboot too? Proven by execution, with the fix. Exit 5 if not."""
-    threshold = health.severity(call.options["severity"])
-    deep = bool(call.options["deep"])
+    threshold, deep = call.options["severity"], bool(call.options["deep"])
     report = call.run(
         lambda transport, host: inspect.health_of(
             transport, call.config.spec_for(host), threshold, deep=deep
@@ -81,7 +77,7 @@ def health_(call: Call) -> Report:
 @command({**HEALTH, "platform": PLATFORM})
 def explain_(call: Call) -> Report:
     """Why a platform does or does not work: from its ELF header to a running build step. Exit 5 if it does not."""
-    wanted = parse_platform(call.options["platform"])
+    wanted = call.options["platform"]
     return call.run(lambda transport, host: inspect.explain(transport, call.config.spec_for(host), wanted))
 
 
@@ -91,7 +87,13 @@ def top_(call: Call) -> Report:
     if any(not host.local for host in call.hosts):
         fix = Fix.by(ToolCommand(task="top"), words="log in on that machine and run it there")
         raise UsageError("top shows this machine only", fix=fix)
-    return top.run(call.name, call.hosts[0].name, call.style, call.options)
+    return top.run(
+        call.name,
+        call.hosts[0].name,
+        call.style,
+        seconds=call.options["interval"],
+        once=bool(call.options["once"]),
+    )
 
 
 @command({})

@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from rich.console import Group
 from rich.live import Live
@@ -20,9 +20,8 @@ from rich.live import Live
 from provision import elf, lazy, paths
 from provision.architectures import ARCHITECTURES, of_qemu, of_uname
 from provision.binfmt import Entry, parse_entry
-from provision.config.values import shown
+from provision.commands import INTERVAL
 from provision.elf import HEAD
-from provision.errors import UsageError
 from provision.lazy import LazyModule
 from provision.report import Report, Style, cells
 from provision.report.console import console, interactive
@@ -34,8 +33,6 @@ if TYPE_CHECKING:
 else:
     psutil = LazyModule("psutil")
 
-INTERVAL: Final = 2.0
-"""Seconds between two live measurements."""
 ONCE: Final = 0.5
 """Seconds of a single measurement."""
 
@@ -51,11 +48,14 @@ _DAEMON: Final = "buildkitd"
 DELETED: Final = " (deleted)"
 
 
-def run(command: str, host: str, style: Style, options: Mapping[str, Any]) -> Report:
-    """The report of the last measurement; on a terminal, after each has been shown. Raises UsageError."""
+def run(command: str, host: str, style: Style, *, seconds: float | None, once: bool) -> Report:
+    """The report of the last measurement; on a terminal, after each has been shown.
+
+    `seconds` lie between two measurements, and a single one takes as long; None where they were not given.
+    Raises UsageError where psutil is missing.
+    """
     lazy.require_package("psutil", needed_by="top", built_with="gcc python3-dev")
-    seconds = interval(str(options["interval"]))
-    live = style.format == TABLE and interactive(style.out) and not options["once"]
+    live = style.format == TABLE and interactive(style.out) and not once
     if not live:
         return _report(command, host, seconds or ONCE)
     with Live(console=console(style.out), screen=True, auto_refresh=False) as screen:
@@ -70,15 +70,6 @@ def run(command: str, host: str, style: Style, options: Mapping[str, Any]) -> Re
 
 def _report(command: str, host: str, seconds: float) -> Report:
     return Report(command=command, hosts=(HostResult(host=host, status="ok", processes=sample(seconds)),))
-
-
-def interval(text: str) -> float | None:
-    """Seconds, from a tenth to an hour; None if not given. Raises UsageError."""
-    if not text:
-        return None
-    if not re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,3})?", text) or not 0.1 <= float(text) <= 3600:
-        raise UsageError(f"--interval must be seconds, 0.1 to 3600, not {shown(text)}")
-    return float(text)
 
 
 def sample(seconds: float) -> tuple[Process, ...]:

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from provision.config import settings
-from provision.config.table import FLAGS, Section, Sink
+from provision.config import document
+from provision.config.settings import SETTINGS
+from provision.config.table import Override, Problems, Table
 from provision.errors import ConfigError
-from provision.spec import Config
+from provision.spec import DEFAULT_VERSION, Config
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -27,37 +28,30 @@ PLACES: Final = (Path("provision.toml"), Path("/etc/provision/provision.toml"))
 
 def load(
     path: str | Path | None = None,
-    flags: Mapping[str, object] | None = None,
+    overrides: Iterable[Override] = (),
     *,
     places: Sequence[Path] = PLACES,
 ) -> Config:
     """The configuration of a run: `path`, else the first of `places` that exists, else the defaults.
 
-    `flags` are the values of command-line options by name (`buildkit_version`); None means not given.
-    Raises ConfigError with every problem there is, TypeError for a flag that `section.FLAGS` lacks.
+    `overrides` are the flags that were given. Raises ConfigError with every problem there is, TypeError for an
+    override of a setting that `settings.SETTINGS` lacks.
     """
     file = Path(path) if path is not None else next((place for place in places if place.is_file()), None)
-    given = {name: value for name, value in (flags or {}).items() if value is not None}
-    sink = Sink(
-        file=file,
-        overrides={FLAGS[name].path: (name, FLAGS[name].read(given[name])) for name in _known(given)},
-    )
-    with Section(_parse(file) if file else {}, sink=sink) as root:
-        spec, ssh, inventory = settings.spec(root), settings.ssh(root), settings.inventory(root)
-    sink.complain()
+    given = {each.place: each for each in overrides}
+    if unknown := {each.setting for each in given.values()} - SETTINGS.keys():
+        raise TypeError(f"no settings: {', '.join(sorted(unknown))}")
+    problems = Problems(file=file, overrides=given)
+    with Table(_parse(file) if file else {}, rows=SETTINGS, problems=problems) as root:
+        spec, ssh, inventory = document.spec(root), document.ssh(root), document.inventory(root)
+    problems.refuse_any()
     return Config(
         spec=spec,
         ssh=ssh,
         inventory=inventory,
         path=file.absolute() if file else None,
-        pinned=frozenset(given),
+        pinned=frozenset(each.setting for each in given.values()),
     )
-
-
-def _known(flags: Mapping[str, object]) -> Mapping[str, object]:
-    if unknown := set(flags) - set(FLAGS):
-        raise TypeError(f"no flags of the configuration: {', '.join(sorted(unknown))}")
-    return flags
 
 
 def _parse(file: Path) -> dict[str, Any]:
@@ -80,6 +74,10 @@ def _parse(file: Path) -> dict[str, Any]:
         raise _syntax_error(file, data, str(error)) from error
     except RecursionError as error:
         raise ConfigError(f"{file}: nested too deeply") from error
+    except ValueError as error:  # Python reads no number of more than 4300 digits
+        raise ConfigError(
+            f"{file}: holds a value that cannot be read", cause=str(error), hint="Write it shorter."
+        ) from error
     return values
 
 
@@ -92,5 +90,5 @@ def _syntax_error(file: Path, data: bytes, said: str) -> ConfigError:
     return ConfigError(
         f"{file}:{line}: {words}{column}",
         cause="the line is not TOML; often a quote or a bracket is missing there or just above",
-        hint='Text stands in double quotes: version = "v0.32.2".',
+        hint=f'Text stands in double quotes: version = "{DEFAULT_VERSION}".',
     )

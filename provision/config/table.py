@@ -1,107 +1,108 @@
 """A table of `provision.toml` while it is being read.
 
-It hands out typed values, remembers what was asked for, and so knows at the end which keys nobody knows.
-Problems are collected, never raised one by one.
+A table hands out typed values by the rows of `settings`, remembers which keys were asked for, and so knows at the
+end which keys of the file are unknown. Problems are collected, never raised one by one.
 """
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Final, TypeVar
+from typing import Any, Final
 
 from provision.config.values import Reader, kind
 from provision.errors import ConfigError, UsageError
 
-T = TypeVar("T")
-D = TypeVar("D")
 Place = tuple[str, ...]
 
-
-def _as_given(value: object) -> object:
-    return value
-
-
-def _words(value: object) -> object:
-    """`a,b` as a list."""
-    return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
-
-
-def _number(value: object) -> object:
-    """Digits as a number; anything else stays for the reader to refuse."""
-    if isinstance(value, str) and re.fullmatch(r"[0-9]+", value):
-        return int(value)
-    if isinstance(value, str) and re.fullmatch(r"[0-9]+\.[0-9]+", value):
-        return float(value)
-    return value
+ANY: Final = "*"
+"""Stands in a setting's place for a name that the user chooses: `hosts.*.port`."""
 
 
 @dataclass(frozen=True)
-class Flag:
-    """An option of the command line that overrides a key of the file."""
+class Setting:
+    """One key of the file: how its value is read, and what holds where the key is not set."""
 
-    path: Place
-    read: Callable[[object], object] = _as_given
+    read: Reader[Any]
+    default: Any = None
+    unset: str = ""
+    """What a missing value means, in words; empty where `default` says it."""
+
+    @property
+    def told(self) -> str:
+        """The default as help and documentation show it; empty if there is nothing to show."""
+        if self.unset or self.default is None or isinstance(self.default, bool | tuple):
+            return self.unset
+        return f"{self.default:g}" if isinstance(self.default, float) else str(self.default)
 
 
-FLAGS: Final[Mapping[str, Flag]] = {
-    "platforms": Flag(("platforms",), _words),
-    "interpreters": Flag(("emulation", "interpreters")),
-    "credentials": Flag(("emulation", "credentials")),
-    "buildkit_version": Flag(("buildkit", "version")),
-    "mirror": Flag(("buildkit", "mirror")),
-    "group": Flag(("buildkit", "group")),
-    "fetch": Flag(("buildkit", "fetch")),
-    "allow_insecure_version": Flag(("buildkit", "allow_insecure_version")),
-    "ssh_config": Flag(("ssh", "config")),
-    "jobs": Flag(("ssh", "jobs"), _number),
-    "timeout": Flag(("ssh", "timeout"), _number),
-    "connect_timeout": Flag(("ssh", "connect_timeout"), _number),
-    "accept_new_host_keys": Flag(("ssh", "accept_new_host_keys")),
-    "sudo_password_command": Flag(("ssh", "sudo_password_command")),
-}
+@dataclass(frozen=True, kw_only=True)
+class Override:
+    """A flag that was given. It beats the file's value of its setting."""
+
+    flag: str
+    """As it is typed: `--jobs`."""
+    setting: str
+    """The place of the key, with dots: `ssh.jobs`."""
+    value: object
+
+    @property
+    def place(self) -> Place:
+        return tuple(self.setting.split("."))
 
 
 @dataclass(kw_only=True)
-class Sink:
+class Problems:
     """The problems of one configuration, and the flags that override it."""
 
     file: Path | None
-    overrides: Mapping[Place, tuple[str, object]] = field(default_factory=dict)
-    problems: list[str] = field(default_factory=list)
+    overrides: Mapping[Place, Override] = field(default_factory=dict)
+    found: list[str] = field(default_factory=list)
 
     def add(self, where: str, what: str, *, flag: bool = False) -> None:
         """Note a problem of the file, or of a flag."""
-        self.problems.append(
-            f"{where} {what}" if flag or self.file is None else f"{self.file}: {where} {what}"
-        )
+        self.found.append(f"{where} {what}" if flag or self.file is None else f"{self.file}: {where} {what}")
 
-    def complain(self) -> None:
-        """Raise ConfigError if there was any problem."""
-        if not self.problems:
+    def refuse_any(self) -> None:
+        """Raise ConfigError with every problem, if there is one."""
+        if not self.found:
             return
-        if len(self.problems) == 1:
-            raise ConfigError(self.problems[0], hint="Nothing was touched.")
-        lines = "".join(f"\n  {problem}" for problem in self.problems)
+        if len(self.found) == 1:
+            raise ConfigError(self.found[0], hint="Nothing was touched.")
+        lines = "".join(f"\n  {problem}" for problem in self.found)
         raise ConfigError(
-            f"{len(self.problems)} problems in the configuration:{lines}", hint="Nothing was touched."
+            f"{len(self.found)} problems in the configuration:{lines}", hint="Nothing was touched."
         )
 
 
-class Section:
-    """One table. Use as a context manager: at its end, keys that nobody asked for are reported."""
+class Table:
+    """One table. Use it as a context manager: at its end, keys that nobody asked for are reported.
 
-    def __init__(self, values: Mapping[str, object], path: Place = (), *, sink: Sink) -> None:
+    `place` is where the table is in the file, `pattern` where its rows are in `rows`: both differ in the names that
+    the user chooses.
+    """
+
+    def __init__(
+        self,
+        values: Mapping[str, object],
+        place: Place = (),
+        pattern: Place = (),
+        *,
+        rows: Mapping[str, Setting],
+        problems: Problems,
+    ) -> None:
         self._values = values
-        self._path = path
-        self._sink = sink
+        self._place = place
+        self._pattern = pattern
+        self._rows = rows
+        self._problems = problems
         self._asked: set[str] = set()
 
-    def __enter__(self) -> Section:
+    def __enter__(self) -> Table:
         return self
 
     def __exit__(
@@ -116,30 +117,55 @@ class Section:
         """The keys that are there, in the file's order."""
         return tuple(self._values)
 
-    def get(self, key: str, reader: Reader[T], default: D) -> T | D:
-        """The flag's value, else the file's, else `default`; both are judged."""
+    def get(self, key: str, row: str = "") -> Any:
+        """The flag's value, else the file's, else the row's default. Both given values are judged.
+
+        `row` is ANY for a key that the user named.
+        """
+        setting = self._rows[".".join((*self._pattern, row or key))]
         self._asked.add(key)
-        found: T | D = default
+        found = setting.default
         if key in self._values:
-            found = self._read(reader, self._values[key], default, self._where(key))
-        if override := self._sink.overrides.get((*self._path, key)):
-            name, value = override
-            found = self._read(reader, value, default, _flag(name), flag=True)
+            found = self._read(setting, self._values[key], self._where(key))
+        if override := self._problems.overrides.get((*self._place, key)):
+            found = self._read(setting, override.value, override.flag, flag=True)
         return found
 
-    def table(self, key: str) -> Section:
-        """The table under `key`; an empty one if it is not there."""
+    def all(self) -> dict[str, Any]:
+        """The value of every row of this table, without those of the tables in it."""
+        begin = "".join(f"{part}." for part in self._pattern)
+        keys = (place.removeprefix(begin) for place in self._rows if place.startswith(begin))
+        return {key: self.get(key) for key in keys if "." not in key and key != ANY}
+
+    def some(self) -> dict[str, Any]:
+        """The values that are set, of `all`."""
+        return {key: value for key, value in self.all().items() if value is not None}
+
+    def named(self, reader: Reader[object]) -> dict[str, Any]:
+        """The value of each key, where the user chooses the keys; `reader` judges their names."""
+        for name in self._values:
+            self.check_name(name, reader)
+        return {name: self.get(name, ANY) for name in self._values}
+
+    def table(self, key: str, rows: str = "") -> Table:
+        """The table under `key`; an empty one if it is not there. `rows` is ANY for a key that the user named."""
         self._asked.add(key)
         value = self._values.get(key, {})
         if not isinstance(value, dict):
             self.fail(key, f"must be a table, not {kind(value)}")
             value = {}
-        return Section(value, (*self._path, key), sink=self._sink)
+        return Table(
+            value,
+            (*self._place, key),
+            (*self._pattern, rows or key),
+            rows=self._rows,
+            problems=self._problems,
+        )
 
     def folder(self, key: str) -> Path:
         """Where a relative path in this value starts: the current folder for a flag, else the file's."""
-        given = (*self._path, key) in self._sink.overrides
-        return Path() if given or self._sink.file is None else self._sink.file.parent
+        given = (*self._place, key) in self._problems.overrides
+        return Path() if given or self._problems.file is None else self._problems.file.parent
 
     def check_name(self, name: str, reader: Reader[object]) -> None:
         """Judge the name of a key that the user chose."""
@@ -150,34 +176,28 @@ class Section:
 
     def fail(self, key: str, what: str) -> None:
         """Report a problem with the value of a key, whether the file or a flag gave it."""
-        if override := self._sink.overrides.get((*self._path, key)):
-            self._sink.add(f"{_flag(override[0])}:", what, flag=True)
+        if override := self._problems.overrides.get((*self._place, key)):
+            self._problems.add(f"{override.flag}:", what, flag=True)
         else:
-            self._sink.add(f"{self._where(key)}:", what)
+            self._problems.add(f"{self._where(key)}:", what)
 
-    def _read(
-        self, reader: Reader[T], value: object, default: D, where: str, *, flag: bool = False
-    ) -> T | D:
+    def _read(self, setting: Setting, value: object, where: str, *, flag: bool = False) -> Any:
         try:
-            return reader(value)
+            return setting.read(value)
         except ValueError as error:
-            self._sink.add(f"{where}:", str(error), flag=flag)
+            self._problems.add(f"{where}:", str(error), flag=flag)
         except UsageError as error:
-            self._sink.add(f"{where}:", "; ".join(filter(None, (error.message, error.hint))), flag=flag)
-        return default
+            self._problems.add(f"{where}:", "; ".join(filter(None, (error.message, error.hint))), flag=flag)
+        return setting.default
 
     def _where(self, key: str) -> str:
-        table = ".".join(_key(part) for part in self._path)
+        table = ".".join(_key(part) for part in self._place)
         return f"[{table}] {_key(key)}" if table else _key(key)
 
     def _advice(self, key: str) -> str:
         names = {name.lower(): name for name in sorted(self._asked)}
         near = difflib.get_close_matches(key.lower().replace("-", "_"), names, n=1, cutoff=0.6)
         return f'did you mean "{names[near[0]]}"?' if near else f"known are {', '.join(names.values())}"
-
-
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
 
 
 def _key(name: str) -> str:

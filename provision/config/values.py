@@ -1,34 +1,31 @@
-"""What a value of the configuration may look like: one reader per kind.
+"""What a value of the configuration may look like: one reader for each kind, and no second one anywhere.
 
 A reader takes what TOML or a flag gave and returns the typed value, or raises ValueError with the rest of
-the sentence "KEY ...". Names are held to strict grammars: whatever looks like an option, a quote or a
-piece of shell cannot be meant, and is refused long before anything could execute it.
+the sentence "KEY ...". Names are held to strict grammars: text that looks like an option, a quote or a
+piece of shell is refused long before anything could execute it.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
 import shlex
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
-from urllib.parse import urlsplit
 
+from provision.buildkit import gc
+from provision.buildkit.asset import EMPTY_FILE
 from provision.spec import PACKAGES, SEND
 
 T = TypeVar("T")
 Reader = Callable[[object], T]
 
 QEMU: Final = "{qemu}"
-_EMPTY_FILE: Final = hashlib.sha256().hexdigest()
 
 _PATH: Final = re.compile(r"/[A-Za-z0-9._+@%=:,~/ -]*")
 _PATTERN: Final = re.compile(r"/[A-Za-z0-9._+@/-]*")
-_LABEL: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._/-]{0,126}[A-Za-z0-9])?")
-# What Docker's units.RAMInBytes reads, as the daemon does, and its percentages.
-_SIZE: Final = re.compile(r"[0-9]+(?:\.[0-9]+)? ?(?:[kKmMgGtTpP]i?)?[bB]?|(?:[0-9]|[1-9][0-9]|100)%")
 _SHELL: Final = frozenset("$`")
-_MEANINGLESS: Final = frozenset("\"'`$\\")
+MEANINGLESS: Final = frozenset("\"'`$\\")
+"""Characters that no label and no URL needs, and that mean something to a shell or to TOML."""
 
 
 def kind(value: object) -> str:
@@ -130,7 +127,6 @@ def matching(pattern: re.Pattern[str], wanted: str) -> Reader[str]:
     return read
 
 
-label_name = matching(_LABEL, "a label's name (letters, digits, . _ / -)")
 host_path = matching(_PATH, "an absolute path of plain characters")
 
 
@@ -152,53 +148,48 @@ def interpreters(value: object) -> str:
     return value
 
 
-def mirror(value: object) -> str:
-    """An http(s) URL without a trailing slash, a folder, or a folder as `file:///...`."""
-    location = text(value)
-    wanted = "an http:// or https:// URL, or a folder"
-    if "://" not in location:
-        return local_path(value)
-    try:
-        parts = urlsplit(location)
-        odd = parts.query or parts.fragment or parts.port == 0
-    except ValueError:
-        raise refuse(value, wanted) from None
-    if parts.scheme == "file" and parts.netloc in ("", "localhost") and parts.path.startswith("/"):
-        return parts.path
-    plain = re.fullmatch(r"[!-~]+", location) and not _MEANINGLESS & set(location)
-    if parts.scheme not in ("http", "https") or not parts.hostname or odd or not plain:
-        raise refuse(value, f"{wanted}, in plain ASCII and without a query")
-    return location.rstrip("/")
-
-
 def digest(value: object) -> str:
-    """A SHA-256 in hex, lower-cased. Published tables hold the empty file's where a download had failed."""
-    if not isinstance(value, str) or not re.fullmatch(r"[0-9A-Fa-f]{64}", value):
+    """A SHA-256 in hex, lower-cased; `sha256:` may stand before it.
+
+    The digest of an empty file is refused: published tables hold it where a download had failed.
+    """
+    plain = value.strip().lower().removeprefix("sha256:") if isinstance(value, str) else ""
+    if not re.fullmatch(r"[0-9a-f]{64}", plain):
         raise refuse(value, "a SHA-256: 64 hexadecimal digits")
-    if value.lower() == _EMPTY_FILE:
+    if plain == EMPTY_FILE:
         raise ValueError("is the digest of an empty file, which is never accepted")
-    return value.lower()
+    return plain
 
 
 def size(value: object) -> int | str:
-    """Bytes as a number, or the daemon's `"10GB"` (2^30 bytes each) and `"30%"`."""
-    if isinstance(value, str) and _SIZE.fullmatch(value):
-        return value
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 63:
-        raise refuse(value, 'bytes as a number, or text like "10GB" or "30%"')
+    """Bytes as a number, or the daemon's `"10GB"` (2^30 bytes each) and `"30%"`.
+
+    Zero is refused in every spelling: the daemon takes it for "not set" (GCConfig.IsUnset).
+    """
+    if isinstance(value, bool) or not isinstance(value, int | str) or not gc.is_limit(value):
+        raise refuse(value, 'bytes as a number above 0, or text like "10GB" or "30%"')
     return value
 
 
 def label(value: object) -> str:
     """A label's text."""
-    if (
-        not isinstance(value, str)
-        or not value.isprintable()
-        or _MEANINGLESS & set(value)
-        or len(value) > 256
-    ):
+    if not isinstance(value, str) or not value.isprintable() or MEANINGLESS & set(value) or len(value) > 256:
         raise refuse(value, "one line without quotes, backslashes, $ and `")
     return value
+
+
+def number(value: object) -> object:
+    """The digits of a flag as a number; anything else stays as it is, for a reader to refuse."""
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,18}", value):
+        return int(value)
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,18}\.[0-9]{1,18}", value):
+        return float(value)
+    return value
+
+
+def words(value: object) -> object:
+    """The text `a,b` of a flag as a list."""
+    return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
 
 
 resolver_option = matching(re.compile(r"[a-z][a-z0-9-]*(?::[0-9]+)?"), "an option of resolv.conf(5)")

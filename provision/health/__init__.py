@@ -9,16 +9,15 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from provision import paths
-from provision.errors import UsageError
 from provision.facts import Facts
 from provision.facts.view import concerned, provisioned
 from provision.fix import PROVISION, Fix
 from provision.health import access, boot, daemon, emulation, known_bad, resources
 from provision.health.finding_table import ROWS, finding
-from provision.result import SEVERITIES, Finding, Severity, reaches
+from provision.result import SEVERITIES, Finding, reaches
 from provision.spec import Spec
 
-__all__ = ["ROWS", "SEVERITIES", "find", "ranked", "reaches", "severity"]
+__all__ = ["ROWS", "SEVERITIES", "find", "ranked", "reaches"]
 
 Area = Callable[[Spec, Facts], Sequence[Finding]]
 
@@ -60,11 +59,3 @@ def _container_handlers(spec: Spec, facts: Facts) -> tuple[Finding, ...]:
     """Handlers that a container registered work now and vanish at reboot: reported on an unprovisioned host, too."""
     found = (emulation.first_fault(view, spec) for view in concerned(spec, facts) if view.contained)
     return tuple(each for each in found if each and each.id == "handler-container")
-
-
-def severity(text: str) -> Severity:
-    """The threshold of the exit code. Raises UsageError for a word that is no severity."""
-    known = {each: each for each in SEVERITIES}
-    if text not in known:
-        raise UsageError(f"{text!r} is no severity", hint=f"Use one of: {', '.join(SEVERITIES)}.")
-    return known[text]

@@ -18,7 +18,7 @@ from provision.fix import PROVISION, Fix, provision_for, run
 from provision.health import emulation
 from provision.health.finding_table import finding
 from provision.result import Finding
-from provision.spec import LATEST, Buildkit, Spec
+from provision.spec import DEFAULT_VERSION, LATEST, Spec
 
 _AGAIN: Final = Fix.by(PROVISION)
 _JOURNAL: Final = run("journalctl", "--no-pager", "-n", "30", "-u", paths.SERVICE)
@@ -130,7 +130,7 @@ def _version(spec: Spec, worker: Workers) -> Iterator[Finding]:
             "error" if refused else "warning",
             f"buildkitd is {running}; {REFUSED_BELOW if refused else WARNED_BELOW} fixes it",
             "a build can take over this machine" if refused else "known security holes",
-            Fix.by(replace(PROVISION, options=(("buildkit_version", Buildkit().version),)))
+            Fix.by(replace(PROVISION, options=(("buildkit_version", DEFAULT_VERSION),)))
             if wanted == running
             else _AGAIN,
         )

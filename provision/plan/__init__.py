@@ -26,7 +26,11 @@ def plan(target: Target, *, nonce: bytes, argc: int) -> Plan:
     steps, generation = service.plan_service(target, restart=handlers.registers)
     return Plan(
         steps=(*handlers.steps, *steps),
-        notes=(*handlers.notes, *_release_notes(release, steps), *daemon.warnings(target.spec.buildkit)),
+        notes=(
+            *handlers.notes,
+            *_release_notes(release, steps),
+            *daemon.warnings(target.spec.buildkit, service.disk_bytes(target.facts)),
+        ),
         generation=generation,
     )
 

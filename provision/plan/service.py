@@ -32,8 +32,7 @@ def plan_service(target: Target, *, restart: bool) -> tuple[tuple[Step, ...], st
     """
     spec, facts, release = target.spec, target.facts, target.known_release()
     folder = release_folder(release)
-    disk = facts.disks.get(paths.STATE)
-    config = daemon.render_config(spec.buildkit, release.version, disk.size * 1024 if disk else 0)
+    config = daemon.render_config(spec.buildkit, release.version, disk_bytes(facts))
     tmpfiles = daemon.render_tmpfiles(spec.buildkit)
     generation = _generation(
         folder, config, tmpfiles, daemon.render_unit(spec.buildkit, release.version, "")
@@ -48,6 +47,12 @@ def plan_service(target: Target, *, restart: bool) -> tuple[tuple[Step, ...], st
         *_links(folder, facts),
     )
     return (*steps, *_unit(spec, facts, generation, restart)), generation
+
+
+def disk_bytes(facts: Facts) -> int:
+    """The size of the filesystem that holds the daemon's state; 0 if it is unknown."""
+    disk = facts.disks.get(paths.STATE)
+    return disk.size * 1024 if disk else 0
 
 
 def _generation(*parts: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from provision.architectures import ARCHITECTURES
@@ -41,6 +42,7 @@ def lines(name: str) -> list[str]:
     return (FOLDER / f"{name}.txt").read_text().splitlines()
 
 
+@cache
 def facts(name: str) -> Facts:
     """The facts of `bare` or `provisioned`."""
     return read(lines(name))

@@ -20,7 +20,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from provision.buildkit import download as module
-from provision.buildkit.digest import EMPTY, Digest, pinned
+from provision.buildkit.asset import EMPTY_FILE
+from provision.buildkit.digest import Digest, pinned
 from provision.buildkit.download import download
 from provision.errors import ChecksumError, ReleaseError
 from tests.lab.mirror import Mirror
@@ -187,7 +188,7 @@ def test_a_digest_of_another_version_is_named(mirror: Mirror, cache: Path) -> No
 def test_the_empty_digest_is_never_accepted(cache: Path) -> None:
     with serve(lambda _: Reply()) as server:
         with pytest.raises(ChecksumError, match="empty file"):
-            download(f"{server.url}/asset", Digest(value=EMPTY, source="user"), cache)
+            download(f"{server.url}/asset", Digest(value=EMPTY_FILE, source="user"), cache)
         assert server.asked == []
 
 

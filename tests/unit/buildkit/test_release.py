@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 
 from provision.architectures import ARCHITECTURES
 from provision.buildkit import release, version
-from provision.buildkit.asset import Asset, asset_for, keys
-from provision.buildkit.digest import EMPTY, Digest, digest_for, known_as, pinned
+from provision.buildkit.asset import EMPTY_FILE, Asset, asset_for, digest_keys
+from provision.buildkit.compatibility import conflicts
+from provision.buildkit.digest import Digest, digest_for, known_as, pinned
 from provision.buildkit.latest import latest
 from provision.buildkit.source import RELEASES, base_of, shown
 from provision.errors import ChecksumError, ConfigError, ReleaseError
-from provision.spec import Buildkit
+from provision.spec import DEFAULT_VERSION, Buildkit, Log
 from tests.lab.mirror import Mirror
 from tests.lab.release import statement
 from tests.unit.scripted import Asked, Reply, serve
@@ -79,15 +80,18 @@ class TestVersion:
         assert not version.at_least("v0.30.0-rc1", "v0.30.0")
 
     def test_floors(self) -> None:
-        assert version.judge("v0.32.2") == ()
-        assert version.judge("v0.31.2") == ()
-        assert "security" in version.judge("v0.31.1")[0]
-        assert "security" in version.judge("v0.12.5")[0]
-        assert "skipped" in version.judge("v0.32.0")[0]
-        with pytest.raises(ReleaseError, match=r"v0\.12\.4 is refused") as caught:
-            version.judge("v0.12.4")
-        assert "allow_insecure_version" in caught.value.hint
-        assert "security" in version.judge("v0.12.4", allow_insecure=True)[0]
+        assert version.warnings(DEFAULT_VERSION) == ()
+        assert version.warnings("v0.31.2") == ()
+        assert "security" in version.warnings("v0.31.1")[0]
+        assert "security" in version.warnings("v0.12.5")[0]
+        assert "skipped" in version.warnings("v0.32.0")[0]
+        assert "security" in version.warnings("v0.12.4")[0]
+        assert conflicts(Buildkit(), "v0.12.5") == ()
+        (refused,) = conflicts(Buildkit(), "v0.12.4")
+        assert refused.setting == "buildkit.version"
+        assert "a build can break out of v0.12.4" in refused.problem
+        assert "allow_insecure_version" in refused.problem
+        assert conflicts(Buildkit(allow_insecure_version=True), "v0.12.4") == ()
 
 
 class TestAsset:
@@ -148,7 +152,7 @@ class TestDigest:
 
     def test_the_table_is_whole(self) -> None:
         assert len(pinned()) == 350
-        assert EMPTY not in pinned().values()
+        assert EMPTY_FILE not in pinned().values()
         assert all(len(value) == 64 and set(value) <= set("0123456789abcdef") for value in pinned().values())
         assert known_as(pinned()[self.PINNED.name]) == self.PINNED.name
 
@@ -156,9 +160,8 @@ class TestDigest:
         digest = digest_for(self.PINNED, given={}, location="/nowhere/x")
         assert digest == Digest(value=pinned()[self.PINNED.name], source="pinned")
 
-    @pytest.mark.parametrize("spelling", [SUM, SUM.upper(), f"sha256:{SUM}", f" {SUM}\n"])
-    def test_the_users_digest_beats_the_table_and_says_so(self, spelling: str) -> None:
-        digest = digest_for(self.PINNED, given={"linux-amd64": spelling}, location="/nowhere/x")
+    def test_the_users_digest_beats_the_table_and_says_so(self) -> None:
+        digest = digest_for(self.PINNED, given={"linux-amd64": self.SUM}, location="/nowhere/x")
         assert (digest.value, digest.source) == (self.SUM, "user")
         assert pinned()[self.PINNED.name] in digest.note
 
@@ -169,21 +172,11 @@ class TestDigest:
     def test_another_machines_digest_is_not_used(self) -> None:
         assert digest_for(self.PINNED, given={"linux-arm64": self.SUM}, location="/x/y").source == "pinned"
 
-    @pytest.mark.parametrize("value", ["", "abc", "g" * 64, "0" * 63, "0" * 65])
-    def test_a_digest_that_is_none(self, value: str) -> None:
-        with pytest.raises(ConfigError, match="not a SHA-256"):
-            digest_for(self.PINNED, given={"linux-amd64": value}, location="/x/y")
-
-    def test_a_key_that_is_none(self) -> None:
-        with pytest.raises(ConfigError, match="linux-arm46") as caught:
-            digest_for(self.PINNED, given={"linux-arm46": self.SUM}, location="/x/y")
-        assert "linux-arm64" in caught.value.hint
-        assert set(keys()) == {f"linux-{row.asset}" for row in ARCHITECTURES if row.asset}
+    def test_every_archive_may_have_a_digest_of_the_users(self) -> None:
+        assert set(digest_keys()) == {f"linux-{row.asset}" for row in ARCHITECTURES if row.asset}
 
     def test_the_empty_file_vouches_for_nothing(self, tmp_path: Path) -> None:
-        with pytest.raises(ChecksumError, match="empty file"):
-            digest_for(self.PINNED, given={"linux-amd64": EMPTY}, location="/x/y")
-        self._state(tmp_path, statement(self.OTHER.name, EMPTY))
+        self._state(tmp_path, statement(self.OTHER.name, EMPTY_FILE))
         with pytest.raises(ChecksumError, match="empty file"):
             digest_for(self.OTHER, given={}, location=str(tmp_path / self.OTHER.name))
 
@@ -233,38 +226,12 @@ class TestPlaces:
     def test_the_release_host(self) -> None:
         assert base_of(None) == RELEASES == "https://github.com/moby/buildkit/releases/download"
 
-    def test_mirrors(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setenv("HOME", "/home/me")
-        assert base_of("https://mirror.example/buildkit/") == "https://mirror.example/buildkit"
-        assert base_of("/srv/mirror/") == "/srv/mirror"
-        assert base_of("file:///srv/mirror") == "/srv/mirror"
-        assert base_of("mirror") == str(tmp_path / "mirror")
-        assert base_of("~/mirror") == "/home/me/mirror"
-
-    @pytest.mark.parametrize(
-        "mirror",
-        [
-            "ftp://mirror/buildkit",
-            "s3://bucket",
-            "http://",
-            "https://mirror:port/x",
-            "https://mirror/x?token=1",
-            "https://mirror/x#y",
-            "https://mirror/a b",
-            "http://mirror/x\r\nHost: y",
-            "https://mirrör/",
-        ],
-    )
-    def test_what_is_no_mirror(self, mirror: str) -> None:
-        with pytest.raises(ConfigError, match="mirror"):
-            base_of(mirror)
+    def test_mirrors(self) -> None:
+        for mirror in ("https://mirror.example/buildkit", "/srv/mirror"):
+            assert base_of(mirror) == mirror
 
     def test_a_login_is_not_shown(self) -> None:
         assert shown("https://me:p%40ss@mirror:8443/x@y") == "https://mirror:8443/x@y"
-        with pytest.raises(ConfigError) as caught:
-            base_of("https://me:secret@mirror/x?y")
-        assert "secret" not in str(caught.value)
 
 
 class TestLatest:
@@ -329,10 +296,10 @@ class TestLatest:
 class TestRelease:
     def test_the_default(self) -> None:
         buildkit = Buildkit()
-        assert release.wanted_version(buildkit) == "v0.32.2"
-        made = release.resolve(buildkit, version="v0.32.2", machine="x86_64")
-        assert made.location == f"{RELEASES}/v0.32.2/buildkit-v0.32.2.linux-amd64.tar.gz"
-        assert (made.digest.source, made.notes, made.version) == ("pinned", (), "v0.32.2")
+        wanted = release.wanted_version(buildkit)
+        made = release.resolve(buildkit, version=wanted, machine="x86_64")
+        assert made.location == f"{RELEASES}/{wanted}/buildkit-{wanted}.linux-amd64.tar.gz"
+        assert (made.digest.source, made.notes, made.version) == ("pinned", (), wanted)
 
     def test_notes_are_collected(self) -> None:
         given: Mapping[str, str] = {"linux-arm64": "a" * 64}
@@ -343,9 +310,24 @@ class TestRelease:
             any(word in note for note in made.notes) for word in ("security", "32 bits", "you gave")
         ] == [True] * 3
 
-    def test_refused_before_anything_is_asked(self) -> None:
-        with pytest.raises(ReleaseError, match="refused"):
-            release.resolve(Buildkit(), version="v0.12.4", machine="x86_64")
+    @pytest.mark.parametrize(
+        ("newest", "buildkit", "words"),
+        [
+            ("v0.12.4", Buildkit(), "buildkit.version is refused"),
+            ("v0.20.0", Buildkit(log=Log(level="debug")), "buildkit.log.level needs BuildKit v0.30.0"),
+        ],
+    )
+    def test_a_latest_that_does_not_suit_is_refused_once_for_all_hosts(
+        self, tmp_path: Path, newest: str, buildkit: Buildkit, words: str
+    ) -> None:
+        (tmp_path / newest).mkdir()
+        latest_of_mirror = replace(buildkit, version="latest", mirror=str(tmp_path))
+        with pytest.raises(ReleaseError, match=f"is {newest}, which does not suit") as caught:
+            release.wanted_version(latest_of_mirror)
+        assert words in caught.value.cause
+        assert "Put a newer release there" in caught.value.hint
+        (tmp_path / DEFAULT_VERSION).mkdir()
+        assert release.wanted_version(latest_of_mirror) == DEFAULT_VERSION
 
     def test_the_latest_of_a_mirror_by_provenance(self, tmp_path: Path) -> None:
         archive = b"\x1f\x8b archive"

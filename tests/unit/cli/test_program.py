@@ -18,9 +18,7 @@ from provision.cli import called
 from provision.cli import tasks as cli
 from provision.cli.call import TASKS, Call
 from provision.cli.fabric import of_fabric
-from provision.cli.options import COMMON, SPEC
 from provision.cli.program import Program
-from provision.config.table import FLAGS
 from provision.errors import nearest
 from provision.fix import Place
 from provision.hosts.connect import Connector
@@ -197,7 +195,8 @@ def test_a_result_knows_where_its_fixes_are_read(
 ) -> None:
     call = Call(
         name="health",
-        options={"config": "my.toml", "jobs": "3"},
+        typed={"config": "my.toml", "jobs": "3"},
+        options={},
         config=Config(),
         selection="",
         hosts=(host,),
@@ -238,7 +237,3 @@ def test_ctrl_c_during_the_imports_leaves_no_traceback(handler: str, code: int, 
         preexec_fn=lambda: signal.signal(signal.SIGINT, getattr(signal, handler)),
     )
     assert (done.returncode, done.stderr) == (code, b"")
-
-
-def test_every_key_that_has_a_flag_is_an_option() -> None:
-    assert set(FLAGS) <= {*COMMON, *SPEC}

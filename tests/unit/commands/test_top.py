@@ -9,8 +9,7 @@ import pytest
 from provision import binfmt, elf
 from provision.architectures import of_platform
 from provision.binfmt import Entry
-from provision.commands.top import emulated, handlers, interval
-from provision.errors import UsageError
+from provision.commands.top import emulated, handlers
 from provision.report import Report, Style, output
 from provision.result import HostResult, Process
 
@@ -67,17 +66,6 @@ def test_no_table_is_no_handler(tmp_path: Path) -> None:
     (tmp_path / "qemu-x").write_text("enabled\ninterpreter /q\nflags: F\noffset 0\nmagic 7f45\n")
     (tmp_path / "strange").write_text("nonsense")
     assert [entry.name for entry in handlers(tmp_path)] == ["qemu-x"]
-
-
-@pytest.mark.parametrize(("text", "seconds"), [("", None), ("2", 2.0), ("0.25", 0.25)])
-def test_interval(text: str, seconds: float | None) -> None:
-    assert interval(text) == seconds
-
-
-@pytest.mark.parametrize("text", ["0", "-1", "x", "4000", "1e3"])
-def test_an_interval_that_is_none(text: str) -> None:
-    with pytest.raises(UsageError, match="--interval"):
-        interval(text)
 
 
 def test_the_table_has_a_total_per_platform(capsys: pytest.CaptureFixture[str]) -> None:

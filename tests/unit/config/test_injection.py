@@ -1,6 +1,6 @@
 """Hostile values are refused or quoted, never executed: every key of the configuration, every flag, every name.
 
-The fields are found by walking the schema, so a new key is tried without a line here. What the grammar lets
+The fields are the rows of the settings, so a new key is tried without a line here. What the grammar lets
 through goes the whole way: `ssh -G`, the password command, and both scripts in a real sh. What the grammar
 refuses is put into the templates all the same, past it.
 """
@@ -21,12 +21,13 @@ from typing import Any, get_type_hints
 import pytest
 from jinja2 import meta
 
+from provision import paths
 from provision.apply import script
 from provision.architectures import parse_platform
 from provision.buildkit import daemon
-from provision.config import settings
 from provision.config.load import load
-from provision.config.table import FLAGS, Section, Sink
+from provision.config.settings import SETTINGS
+from provision.config.table import ANY
 from provision.errors import BecomeError, UsageError
 from provision.facts import Disk, Facts
 from provision.facts.interpreters import candidates, wanted_rows
@@ -39,6 +40,7 @@ from provision.spec import Config, Host, Spec
 from provision.transport.ssh.config import resolve
 from tests.unit.config.test_settings import FULL
 from tests.unit.recorded import facts, planned
+from tests.unit.typed import SETTINGS_FLAGS, flags
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -87,45 +89,50 @@ def armed(text: str, marker: Path) -> str:
     return text.replace("@", str(marker))
 
 
-# The schema
+# The settings
 
 
-def walk() -> tuple[list[Place], list[Place]]:
-    """The place of every key that is read, and of every table's or key's name that a user chooses."""
-    keys: list[Place] = []
-    named: list[Place] = []
-    get, check_name = Section.get, Section.check_name
-
-    def heard_get(self: Section, key: str, *rest: Any) -> Any:
-        keys.append((*self._path, key))
-        return get(self, key, *rest)
-
-    def heard_name(self: Section, name: str, reader: Any) -> None:
-        named.append((*self._path, name))
-        check_name(self, name, reader)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Section, "get", heard_get)
-        patch.setattr(Section, "check_name", heard_name)
-        sink = Sink(file=None)
-        with Section(tomllib.loads(FULL), sink=sink) as root:
-            settings.spec(root)
-            settings.ssh(root)
-            settings.inventory(root)
-        sink.complain()
-    return list(dict.fromkeys(keys)), list(dict.fromkeys(named))
+def keys() -> list[Place]:
+    """The place of every key: of each row, with the names that the full example has where a user chooses them."""
+    full = tomllib.loads(FULL)
+    return [tuple(place) for row in SETTINGS for place in places(row.split("."), full)]
 
 
-KEYS, NAMES = walk()
+def places(row: list[str], table: Mapping[str, Any]) -> Iterator[list[str]]:
+    first, *rest = row
+    for name in table if first == ANY else [first]:
+        if not rest:
+            yield [name]
+        else:
+            yield from ([name, *below] for below in places(rest, table.get(name, {})))
 
 
-def test_the_walk_finds_the_whole_schema() -> None:
+def chosen_names() -> list[Place]:
+    """The place of every name in the full example that a user chose."""
+    found = []
+    for before in {row.partition(f".{ANY}")[0] for row in SETTINGS if ANY in row}:
+        table = tomllib.loads(FULL)
+        for part in before.split("."):
+            table = table[part]
+        found += [(*before.split("."), name) for name in table]
+    return sorted(found)
+
+
+KEYS, NAMES = keys(), chosen_names()
+
+
+def test_the_places_are_those_of_every_setting() -> None:
     """Every value of the full example is at a place that was found, and so are keys that it does not have."""
     assert {place for place, value in leaves(tomllib.loads(FULL)) if value != {}} <= set(KEYS)
     assert {("ssh", "known_hosts"), ("buildkit", "gc", "minFreeSpace"), ("hosts", "ci2", "jump")} <= set(
         KEYS
     )
-    assert {("hosts", "pi1"), ("groups", "runners"), ("registry", "host:5000")} <= set(NAMES)
+    assert {
+        ("hosts", "pi1"),
+        ("groups", "runners"),
+        ("registry", "host:5000"),
+        ("buildkit", "labels", "example.com/rack"),
+    } <= set(NAMES)
 
 
 def leaves(values: Mapping[str, Any], path: Place = ()) -> Iterator[tuple[Place, Any]]:
@@ -324,13 +331,13 @@ def test_no_name_of_the_configuration_is_executed(place: Place, tmp_path: Path, 
             assert not marker.exists(), name
 
 
-@pytest.mark.parametrize("flag", FLAGS)
+@pytest.mark.parametrize("flag", SETTINGS_FLAGS)
 def test_no_flag_is_executed(flag: str, marker: Path) -> None:
     tried: set[str] = set()
     for text in HOSTILE:
         for value in (armed(text, marker), f"linux/arm64,{armed(text, marker)}"):
             try:
-                config = load(None, {flag: value}, places=())
+                config = load(None, flags(**{flag: value}), places=())
             except UsageError:
                 continue
             use(config, tried)
@@ -427,8 +434,8 @@ def test_the_facts_script_quotes_all_it_is_given(hostile: str, marker: Path) -> 
     assert source is not None
     text, _, _ = source.get_source(environment(), "probe.sh")
     given = meta.find_undeclared_variables(environment().parse(text))
-    ours: dict[str, object] = {"nonce": "00", "probes": []}
-    lists = {"tools", "interpreters", "files", "units"}
+    ours: dict[str, object] = {"nonce": "00", "probes": [], "paths": paths}
+    lists = {"tools", "interpreters", "files", "disks"}
     values = {name: ours.get(name, [bad, bad] if name in lists else bad) for name in given}
     ask(render("probe.sh", **values), "system\ninterpreters\nfiles\nservice\nworkers")
     assert not marker.exists()

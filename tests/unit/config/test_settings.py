@@ -11,12 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provision.config import settings
+from provision.config import document
 from provision.config.load import load
-from provision.config.table import FLAGS, Section, Sink
+from provision.config.settings import SETTINGS
+from provision.config.table import Override, Problems, Table
 from provision.errors import ConfigError
 from provision.render import toml
-from provision.spec import Buildkit, Config, Registry, Spec, Ssh, Tls
+from provision.spec import DEFAULT_VERSION, Buildkit, Config, Registry, Spec, Ssh, Tls
+from tests.unit.typed import SETTINGS_FLAGS, flags
 
 Write = Callable[[str], Path]
 
@@ -89,15 +91,15 @@ def write(tmp_path: Path) -> Write:
     return put
 
 
-def problem(path: Path | None, **flags: object) -> str:
+def problem(path: Path | None, **typed: object) -> str:
     with pytest.raises(ConfigError) as caught:
-        load(path, flags, places=())
+        load(path, flags(**typed), places=())
     return caught.value.message
 
 
 def test_without_a_file_the_defaults_hold() -> None:
     assert load(places=()) == Config()
-    assert Buildkit().version == "v0.32.2"
+    assert Buildkit().version == DEFAULT_VERSION
 
 
 def test_every_key_arrives(write: Write) -> None:
@@ -139,8 +141,8 @@ def test_every_key_arrives(write: Write) -> None:
 def test_flag_beats_host_beats_file_beats_default(write: Write) -> None:
     path = write(FULL)
 
-    def of_pi1(**flags: object) -> tuple[Spec, str | None]:
-        config = load(path, flags)
+    def of_pi1(**typed: object) -> tuple[Spec, str | None]:
+        config = load(path, flags(**typed))
         host = config.inventory.hosts["pi1"]
         return config.spec_for(host), config.sudo_password_command_for(host)
 
@@ -165,7 +167,7 @@ def test_flag_beats_host_beats_file_beats_default(write: Write) -> None:
 
 
 def test_a_flag_that_was_not_given_changes_nothing(write: Write) -> None:
-    assert load(write(FULL), dict.fromkeys(FLAGS)) == load(write(FULL))
+    assert load(write(FULL), flags(**dict.fromkeys(SETTINGS_FLAGS))) == load(write(FULL))
 
 
 def test_an_empty_flag_is_named_and_no_file(write: Write) -> None:
@@ -174,13 +176,13 @@ def test_an_empty_flag_is_named_and_no_file(write: Write) -> None:
 
 
 def test_numbers_of_flags_may_be_text() -> None:
-    assert load(None, {"timeout": "2.5", "jobs": "20"}, places=()).ssh == Ssh(timeout=2.5, jobs=20)
+    assert load(None, flags(timeout="2.5", jobs="20"), places=()).ssh == Ssh(timeout=2.5, jobs=20)
     assert problem(None, jobs="many") == "--jobs: must be a whole number from 1 to 500, not 'many'"
 
 
 def test_a_flag_nobody_knows_is_a_defect_of_the_caller() -> None:
     with pytest.raises(TypeError, match="colour"):
-        load(None, {"colour": "red"}, places=())
+        load(None, [Override(flag="--colour", setting="ssh.colour", value="red")], places=())
 
 
 def test_the_first_place_that_exists_is_read(tmp_path: Path) -> None:
@@ -316,6 +318,26 @@ def test_one_problem_is_named_by_its_place(write: Write, text: str, said: str) -
     assert "\n" not in message
 
 
+def test_a_version_is_judged_with_the_settings_it_is_wanted_with(write: Write) -> None:
+    assert problem(None, buildkit_version="0.9.0").startswith("--buildkit-version: is refused")
+    config = load(None, flags(buildkit_version="0.9.0", allow_insecure_version=True), places=())
+    assert config.spec.buildkit.version == "v0.9.0"
+    path = write('[buildkit.log]\nlevel = "debug"\n')
+    assert load(path).spec.buildkit.log.level == "debug"
+    assert problem(path, buildkit_version="v0.29.0").startswith(
+        f"{path}: [buildkit.log] level: needs BuildKit v0.30.0 or newer, not v0.29.0"
+    )
+    # What the release host or the mirror offers is judged once it is known (release.wanted_version).
+    assert load(path, flags(buildkit_version="latest")).spec.buildkit.version == "latest"
+
+
+def test_a_number_that_python_does_not_read(write: Write) -> None:
+    error = load_error(write(f"[ssh]\njobs = {'9' * 5000}\n"))
+    assert "holds a value that cannot be read" in error.message
+    assert "4300 digits" in error.cause
+    assert problem(None, jobs="9" * 5000).startswith("--jobs: must be a whole number from 1 to 500")
+
+
 def test_all_problems_are_named_at_once(write: Write) -> None:
     path = write('platform = 1\n[buildkit]\nverison = "x"\ngroup = 3\n[hosts.pi1]\nport = "22"\n')
     message = problem(path, mirror="ftp://x")
@@ -345,8 +367,8 @@ def test_relative_paths_start_where_they_were_written(
     config = load(path)
     assert config.spec.buildkit.mirror == str(tmp_path / "releases")
     assert config.ssh.known_hosts == str(tmp_path / "known")
-    assert load(path, {"mirror": "mine"}).spec.buildkit.mirror == str(elsewhere / "mine")
-    assert load(path, {"mirror": "file:///srv/m"}).spec.buildkit.mirror == "/srv/m"
+    assert load(path, flags(mirror="mine")).spec.buildkit.mirror == str(elsewhere / "mine")
+    assert load(path, flags(mirror="file:///srv/m")).spec.buildkit.mirror == "/srv/m"
 
 
 HOSTILE = [
@@ -469,10 +491,10 @@ SAFE = re.compile(r"[A-Za-z0-9._:/@,%\[\]-]+")
 
 def read(values: dict[str, Any]) -> list[str]:
     """The texts that come out of a document, or none if it is refused."""
-    sink = Sink(file=None)
-    with Section(values, sink=sink) as root:
-        spec, inventory = settings.spec(root), settings.inventory(root)
-    if sink.problems:
+    problems = Problems(file=None)
+    with Table(values, rows=SETTINGS, problems=problems) as root:
+        spec, inventory = document.spec(root), document.inventory(root)
+    if problems.found:
         return []
     out = [spec.buildkit.group, *spec.buildkit.users, *spec.buildkit.registries, *spec.buildkit.labels]
     for host in inventory.hosts.values():
@@ -493,7 +515,7 @@ def test_whatever_is_accepted_is_plain(text: str) -> None:
         {"hosts": {"x": {"jump": text}}},
         {"groups": {"x": [text]}},
     )
-    for value in (value for document in documents for value in read(document)):
+    for value in (value for each in documents for value in read(each)):
         assert SAFE.fullmatch(value)
         assert not value.startswith("-")
 
@@ -514,11 +536,11 @@ def test_whatever_is_accepted_is_plain(text: str) -> None:
     )
 )
 def test_no_document_crashes_the_reader(value: object) -> None:
-    sink = Sink(file=None)
-    with Section(
+    with Table(
         {"platforms": value, "buildkit": value, "hosts": value, "groups": value, "registry": value},
-        sink=sink,
+        rows=SETTINGS,
+        problems=Problems(file=None),
     ) as root:
-        settings.spec(root)
-        settings.ssh(root)
-        settings.inventory(root)
+        document.spec(root)
+        document.ssh(root)
+        document.inventory(root)

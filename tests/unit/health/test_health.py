@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from provision import binfmt, health, paths
 from provision.architectures import ARCHITECTURES, of_platform
 from provision.buildkit.failures import RESTART
-from provision.errors import UsageError
 from provision.facts import Facts, Mount, Rule
 from provision.facts.view import view
 from provision.health import boot
@@ -390,5 +389,3 @@ def test_worst_first_and_the_threshold() -> None:
     assert [each.severity for each in found] == ["error", "warning", "warning"]
     assert [health.reaches(each, "error") for each in found] == [True, False, False]
     assert all(health.reaches(each, "info") for each in found)
-    with pytest.raises(UsageError, match="no severity"):
-        health.severity("fatal")

@@ -16,6 +16,7 @@ from provision.hosts.selection import parse_selection
 from provision.spec import Config, Host
 from provision.transport import ssh
 from provision.transport.ssh.known_hosts import HostKey
+from tests.unit.typed import flags
 
 FILE = """
 platforms = ["linux/amd64", "linux/arm64"]
@@ -95,7 +96,7 @@ def test_each_password_command_runs_once_and_a_hosts_own_beats_the_files(
     script = tmp_path / "password"
     script.write_text(f"#!/bin/sh\necho run >>{counter}\nprintf 'secret\\nnot this line\\n'\n")
     script.chmod(0o755)
-    common = load(config.path, {"sudo_password_command": None})
+    common = load(config.path, flags(sudo_password_command=None))
     file = tmp_path / "provision.toml"
     file.write_text(FILE.replace("echo everywhere", str(script)))
     common = load(file)
@@ -149,7 +150,7 @@ def test_new_keys_are_shown_first_and_a_known_hosts_that_cannot_be_written_is_na
     key = HostKey(name="10.0.0.5", kind="ssh-ed25519", blob=b"key")
     monkeypatch.setattr(ssh, "scan", lambda _target, _settings: (key,))
     said: list[str] = []
-    machine = made(load(config.path, {"accept_new_host_keys": True}), said=said.append)
+    machine = made(load(config.path, flags(accept_new_host_keys=True)), said=said.append)
     with pytest.raises(HostKeyError) as caught:
         machine.prepare(selected(config, "@runners"))
     assert str(tmp_path / "known") in caught.value.message

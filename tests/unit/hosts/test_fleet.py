@@ -411,7 +411,7 @@ def test_canary_on_the_command_line(tmp_path: Path, dead: list[str]) -> None:
     for wrong in ("one", "-1", "1.5"):
         refused = provision("provision", f"--canary={wrong}", "--hosts", dead[0], cwd=tmp_path)
         assert refused.code == EXIT_USAGE
-        assert "--canary must be a number" in refused.err
+        assert "--canary must be a whole number from 0 to 9999, not" in refused.err
 
 
 def test_progress_names_every_host_in_a_log(tmp_path: Path, dead: list[str]) -> None:

@@ -1,17 +1,24 @@
-"""The documentation names what there is: the settings it shows load, and its tables hold every error."""
+"""The documentation names what there is: its settings, defaults and flags are the product's, and so are its errors."""
 
 from __future__ import annotations
 
+import ast
 import importlib
 import pkgutil
 import re
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 import provision
-from provision import errors
+from provision.cli.options import COMMON, SPEC
 from provision.config.load import load
+from provision.config.settings import SETTINGS
+from provision.config.table import ANY
 from provision.errors import ProvisionError
+from provision.spec import DEFAULT_VERSION
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -37,14 +44,73 @@ def test_the_example_loads(tmp_path: Path) -> None:
     assert config.inventory.groups["runners"] == ("pi1", "ci2")
 
 
-def test_the_example_shows_every_setting() -> None:
-    """A key that the code asks for and the page lacks would be a secret."""
-    package = Path(errors.__file__).parent
-    source = (package / "config/settings.py").read_text(encoding="utf-8")
-    asked = set(re.findall(r'\.get\(\s*"(\w+)"', source))
-    assert len(asked) > 30
-    shown = set(re.findall(r"^(\w+) = ", example(), re.MULTILINE))
-    assert asked <= shown
+@dataclass(frozen=True)
+class Shown:
+    """A key of the example: its value, and what its comment says."""
+
+    value: object
+    comment: str
+
+
+def shown_settings() -> dict[str, Shown]:
+    """Each setting that the example shows, by its place among the rows."""
+    found: dict[str, Shown] = {}
+    table = key = ""
+    for line in example().splitlines():
+        code, _, comment = (part.strip() for part in line.partition("#"))
+        if code.startswith("["):
+            table = code.strip("[]")
+        elif code:
+            ((key, value),) = tomllib.loads(code).items()
+            if isinstance(value, dict):
+                ((name, value),) = value.items()
+                key = f"{key}.{name}"
+            found[row(table, key)] = Shown(value, comment)
+        elif comment:
+            found[row(table, key)] = Shown(
+                found[row(table, key)].value, f"{found[row(table, key)].comment} {comment}"
+            )
+    return found
+
+
+def row(table: str, key: str) -> str:
+    """The place of a key's row: the names that the user chooses are no part of it."""
+    place = f"{table}.{key}" if table else key
+    if place in SETTINGS:
+        return place
+    first, _, _ = table.partition(".")
+    return f"{table}.{ANY}" if table in ("groups", "buildkit.labels") else f"{first}.{ANY}.{key}"
+
+
+def test_the_example_shows_every_setting_and_no_other() -> None:
+    digests = {place for place in SETTINGS if place.startswith("buildkit.sha256.")}
+    assert len(digests - shown_settings().keys()) == len(digests) - 1
+    assert shown_settings().keys() == SETTINGS.keys() - (digests - shown_settings().keys())
+
+
+@pytest.mark.parametrize("place", shown_settings())
+def test_the_example_tells_each_default(place: str) -> None:
+    """As the value that it shows, or in the comment and then in the words of the help."""
+    shown, setting = shown_settings()[place], SETTINGS[place]
+    told = [part.removeprefix("default: ") for part in shown.comment.split("; ") if "default: " in part]
+    if setting.unset:
+        assert told == [setting.unset]
+    else:
+        assert told == []
+        assert setting.default in (None, ()) or shown.value == setting.default
+
+
+def test_the_example_names_each_flag_at_its_setting() -> None:
+    expected = {
+        option.setting: f"--{name.replace('_', '-')}"
+        for name, option in {**COMMON, **SPEC}.items()
+        if option.setting
+    }
+    seen = {place: re.findall(r"--[a-z-]+", each.comment) for place, each in shown_settings().items()}
+    del seen[f"groups.{ANY}"]  # where a group is used
+    assert {place: flags for place, flags in seen.items() if flags} == {
+        place: [flag] for place, flag in expected.items()
+    }
 
 
 def test_every_error_has_its_row() -> None:
@@ -62,5 +128,15 @@ def shown(kind: type[ProvisionError]) -> list[type[ProvisionError]]:
     return own + [each for child in kind.__subclasses__() for each in shown(child)]
 
 
-def test_the_toml_of_the_page_is_toml() -> None:
-    assert tomllib.loads(example())["buildkit"]["version"] == "v0.32.2"
+def test_the_default_version_stands_in_one_place() -> None:
+    """A new default is one line; what names a version in passing takes it from there."""
+    package = Path(provision.__file__).parent
+    found = [
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and DEFAULT_VERSION.removeprefix("v") in node.value
+    ]
+    assert found == ["spec.py"]

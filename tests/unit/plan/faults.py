@@ -119,13 +119,6 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "no systemd": Fault(facts=system(systemd=None), breaks="service-manager"),
     "a processor without a release": Fault(facts=system(machine="mips64"), breaks="release"),
     "a processor that is too old for the release": Fault(facts=system(machine="armv6l"), breaks="release"),
-    "a version with a hole": Fault(spec=buildkit(version="v0.12.4"), breaks="release"),
-    "a digest of nothing": Fault(
-        spec=buildkit(
-            sha256={"linux-amd64": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}
-        ),
-        breaks="release",
-    ),
     "a host that is to download and cannot": Fault(
         spec=buildkit(fetch="host", mirror="/mirror"), breaks="download", on=("bare",)
     ),
