@@ -20,6 +20,10 @@ class CutError(ReleaseError):
     """The network broke, or the server was busy: trying again may help."""
 
 
+class LoopError(ReleaseError):
+    """The place redirects further and further."""
+
+
 def once_more(action: Callable[[], T], pause: float = 1.0) -> T:
     """Does `action`, and once more after `pause` seconds if the network broke."""
     try:

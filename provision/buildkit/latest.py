@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 
 from provision.buildkit import web
 from provision.buildkit.asset import Asset
-from provision.buildkit.errors import explain_local, once_more
+from provision.buildkit.errors import LoopError, explain_local, once_more
 from provision.buildkit.source import base_of, is_url, shown
 from provision.buildkit.version import canonical, is_finished, number
 from provision.errors import ReleaseError
@@ -34,16 +34,15 @@ def latest(mirror: str | None = None) -> str:
 
 
 def _on_web(url: str) -> str:
-    at = url
-    for _ in range(web.HOPS):
-        target, text = web.first_hop(at, origin=url, limit=_BODY)
-        if target is None:
-            return _one_version(text, shown(url))
-        name = unquote(urlsplit(target).path).rstrip("/").rpartition("/")[2]
-        if is_finished(name):
-            return canonical(name)
-        at = target
-    raise _unclear(shown(url))
+    try:
+        target, text = web.first_hop(url, wanted=lambda each: is_finished(_last_part(each)), limit=_BODY)
+    except LoopError as error:
+        raise _unclear_error(shown(url)) from error
+    return canonical(_last_part(target)) if target else _one_version(text, shown(url))
+
+
+def _last_part(url: str) -> str:
+    return unquote(urlsplit(url).path).rstrip("/").rpartition("/")[2]
 
 
 def _in_folder(folder: Path) -> str:
@@ -74,11 +73,11 @@ def _is_versions(entry: Path) -> bool:
 
 def _one_version(text: str, place: str) -> str:
     if not is_finished(text.strip()):
-        raise _unclear(place)
+        raise _unclear_error(place)
     return canonical(text)
 
 
-def _unclear(place: str) -> ReleaseError:
+def _unclear_error(place: str) -> ReleaseError:
     return ReleaseError(
         f"{place} does not say which BuildKit is the newest",
         cause="it neither redirects to a version nor is the text of one",

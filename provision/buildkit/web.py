@@ -1,4 +1,4 @@
-"""HTTP for releases. Redirects are followed by hand: none leaves TLS or takes a password to another host."""
+"""HTTP for releases. No redirect leaves TLS or takes a password to another host."""
 
 from __future__ import annotations
 
@@ -8,46 +8,32 @@ import re
 import ssl
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final, cast
+from email.message import Message
+from typing import IO, Any, Final, cast
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
 from provision import __version__
-from provision.buildkit.errors import CutError, MissingError
-from provision.errors import ConfigError, ReleaseError
+from provision.buildkit.errors import CutError, LoopError, MissingError
+from provision.errors import ReleaseError
 
 TIMEOUT: Final = 30.0
 """Seconds of silence, not of the whole transfer."""
 HOPS: Final = 5
-"""Redirects followed before giving up."""
+"""Requests for one file: what redirects further has no end."""
 
 _MOVED: Final = frozenset({301, 302, 303, 307, 308})
 _BUSY: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 _PROXY_HINT: Final = (
     "Set https_proxy (and no_proxy) if this network needs a proxy, or buildkit.mirror to a mirror inside."
 )
+_REDIRECT_HINT: Final = "Fix the mirror's redirect, or name its final address as buildkit.mirror."
 _DENIED: Final = {
     401: ("it wants a login", "Write the mirror as https://user:password@host/path."),
     403: ("it forbids the access", "Look at the mirror's permissions, or at what the proxy lets through."),
     407: ("the proxy wants a login", "Write it into https_proxy as http://user:password@proxy:port."),
 }
-
-
-def checked(url: str) -> str:
-    """`url` if a file's path can be appended to it. Raises ConfigError otherwise."""
-    try:
-        parts = urlsplit(url)
-        good = bool(parts.hostname) and parts.port != 0 and not parts.query and not parts.fragment
-    except ValueError:
-        good = False
-    if not good or not re.fullmatch(r"[!-~]+", url):
-        raise ConfigError(
-            f"{without_login(url)!r} cannot be a mirror",
-            cause="a mirror's URL is scheme, host and path in plain ASCII, without a query",
-            hint="Write it like https://mirror.example/buildkit.",
-        )
-    return url
 
 
 def without_login(url: str) -> str:
@@ -57,94 +43,148 @@ def without_login(url: str) -> str:
     return f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}"
 
 
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """urllib's own way to follow redirects, with rules: none leaves TLS, and a login stays on its scheme and host.
+
+    Other headers go along, `Range` too. It serves one request.
+    """
+
+    max_repeats = max_redirections = HOPS - 1
+
+    def __init__(self, origin: str, wanted: Callable[[str], bool]) -> None:
+        self._origin = origin
+        self._wanted = wanted
+        self.at = origin
+        """The address that was asked last."""
+
+    def http_error_302(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message
+    ) -> Any:
+        """Judge where the answer points to, then let urllib go there."""
+        # urllib would read the page to its end, however long it is. Closed, it reads as empty.
+        fp.close()
+        _check_target(self.at, headers.get("Location", ""))
+        return super().http_error_302(req, fp, code, msg, cast("http.client.HTTPMessage", headers))
+
+    # The last is not in Python 3.10.
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
+    ) -> urllib.request.Request | None:
+        """The next request. Raises _ArrivedError at the address that is looked for."""
+        _check_target(self.at, newurl)  # as urllib has made it
+        if self._wanted(newurl):
+            raise _ArrivedError(newurl)
+        # Python 3.10 knows no 308, which is a 307 for good.
+        known = 307 if code == 308 else code
+        message = cast("http.client.HTTPMessage", headers)
+        made = super().redirect_request(req, fp, known, msg, message, _bare(newurl))
+        if made is not None:
+            # urllib puts the proxy's login there again, if the next address is asked through the proxy.
+            made.remove_header("Proxy-authorization")
+            _log_in(made, newurl, self._origin)
+        self.at = newurl
+        return made
+
+
+class _ArrivedError(Exception):
+    """A redirect points to the address that is looked for."""
+
+    def __init__(self, target: str) -> None:
+        super().__init__(target)
+        self.target = target
+
+
 @contextmanager
 def open_at(url: str, offset: int = 0) -> Iterator[tuple[http.client.HTTPResponse, int, int | None]]:
     """The answer's body, the offset it starts at and the file's whole size, if the server tells.
 
-    Raises MissingError, CutError (trying again may help) or ReleaseError.
+    Raises MissingError, CutError (trying again may help), LoopError or ReleaseError.
     """
-    with _follow(url, offset) as answer:
+    with _ask(url, offset) as answer:
         start, total = _extent(answer, offset)
         yield answer, start, total
 
 
-def first_hop(url: str, *, origin: str, limit: int) -> tuple[str | None, str]:
-    """Asks once: where the server points to, or None and the first `limit` bytes of its text.
+def first_hop(url: str, *, wanted: Callable[[str], bool], limit: int) -> tuple[str, str]:
+    """The first address that `wanted` accepts of those that `url` redirects to, which is not asked itself.
 
-    The login of `origin` is sent if `url` is on its host. Raises as `open_at`.
+    If there is none: "" and the first `limit` bytes of the text. Raises as `open_at`.
     """
-    with _ask(url, 0, origin) as answer:
-        if answer.status in _MOVED:
-            return _target(url, answer), ""
-        try:
-            return None, answer.read(limit).decode(errors="replace")
-        except (OSError, http.client.HTTPException) as error:
-            raise _no_answer(error, url) from error
+    try:
+        with _ask(url, 0, wanted) as answer:
+            return "", answer.read(limit).decode(errors="replace")
+    except _ArrivedError as arrived:
+        return arrived.target, ""
+    except (OSError, http.client.HTTPException) as error:
+        raise _no_answer(error, url) from error
 
 
-def _follow(url: str, offset: int) -> http.client.HTTPResponse:
-    at = url
-    for _ in range(HOPS):
-        answer = _ask(at, offset, url)
-        if answer.status == 416 and offset:  # what we hold is as long as the file, or longer: begin again
-            answer.close()
-            return _follow(url, 0)
-        if answer.status not in _MOVED:
-            return answer
-        with answer:
-            at = _target(at, answer)
-    raise ReleaseError(
-        f"{without_login(url)} redirects without end", hint="Look at the mirror's configuration."
-    )
-
-
-def _target(at: str, answer: http.client.HTTPResponse) -> str:
-    target = urljoin(at, answer.headers.get("Location", ""))
+def _check_target(at: str, location: str) -> None:
+    """Raises ReleaseError for a redirect that is not followed, ValueError for one to what is no address."""
+    if not location:
+        raise ReleaseError(f"{without_login(at)} redirects, but does not say where", hint=_REDIRECT_HINT)
+    target = urljoin(at, location)
     old, new = urlsplit(at), urlsplit(target)
     if new.scheme not in ("http", "https") or (old.scheme == "https" and new.scheme == "http"):
         raise ReleaseError(
             f"{without_login(at)} redirects to {without_login(target)}, which is refused",
             cause="it would leave TLS",
-            hint="Mend the mirror's redirect, or name its final address as buildkit.mirror.",
+            hint=_REDIRECT_HINT,
         )
-    return target
 
 
-def _ask(url: str, offset: int, origin: str) -> http.client.HTTPResponse:
-    """One request, no redirect followed. The login of `origin` goes to that scheme and host alone."""
-    address = urlsplit(url)
+def _ask(
+    url: str, offset: int, wanted: Callable[[str], bool] = lambda _target: False
+) -> http.client.HTTPResponse:
+    """The answer that all redirects lead to."""
     request = urllib.request.Request(  # noqa: S310 - only http and https come here
-        urlunsplit(address._replace(netloc=_host(url))),
-        headers={"User-Agent": f"provision/{__version__}", "Accept-Encoding": "identity"},
+        _bare(url), headers={"User-Agent": f"provision/{__version__}", "Accept-Encoding": "identity"}
     )
     if offset:
         request.add_header("Range", f"bytes={offset}-")
-    if (address.scheme, _host(url)) == (urlsplit(origin).scheme, _host(origin)):
-        _log_in(request, origin)
+    _log_in(request, url, url)
+    redirects = _Redirects(url, wanted)
     try:
-        return cast("http.client.HTTPResponse", _opener().open(request, timeout=TIMEOUT))
+        return cast("http.client.HTTPResponse", _opener(redirects).open(request, timeout=TIMEOUT))
     except urllib.error.HTTPError as error:
-        if error.code in _MOVED or (error.code == 416 and offset):
-            return cast("http.client.HTTPResponse", error)
-        with error:
-            raise _refusal(error.code, url) from error
+        error.close()
+        if error.code == 416 and offset:  # what we hold is as long as the file, or longer: begin again
+            return _ask(url, 0, wanted)
+        if error.code in _MOVED:
+            raise LoopError(
+                f"{without_login(url)} redirects without end", hint="Look at the mirror's configuration."
+            ) from error
+        raise _refusal(error.code, redirects.at) from error
+    except http.client.InvalidURL as error:
+        raise _no_address(error, url) from error
     except (OSError, http.client.HTTPException) as error:
-        raise _no_answer(error, url) from error
+        raise _no_answer(error, redirects.at) from error
+    except ValueError as error:
+        raise _no_address(error, url) from error
 
 
 def _host(url: str) -> str:
     return urlsplit(url).netloc.rpartition("@")[2]
 
 
-def _log_in(request: urllib.request.Request, origin: str) -> None:
+def _bare(url: str) -> str:
+    """`url` as urllib takes it: a login would be taken for a part of the host's name."""
+    return urlunsplit(urlsplit(url)._replace(netloc=_host(url)))
+
+
+def _log_in(request: urllib.request.Request, url: str, origin: str) -> None:
+    """Send the login of `origin`, if `url` is on its scheme and host. Such a header does not go along."""
     parts = urlsplit(origin)
-    if parts.username is not None:
+    if parts.username is not None and (urlsplit(url).scheme, _host(url)) == (parts.scheme, _host(origin)):
         login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        request.add_header("Authorization", f"Basic {base64.b64encode(login.encode()).decode()}")
+        value = base64.b64encode(login.encode()).decode()
+        request.add_unredirected_header("Authorization", f"Basic {value}")
 
 
-def _opener() -> urllib.request.OpenerDirector:
-    """An opener without urllib's redirect handler, which follows https to http and sends all headers along.
+def _opener(redirects: _Redirects) -> urllib.request.OpenerDirector:
+    """An opener for the web alone, without urllib's handlers of files and FTP.
 
     Made anew for each request, so that it sees the environment's proxies of now.
     """
@@ -154,6 +194,7 @@ def _opener() -> urllib.request.OpenerDirector:
         urllib.request.HTTPHandler(),
         urllib.request.HTTPSHandler(context=ssl.create_default_context()),
         urllib.request.HTTPDefaultErrorHandler(),
+        redirects,
         urllib.request.HTTPErrorProcessor(),
     ):
         opener.add_handler(handler)
@@ -177,10 +218,16 @@ def _refusal(code: int, url: str) -> ReleaseError:
         return MissingError(f"there is no {place}", cause=f"the server answered {code}")
     if code in _BUSY:
         return CutError(
-            f"{place} cannot be had now", cause=f"the server answered {code}", hint="Try again later."
+            f"{place} is not available now", cause=f"the server answered {code}", hint="Try again later."
         )
     cause, hint = _DENIED.get(code, (f"the server answered {code}", _PROXY_HINT))
-    return ReleaseError(f"{place} cannot be had", cause=cause, hint=hint)
+    return ReleaseError(f"{place} is not available", cause=cause, hint=hint)
+
+
+def _no_address(error: Exception, url: str) -> ReleaseError:
+    return ReleaseError(
+        f"{without_login(url)} redirects to what is no address", cause=str(error), hint=_REDIRECT_HINT
+    )
 
 
 def _no_answer(error: Exception, url: str) -> ReleaseError:

@@ -221,7 +221,7 @@ def test_a_dead_port(cache: Path) -> None:
 def test_refusals_are_not_repeated(cache: Path, status: int, words: str) -> None:
     with serve(lambda _: Reply(status=status)) as server:
         error = refused(f"{server.url}/asset", cache)
-    assert "cannot be had" in error.message
+    assert "is not available" in error.message
     assert words in error.cause
     assert len(server.asked) == 1
 
@@ -260,13 +260,47 @@ class TestRedirects:
             assert download(f"{server.url}/x", DIGEST, cache, pause=0).read_bytes() == CONTENT
         assert ranges(mirror) == [None, "bytes=1000000-"]
 
-    def test_without_end(self, cache: Path) -> None:
-        with (
-            serve(lambda _: Reply(status=301, headers={"Location": "/x"})) as server,
-            pytest.raises(ReleaseError, match="without end"),
-        ):
+    @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+    def test_each_kind_is_followed(self, cache: Path, status: int) -> None:
+        def answer(asked: Asked) -> Reply:
+            return (
+                Reply(body=CONTENT)
+                if asked.target == "/y"
+                else Reply(status=status, headers={"Location": "y"})
+            )
+
+        with serve(answer) as server:
+            assert download(f"{server.url}/x", DIGEST, cache, pause=0).read_bytes() == CONTENT
+        assert [asked.target for asked in server.asked] == ["/x", "/y"]
+
+    @pytest.mark.parametrize("next_one", ["/x", "further"], ids=["to itself", "further and further"])
+    def test_without_end(self, cache: Path, next_one: str) -> None:
+        def answer(asked: Asked) -> Reply:
+            to = next_one if next_one == "/x" else f"{asked.target}x"
+            return Reply(status=301, headers={"Location": to})
+
+        with serve(answer) as server, pytest.raises(ReleaseError, match="without end"):
             download(f"{server.url}/x", DIGEST, cache, pause=0)
         assert len(server.asked) == 5
+
+    def test_the_page_of_a_redirect_is_not_read(self, cache: Path) -> None:
+        """Urllib's own handler reads it whole, and this one would be waited for until the time is up."""
+        hops = {"/x": Reply(status=302, headers={"Location": "/y"}, body=b"moved", length=1 << 40)}
+        with serve(lambda asked: hops.get(asked.target, Reply(body=CONTENT))) as server:
+            assert download(f"{server.url}/x", DIGEST, cache, pause=0).read_bytes() == CONTENT
+
+    @pytest.mark.parametrize("to", ["http://[::1", "http://a:b/", "http://a..b/"])
+    def test_to_what_is_no_address(self, cache: Path, to: str) -> None:
+        with serve(lambda _: Reply(status=302, headers={"Location": to})) as server:
+            error = refused(f"{server.url}/x", cache)
+        assert "/x redirects to what is no address" in error.message
+        assert error.cause
+
+    def test_to_nowhere(self, cache: Path) -> None:
+        with serve(lambda _: Reply(status=302)) as server:
+            error = refused(f"{server.url}/x", cache)
+        assert "does not say where" in error.message
+        assert len(server.asked) == 1
 
     def test_not_to_a_file_of_this_machine(self, cache: Path) -> None:
         with (
@@ -284,6 +318,23 @@ class TestRedirects:
         login = "Basic " + base64.b64encode(b"me:p@ss").decode()
         assert [asked.headers.get("Authorization") for asked in server.asked] == [login, login]
         assert other.asked[0].headers.get("Authorization") is None
+
+    def test_a_login_goes_home_again(self, cache: Path) -> None:
+        homes: list[str] = []
+        with serve(lambda _: Reply(status=302, headers={"Location": f"{homes[0]}/z"})) as other:
+            hops = {"/x": Reply(status=302, headers={"Location": f"{other.url}/y"})}
+            with serve(lambda asked: hops.get(asked.target, Reply(body=CONTENT))) as server:
+                homes.append(server.url)
+                download(f"{server.url.replace('://', '://me:pw@')}/x", DIGEST, cache, pause=0)
+        assert ["Authorization" in asked.headers for asked in server.asked] == [True, True]
+        assert "Authorization" not in other.asked[0].headers
+
+    def test_a_login_in_the_redirect_itself_is_not_taken_for_a_host(self, cache: Path) -> None:
+        with serve(lambda _: Reply(body=CONTENT)) as other:
+            to = f"{other.url.replace('://', '://you:secret@')}/y"
+            with serve(lambda _: Reply(status=302, headers={"Location": to})) as server:
+                download(f"{server.url}/x", DIGEST, cache, pause=0)
+        assert "Authorization" not in other.asked[0].headers
 
     def test_a_login_is_in_no_message(self, cache: Path) -> None:
         for reply in (Reply(status=404), Reply(status=500), Reply(body=b"wrong"), Reply(status=302)):
@@ -304,6 +355,17 @@ class TestProxy:
         monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
         monkeypatch.setenv("no_proxy", "127.0.0.1")
         assert get(mirror, cache).read_bytes() == CONTENT
+
+    def test_its_login_stays_there(self, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Urllib would send it to whom a redirect leads to, past the proxy."""
+        with serve(lambda _: Reply(body=CONTENT)) as other:
+            to = Reply(status=302, headers={"Location": f"{other.url}/asset"})
+            with serve(lambda _: to) as proxy:
+                monkeypatch.setenv("http_proxy", proxy.url.replace("://", "://me:secret@"))
+                monkeypatch.setenv("no_proxy", "127.0.0.1")
+                download("http://mirror.invalid/x", DIGEST, cache, pause=0)
+        assert "Proxy-Authorization" in {name.title() for name in proxy.asked[0].headers}
+        assert "Proxy-Authorization" not in {name.title() for name in other.asked[0].headers}
 
 
 class TestTls:
