@@ -1,8 +1,8 @@
 """Fills the texts of `templates/`: shell scripts, TOML, units.
 
 Every value enters through the filter of the language it lands in: `q` for sh; `toml` and `toml_key` for TOML; `unit`
-for a setting of a unit or a field of tmpfiles.d, `exec` for a command line of a unit; `comment` for a comment of any
-of them. Jinja2 itself escapes what lands in HTML. A test walks all templates and finds a value without one.
+for a setting of a unit, `exec` for its command lines; `tmpfiles` for tmpfiles.d; `comment` for a comment of any of
+them. Jinja2 itself escapes what lands in HTML. A test walks all templates and finds a value without one.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _TOML_ESCAPES: Final = str.maketrans(
 )
 
 
-# What no program that reads a unit or a line of tmpfiles.d takes for anything else.
-_PLAIN: Final = re.compile(rb"[A-Za-z0-9_./:@+,=\[\]-]")
+# What systemd takes for nothing else, in no file of its own.
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_./:@+,=\[\]-]+")
 
 
 def quote(value: object) -> str:
@@ -69,25 +69,24 @@ def toml_key(value: str) -> str:
 
 
 def unit(value: str) -> str:
-    """Text as a part of a word in a unit file or in tmpfiles.d, which means exactly `value` there.
+    """Text as a part of a word in a unit file, which means exactly `value` there.
 
-    Escapes instead of quotes, which may only stand around whole words: `\\xHH` for a byte (systemd.syntax(7),
-    tmpfiles.d(5)), and `%%`, since % begins a specifier. Raises UsageError for NUL, which systemd refuses, and for
-    text that is not Unicode.
+    Escapes instead of quotes, which may only stand around whole words: `\\xHH` for a byte, and `%%`, since %
+    begins a specifier (systemd.syntax(7), systemd.unit(5)). Raises UsageError for NUL, which systemd refuses, and
+    for text that is not Unicode.
     """
     if "\0" in value:
         raise UsageError(f"{value!r} holds a NUL character", hint="Remove it: no program can be given one.")
-    try:
-        data = value.encode()
-    except UnicodeEncodeError:
-        raise UsageError(f"{value!r} is not valid Unicode text", hint="Write it in UTF-8.") from None
-    return "".join(_escaped(data[at : at + 1]) for at in range(len(data)))
+    return "".join(char if _PLAIN.fullmatch(char) else _escaped(char) for char in value)
 
 
-def _escaped(byte: bytes) -> str:
-    if byte == b"%":
+def _escaped(char: str) -> str:
+    if char == "%":
         return "%%"
-    return byte.decode() if _PLAIN.fullmatch(byte) else f"\\x{byte[0]:02x}"
+    try:
+        return "".join(f"\\x{byte:02x}" for byte in char.encode())
+    except UnicodeEncodeError:
+        raise UsageError(f"{char!r} is not valid Unicode text", hint="Write it in UTF-8.") from None
 
 
 def exec_word(value: str) -> str:
@@ -96,6 +95,19 @@ def exec_word(value: str) -> str:
     systemd.service(5), "COMMAND LINES". An empty word is written as such. Raises UsageError as `unit`.
     """
     return unit(value).replace("\\x24", "$$") or '""'
+
+
+def tmpfiles(value: str) -> str:
+    """A field of tmpfiles.d: bare, or in double quotes.
+
+    Raises UsageError for what has no spelling there: systemd 252 reads no C escapes (seen), and takes a `%` for a
+    specifier in a path, but not in a group's name. `-` leaves a field to its default, `:` begins a condition.
+    """
+    if not value.isprintable() or value in ("", "-") or value.startswith(":") or "%" in value:
+        raise UsageError(f"{value!r} cannot stand in tmpfiles.d", hint="Use plain characters.")
+    if _PLAIN.fullmatch(value):
+        return value
+    return '"{}"'.format(value.replace("\\", "\\\\").replace('"', '\\"'))
 
 
 def comment(value: str) -> str:
@@ -114,6 +126,7 @@ FILTERS: Final[Mapping[str, Callable[..., str]]] = {
     "toml_key": toml_key,
     "unit": unit,
     "exec": exec_word,
+    "tmpfiles": tmpfiles,
     "comment": comment,
 }
 

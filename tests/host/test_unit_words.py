@@ -1,8 +1,10 @@
-"""What the filters `unit` and `exec` write is what a real systemd reads."""
+"""What the filters `unit`, `exec` and `tmpfiles` write is what a real systemd reads."""
 
 from __future__ import annotations
 
-from provision.render import exec_word, unit
+import base64
+
+from provision.render import exec_word, tmpfiles, unit
 from tests.lab.nspawn import Host
 
 WORDS = (
@@ -39,7 +41,7 @@ def test_words_of_a_command_and_of_the_environment(host: Host) -> None:
     text = UNIT.format(words=" ".join(map(exec_word, WORDS)), variables=variables)
     host.run("cat > /run/systemd/system/words.service", stdin=text)
     host.run("systemctl daemon-reload && systemctl start words.service")
-    *seen, _ = host.run("cat /run/words").stdout.split("\0")
+    *seen, _ = base64.b64decode(host.run("base64 /run/words").stdout).decode().split("\0")
     assert tuple(seen[: len(WORDS)]) == WORDS
     environment = dict(line.partition("=")[::2] for line in seen[len(WORDS) :])
     assert [environment[f"WORD{at}"] for at in range(len(WORDS))] == list(WORDS)
@@ -47,13 +49,9 @@ def test_words_of_a_command_and_of_the_environment(host: Host) -> None:
 
 def test_fields_of_tmpfiles(host: Host) -> None:
     """No group is called so, but whatever a field holds stays one field."""
-    for number, word in enumerate(("a b", "a%h", "a'b", 'a"b', "a\\b", "$a", "ä")):
+    for number, word in enumerate(("a b", "a'b", 'a"b', "a\\b", "$a", "ä", "#a", "-a", "a\\x20b")):
         host.run("cat >> /etc/group", stdin=f"{word}:x:{5000 + number}:\n")
-        host.run(
-            "cat > /run/words.conf && systemd-tmpfiles --create /run/words.conf",
-            stdin=f"d /run/{unit(word)} 0750 root {unit(word)}\n",
-        )
-        assert (
-            host.run(f"stat -c %g:%n /run/* | grep ^{5000 + number}:").stdout
-            == f"{5000 + number}:/run/{word}\n"
-        )
+        line = f"d {tmpfiles(f'/run/{word}')} 0750 root {tmpfiles(word)}\n"
+        host.run("cat > /root/words.conf && systemd-tmpfiles --create /root/words.conf", stdin=line)
+        made = host.run(f"find /run -maxdepth 1 -gid {5000 + number} -printf '%f'").stdout
+        assert made == word

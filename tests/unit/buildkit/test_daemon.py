@@ -21,7 +21,7 @@ from provision.buildkit.gc import in_bytes, is_ordered, limits, sized
 from provision.config.settings import SETTINGS
 from provision.config.values import size
 from provision.errors import UsageError
-from provision.render import comment, exec_word, quote, render, toml, toml_key, unit
+from provision.render import comment, exec_word, quote, render, tmpfiles, toml, toml_key, unit
 from provision.spec import DEFAULT_VERSION, Buildkit, Dns, Log, Registry, Tls
 
 if sys.version_info >= (3, 11):
@@ -397,6 +397,16 @@ class TestRender:
         for word in ("/opt/buildkit/current/bin/buildkitd", "tcp://[::1]:1234", "buildkit", "a_b-c.d@e"):
             assert unit(word) == exec_word(word) == word
         assert (unit(""), exec_word("")) == ("", '""')
+
+    @given(hostile)
+    def test_fields_of_tmpfiles(self, text: str) -> None:
+        try:
+            field = tmpfiles(text)
+        except UsageError:
+            assert text in ("", "-") or text[0] == ":" or "%" in text or not text.isprintable()
+            return
+        assert shlex.split(field) == [text]
+        assert field == text or (field[0], field[-1]) == ('"', '"')
 
     @given(hostile)
     def test_a_comment_is_one_line(self, text: str) -> None:

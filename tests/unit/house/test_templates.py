@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
 import pytest
@@ -21,6 +20,7 @@ LANGUAGE: Final = {
     ".sh": {"q"},
     ".toml": {"toml", "toml_key", "comment"},
     ".service": {"unit", "exec", "comment"},
+    ".tmpfiles.conf": {"tmpfiles", "comment"},
     ".conf": {"unit", "exec", "comment"},
 }
 """By the end of a template's name: the filters that make a value safe there. HTML is escaped as a whole."""
@@ -110,7 +110,7 @@ def is_path(node: nodes.Node) -> bool:
 
 
 def ending(name: str) -> str:
-    return Path(name).suffix
+    return next(end for end in LANGUAGE if name.endswith(end))
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if not name.endswith(".html")])
@@ -161,6 +161,7 @@ def test_every_filter_is_one_of_a_language() -> None:
         ("x.sh", "echo {{ 'a' ~ step.target }}"),
         ("x.toml", "a = {{ step.target | q }}"),
         ("x.service", "A={{ value | toml }}"),
+        ("x.tmpfiles.conf", "d {{ value | unit }}"),
     ],
 )
 def test_this_test_can_fail(name: str, text: str) -> None:
