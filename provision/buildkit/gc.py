@@ -17,6 +17,8 @@ KEYS: Final = (RESERVED, MAX_USED, MIN_FREE)
 Size = int | str
 
 _GB: Final = 10**9
+_LARGE: Final = 1 << 60
+"""Bytes of a disk on which every percent counts."""
 # go-units' RAMInBytes, which the daemon reads sizes with (cmd/buildkitd/config/gcpolicy.go): powers of 1024.
 _SIZE: Final = re.compile(
     r"(?P<number>[0-9]+(?:\.[0-9]+)?) ?(?:(?P<unit>[kmgtp])(?:i?b)?|b)?", re.IGNORECASE
@@ -75,7 +77,7 @@ def is_ordered(wanted: Mapping[str, Size]) -> bool:
     """Whether the reserve is at most the maximum on some disk. What is reserved is never collected."""
     both = [str(wanted.get(key, "")) for key in (RESERVED, MAX_USED)]
     comparable = both[0].endswith("%") == both[1].endswith("%")
-    return not (comparable and lowers_reserve(wanted, 100))
+    return not (comparable and lowers_reserve(wanted, _LARGE))
 
 
 def is_limit(value: Size) -> bool:
@@ -94,7 +96,9 @@ def in_bytes(value: Size, disk_bytes: int) -> int | None:
     if isinstance(value, int):
         return value
     if percent := _PERCENT.fullmatch(value):
-        return disk_bytes * int(percent["number"]) // 100 if disk_bytes > 0 else None
+        share = disk_bytes * int(percent["number"]) // 100
+        # DiskSpace.AsBytes rounds up: what GiB of the share are full, and one more, count as so many GB.
+        return (share // 2**30 + 1) * _GB if disk_bytes > 0 else None
     found = _SIZE.fullmatch(value)
     if found is None:
         return None

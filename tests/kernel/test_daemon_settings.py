@@ -5,6 +5,7 @@ It runs in a user namespace of its own, with nothing of the machine's in reach.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import tarfile
 from pathlib import Path
@@ -14,7 +15,9 @@ import pytest
 
 from provision.buildkit.daemon import render_config
 from provision.buildkit.failures import meaning_of
+from provision.buildkit.gc import in_bytes
 from provision.buildkit.workers import Workers, parse_workers
+from provision.config import values
 from provision.spec import Buildkit, Dns, Log, Registry
 from tests.lab.release import VERSION, publish
 
@@ -87,6 +90,29 @@ def test_limits_and_labels_arrive(place: Path) -> None:
 def test_limits_from_the_disk_arrive(place: Path) -> None:
     general = ask(Buildkit(), 16 * 10**9, place).gc[-1]
     assert (general.reserved, general.max_used, general.min_free) == (16 * 10**8, 96 * 10**8, 32 * 10**8)
+
+
+@pytest.mark.parametrize("size", [12 << 20, "12b", "1.5k", "10 gib", "2T", "30%", "100%"])
+def test_a_limit_means_to_the_daemon_what_it_means_to_us(size: int | str, place: Path) -> None:
+    assert values.size(size) == size
+    general = ask(Buildkit(gc={"maxUsedSpace": size}), 0, place).gc[-1]
+    if str(size).endswith("%"):
+        disk = os.statvfs(place)
+        assert general.max_used == in_bytes(size, disk.f_blocks * disk.f_frsize)
+    else:
+        assert general.max_used == in_bytes(size, 0)
+
+
+@pytest.mark.parametrize("size", ["10gi", "10ib", "10 apples", "5.5%", "-5GB"])
+def test_what_we_refuse_as_a_limit_the_daemon_refuses(size: str, place: Path) -> None:
+    with pytest.raises(ValueError, match="must be bytes as a number above 0"):
+        values.size(size)
+    (place / "buildkitd.toml").write_text(render_config(Buildkit(gc={"maxUsedSpace": size}), VERSION, 0))
+    done = run(
+        'cd "$1" && bin/buildkitd --config buildkitd.toml --root root --addr "unix://$1/socket"', place
+    )
+    assert done.returncode == 1
+    assert "failed to parse config" in done.stderr
 
 
 def test_no_daemon(place: Path) -> None:

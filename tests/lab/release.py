@@ -18,10 +18,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from provision.spec import DEFAULT_VERSION
 from tests.lab.cache import Cache, fingerprint
 
 MODULE = Path(__file__).parent / "buildkit"
-VERSION = "v0.32.2"
+VERSION = DEFAULT_VERSION
 EARLIER = "v0.31.2"
 # Every member carries this time, so the same inputs give the same archive and the same digest.
 EPOCH = 1_700_000_000

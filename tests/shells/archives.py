@@ -12,10 +12,11 @@ from typing import Final
 
 from provision.architectures import of_platform
 from provision.elf import probe
+from provision.spec import DEFAULT_VERSION
 
-VERSION: Final = "v0.32.2"
+VERSION: Final = DEFAULT_VERSION
 # What the scripts need of a release's programs: that they start, and what a worker answers.
-BUILDKITD: Final = b"#!/bin/sh\necho buildkitd github.com/moby/buildkit v0.32.2 abc\n"
+BUILDKITD: Final = f"#!/bin/sh\necho buildkitd github.com/moby/buildkit {VERSION} abc\n".encode()
 BUILDCTL: Final = b"#!/bin/sh\ncat /lab/workers\n"
 PLAIN: Final = {"bin/buildkitd": BUILDKITD, "bin/buildctl": BUILDCTL, "bin/buildkit-runc": b"\0\n" * 50_000}
 

@@ -22,11 +22,15 @@ FOLDER = Path(__file__).parent / "fixtures"
 COUNT = 42
 NONCE = b"\x01\x02\x03\x04\x05\x06\x07"
 WANTED = ("linux/amd64", "linux/arm64", "linux/arm/v7")
-SPEC = Spec(platforms=WANTED)
+RECORDED = "v0.32.2"
+"""The BuildKit release of the provisioned host. It stays when the product's default moves on."""
+SPEC = Spec(platforms=WANTED, buildkit=Buildkit(version=RECORDED))
+UNNAMED = replace(SPEC, platforms=None)
+"""The same, where the configuration names no platforms."""
 DIGEST = "5c8db21cc7b90682a3a727c6d3451d0143f04c216f8a3fb39ab0ae1f91992e13"
 RELEASE = Release(
-    asset=Asset(version="v0.32.2", suffix="amd64"),
-    location="/mirror/v0.32.2/buildkit-v0.32.2.linux-amd64.tar.gz",
+    asset=Asset(version=RECORDED, suffix="amd64"),
+    location=f"/mirror/{RECORDED}/buildkit-{RECORDED}.linux-amd64.tar.gz",
     digest=Digest(value=DIGEST, source="user"),
     notes=(),
 )
@@ -114,4 +118,4 @@ def without_arm64(seen: Facts) -> Facts:
 
 def buildkit(**changes: object) -> Spec:
     """The spec with other `[buildkit]` settings."""
-    return replace(SPEC, buildkit=Buildkit(**changes))  # type: ignore[arg-type]
+    return replace(SPEC, buildkit=replace(SPEC.buildkit, **changes))  # type: ignore[arg-type]

@@ -241,7 +241,7 @@ class TestLimits:
             ("10 gib", 10 << 30),
             ("1.5k", 1536),
             ("2T", 2 << 40),
-            ("30%", 30),
+            ("30%", GB),  # rounded up: tests/kernel/test_daemon_settings.py asks the daemon
         ],
     )
     def test_sizes_as_the_daemon_reads_them(self, value: int | str, expected: int) -> None:

@@ -19,13 +19,13 @@ from provision.plan.requirements import REQUIREMENTS, check_all
 from provision.plan.target import Target
 from provision.report.progress import Progress
 from provision.result import CheckLine
-from provision.spec import Buildkit, Spec
+from provision.spec import Spec
 from tests.unit.commands.test_inspect import Recorded, outcome
 from tests.unit.plan import faults
 from tests.unit.plan.faults import FAULTS, Fault, binfmt, system, user
-from tests.unit.recorded import COUNT, DIGEST, FOLDER, NONCE, WANTED, facts, settled
+from tests.unit.recorded import COUNT, DIGEST, FOLDER, NONCE, buildkit, facts, settled
 
-NAMED: Final = Spec(platforms=WANTED, buildkit=Buildkit(sha256={"linux-amd64": DIGEST}))
+NAMED: Final = buildkit(sha256={"linux-amd64": DIGEST})
 UNNAMED: Final = replace(NAMED, platforms=None)
 HOSTS: Final = {"bare": facts("bare"), "provisioned": settled()}
 RECORDED: Final = sorted(path.stem for path in FOLDER.glob("*.txt"))
