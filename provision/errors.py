@@ -54,13 +54,13 @@ class ConfigError(UsageError):
 
 
 class ReleaseError(ProvisionError):
-    """A BuildKit release cannot be had: no such version, asset, or network."""
+    """A BuildKit release is not available: no such version, asset, or network."""
 
     code = "release"
 
 
 class ChecksumError(ReleaseError):
-    """A download is not what it should be, or nothing vouches for it."""
+    """A download is not what it should be, or no digest is known for it."""
 
     code = "checksum"
 

@@ -32,7 +32,7 @@ def conflicts(buildkit: Buildkit, version: str) -> tuple[Conflict, ...]:
     """What stands against installing `version` with these settings; nothing if it suits.
 
     The reader of the configuration asks for the version that it names, `release.wanted_version` for the one that
-    "latest" turns out to be. After them nobody needs to ask again.
+    "latest" turns out to be. No later step needs to ask again.
     """
     too_new = (
         Conflict(

@@ -1,4 +1,4 @@
-"""Who vouches for a download: the user, the pinned table, or the release's own provenance statement."""
+"""Which digest a download must have: the user's, the pinned one, or that of the release's provenance statement."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _STATEMENT_LIMIT: Final = 16 << 20
 
 @dataclass(frozen=True, kw_only=True)
 class Digest:
-    """The SHA-256 a download must have, in lower-case hex, and who says so."""
+    """The SHA-256 that a download must have, in lower-case hex, and where it comes from."""
 
     value: str
     source: Origin
@@ -50,7 +50,7 @@ def digest_for(asset: Asset, *, given: Mapping[str, str], location: str) -> Dige
 
     The user's (`given`) is used even where the table differs, and the note says so. The provenance statement
     lies beside the archive and is read unverified: it guards against accidents, not against intruders.
-    Raises ChecksumError where nothing vouches for the archive.
+    Raises ChecksumError where no digest is known for the archive.
     """
     table = pinned().get(asset.name)
     if asset.key in given:
@@ -71,13 +71,13 @@ def _from_provenance(asset: Asset, location: str) -> Digest:
     try:
         text = once_more(lambda: read_small(location, _STATEMENT_LIMIT))
     except MissingError as error:
-        raise _unvouched_error(asset, f"{error.message}, and the pinned table does not know it") from error
+        raise _no_digest_error(asset, f"{error.message}, and the pinned table does not know it") from error
     value = _subject(text, asset)
     if value is None:
-        raise _unvouched_error(asset, f"{shown(location)} does not name it as its subject")
+        raise _no_digest_error(asset, f"{shown(location)} does not name it as its subject")
     note = (
         f"{asset.name} is not in the pinned table; it is checked against the statement published beside it, "
-        "which is weaker: whoever can replace the one can replace the other."
+        "which is weaker: anyone who can replace the one can replace the other."
     )
     return Digest(value=_good(value, shown(location)), source="provenance", note=note)
 
@@ -106,9 +106,9 @@ def _good(value: str, place: str) -> str:
     return value
 
 
-def _unvouched_error(asset: Asset, cause: str) -> ChecksumError:
+def _no_digest_error(asset: Asset, cause: str) -> ChecksumError:
     return ChecksumError(
-        f"nothing vouches for {asset.name}",
+        f"no digest is known for {asset.name}",
         cause=cause,
         hint=f'Give its digest, [buildkit] sha256 = {{ "{asset.key}" = "…" }}, or take a pinned version.',
     )

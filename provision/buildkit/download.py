@@ -44,14 +44,14 @@ def download(
 ) -> Path:
     """The file at `location` (URL or path), verified, as `cache_dir`/SHA256.
 
-    What is there already is hashed again and used. An interrupted transfer leaves SHA256.part; the next one
-    goes on from there; a cut is retried once after `pause` seconds. Threads and processes that want the same
+    A file that is there already is hashed again and used. An interrupted transfer leaves SHA256.part, and the next
+    one resumes there; a cut is retried once after `pause` seconds. Threads and processes that want the same
     file wait for one transfer.
     Raises ChecksumError, with nothing kept, if the file is not what `digest` says; otherwise ReleaseError.
     """
     if digest.value == EMPTY_FILE:
         raise ChecksumError(
-            "the digest of an empty file vouches for nothing", hint="Give the archive's own digest."
+            "the digest of an empty file proves nothing", hint="Give the archive's own digest."
         )
     final = cache_dir / digest.value
     job = _Job(
@@ -114,7 +114,7 @@ def _append(job: _Job, offset: int) -> None:
                 raise ChecksumError(
                     f"{shown(job.location)} does not end",
                     cause=f"it is larger than {LARGEST} bytes",
-                    hint="Look at what the mirror sends.",
+                    hint="Check what the mirror sends.",
                 )
             file.write(chunk)
             job.progress(done, stream.total)
@@ -138,7 +138,7 @@ def _size(path: Path) -> int:
 
 def _interrupted(job: _Job, error: CutError) -> ReleaseError:
     kept = _size(job.part)
-    hint = f"Run it again: {kept} bytes are kept, and it goes on from there." if kept else error.hint
+    hint = f"Run it again: {kept} bytes are kept, and the download resumes there." if kept else error.hint
     return ReleaseError(f"{shown(job.location)}: {error.message}", cause=error.cause, hint=hint)
 
 
@@ -147,7 +147,7 @@ def _mismatch(job: _Job) -> ChecksumError:
     return ChecksumError(
         f"{shown(job.location)} is not the file it should be: expected sha256 {job.digest.value}, got {got}",
         cause=_likely_cause(job, got),
-        hint="Nothing was unpacked or kept. Look at the mirror or proxy, and at buildkit.sha256 if set.",
+        hint="Nothing was unpacked or kept. Check the mirror or proxy, and buildkit.sha256 if it is set.",
     )
 
 

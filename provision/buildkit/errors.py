@@ -1,4 +1,4 @@
-"""What can go wrong while a release is fetched, told apart where the caller acts on it."""
+"""Errors of fetching a release. The caller treats each kind in another way."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class MissingError(ReleaseError):
-    """The place answers, but has no such file."""
+    """The server or folder is there, but has no such file."""
 
 
 class CutError(ReleaseError):
@@ -21,11 +21,11 @@ class CutError(ReleaseError):
 
 
 class LoopError(ReleaseError):
-    """The place redirects further and further."""
+    """A server redirects without end."""
 
 
 def once_more(action: Callable[[], T], pause: float = 1.0) -> T:
-    """Does `action`, and once more after `pause` seconds if the network broke."""
+    """Do `action`, and repeat it once after `pause` seconds if the network broke."""
     try:
         return action()
     except CutError:
@@ -34,8 +34,8 @@ def once_more(action: Callable[[], T], pause: float = 1.0) -> T:
 
 
 def explain_local(error: OSError, path: str) -> ReleaseError:
-    """A failure of this machine's disk, in words."""
-    hint = "Look at the folder's owner and mode."
+    """The error for a failure of this machine's disk."""
+    hint = "Check the folder's owner and mode."
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         hint = "Make room, then run it again: what was fetched is kept."
     return ReleaseError(

@@ -19,14 +19,14 @@ from provision.spec import LATEST, Buildkit
 
 @dataclass(frozen=True, kw_only=True)
 class Release:
-    """What is to be fetched."""
+    """An archive to fetch."""
 
     asset: Asset
     location: str
     """A URL (it may hold a login: show it through `source.shown`) or an absolute path on this machine."""
     digest: Digest
     notes: tuple[str, ...]
-    """Sentences for the report: warnings about the version, what was chosen, what vouches for it."""
+    """Sentences for the report: warnings about the version, what was chosen, where its digest comes from."""
 
     @property
     def version(self) -> str:
@@ -54,8 +54,8 @@ def wanted_version(buildkit: Buildkit) -> str:
 def resolve(buildkit: Buildkit, *, version: str, machine: str, userland_bits: int = 64) -> Release:
     """The archive of `version` (from `wanted_version`: a fleet asks once) for a machine's `uname -m`.
 
-    Goes to the network only where neither the user nor the pinned table vouches for the archive.
-    Raises ReleaseError for a machine that is refused, ChecksumError if nothing vouches for the archive.
+    Uses the network only where neither the user nor the pinned table has the archive's digest.
+    Raises ReleaseError for a machine that is refused, ChecksumError if no digest is known.
     """
     asset = asset_for(version, machine, userland_bits)
     location = f"{base_of(buildkit.mirror)}/{version}/{asset.name}"
@@ -74,5 +74,5 @@ def fetch(
         raise ReleaseError(
             f"there is no BuildKit {release.version} for {release.asset.key} at {shown(release.location)}",
             cause=error.cause or error.message,
-            hint="Look at the version's number; not every version was built for every machine.",
+            hint="Check the version's number; not every version was built for every machine.",
         ) from error

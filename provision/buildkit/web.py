@@ -21,7 +21,7 @@ from provision.errors import ReleaseError
 TIMEOUT: Final = 30.0
 """Seconds of silence, not of the whole transfer."""
 HOPS: Final = 5
-"""Requests for one file: what redirects further has no end."""
+"""Requests for one file. A server that redirects more often is taken to redirect without end."""
 
 _MOVED: Final = frozenset({301, 302, 303, 307, 308})
 _BUSY: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -31,7 +31,7 @@ _PROXY_HINT: Final = (
 _REDIRECT_HINT: Final = "Fix the mirror's redirect, or name its final address as buildkit.mirror."
 _DENIED: Final = {
     401: ("it wants a login", "Write the mirror as https://user:password@host/path."),
-    403: ("it forbids the access", "Look at the mirror's permissions, or at what the proxy lets through."),
+    403: ("it forbids the access", "Check the mirror's permissions, and what the proxy lets through."),
     407: ("the proxy wants a login", "Write it into https_proxy as http://user:password@proxy:port."),
 }
 
@@ -44,9 +44,9 @@ def without_login(url: str) -> str:
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    """urllib's own way to follow redirects, with rules: none leaves TLS, and a login stays on its scheme and host.
+    """urllib's own handler of redirects, with two rules: none leaves TLS, and a login stays on its scheme and host.
 
-    Other headers go along, `Range` too. It serves one request.
+    Other headers are sent again, `Range` too. An instance serves one request.
     """
 
     max_repeats = max_redirections = HOPS - 1
@@ -60,7 +60,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
     def http_error_302(
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message
     ) -> Any:
-        """Judge where the answer points to, then let urllib go there."""
+        """Refuse a target that breaks the rules; urllib follows any other."""
         # urllib would read the page to its end, however long it is. Closed, it reads as empty.
         fp.close()
         _check_target(self.at, headers.get("Location", ""))
@@ -72,7 +72,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
     def redirect_request(
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
     ) -> urllib.request.Request | None:
-        """The next request. Raises _ArrivedError at the address that is looked for."""
+        """The next request. Raises _ArrivedError instead of asking an address that the caller wants to know."""
         _check_target(self.at, newurl)  # as urllib has made it
         if self._wanted(newurl):
             raise _ArrivedError(newurl)
@@ -81,7 +81,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         message = cast("http.client.HTTPMessage", headers)
         made = super().redirect_request(req, fp, known, msg, message, _bare(newurl))
         if made is not None:
-            # urllib puts the proxy's login there again, if the next address is asked through the proxy.
+            # urllib adds the proxy's login again where the next address is asked through the proxy.
             made.remove_header("Proxy-authorization")
             _log_in(made, newurl, self._origin)
         self.at = newurl
@@ -89,7 +89,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
 
 class _ArrivedError(Exception):
-    """A redirect points to the address that is looked for."""
+    """A redirect points to an address that the caller wants to know."""
 
     def __init__(self, target: str) -> None:
         super().__init__(target)
@@ -108,9 +108,9 @@ def open_at(url: str, offset: int = 0) -> Iterator[tuple[http.client.HTTPRespons
 
 
 def first_hop(url: str, *, wanted: Callable[[str], bool], limit: int) -> tuple[str, str]:
-    """The first address that `wanted` accepts of those that `url` redirects to, which is not asked itself.
+    """The first redirect's target that `wanted` accepts; it is not requested.
 
-    If there is none: "" and the first `limit` bytes of the text. Raises as `open_at`.
+    Without one: "" and the first `limit` bytes of the text that the redirects lead to. Raises as `open_at`.
     """
     try:
         with _ask(url, 0, wanted) as answer:
@@ -138,7 +138,7 @@ def _check_target(at: str, location: str) -> None:
 def _ask(
     url: str, offset: int, wanted: Callable[[str], bool] = lambda _target: False
 ) -> http.client.HTTPResponse:
-    """The answer that all redirects lead to."""
+    """The answer at the end of all redirects."""
     request = urllib.request.Request(  # noqa: S310 - only http and https come here
         _bare(url), headers={"User-Agent": f"provision/{__version__}", "Accept-Encoding": "identity"}
     )
@@ -150,11 +150,11 @@ def _ask(
         return cast("http.client.HTTPResponse", _opener(redirects).open(request, timeout=TIMEOUT))
     except urllib.error.HTTPError as error:
         error.close()
-        if error.code == 416 and offset:  # what we hold is as long as the file, or longer: begin again
+        if error.code == 416 and offset:  # we hold as much as the file has, or more: begin again
             return _ask(url, 0, wanted)
         if error.code in _MOVED:
             raise LoopError(
-                f"{without_login(url)} redirects without end", hint="Look at the mirror's configuration."
+                f"{without_login(url)} redirects without end", hint="Check the mirror's configuration."
             ) from error
         raise _refusal(error.code, redirects.at) from error
     except http.client.InvalidURL as error:
@@ -175,7 +175,7 @@ def _bare(url: str) -> str:
 
 
 def _log_in(request: urllib.request.Request, url: str, origin: str) -> None:
-    """Send the login of `origin`, if `url` is on its scheme and host. Such a header does not go along."""
+    """Send the login of `origin` if `url` is on its scheme and host. urllib does not send it to a redirect's target."""
     parts = urlsplit(origin)
     if parts.username is not None and (urlsplit(url).scheme, _host(url)) == (parts.scheme, _host(origin)):
         login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"

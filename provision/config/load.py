@@ -81,11 +81,11 @@ def _parse(file: Path) -> dict[str, Any]:
     return values
 
 
-def _syntax_error(file: Path, data: bytes, said: str) -> ConfigError:
-    """The parser's words end in "(at line 3, column 5)" or "(at end of document)"."""
-    found = re.search(r" \(at (?:line (\d+), column (\d+)|end of document)\)$", said)
+def _syntax_error(file: Path, data: bytes, message: str) -> ConfigError:
+    """The parser's message ends in "(at line 3, column 5)" or "(at end of document)"."""
+    found = re.search(r" \(at (?:line (\d+), column (\d+)|end of document)\)$", message)
     line = found[1] if found and found[1] else str(data.count(b"\n") + 1)
-    words = said[: found.start()] if found else said
+    words = message[: found.start()] if found else message
     column = f" (column {found[2]})" if found and found[2] else ""
     return ConfigError(
         f"{file}:{line}: {words}{column}",

@@ -80,7 +80,7 @@ class Problems:
 
 
 class Table:
-    """One table. Use it as a context manager: at its end, keys that nobody asked for are reported.
+    """One table. Use it as a context manager: at its end, keys that were not asked for are reported.
 
     `place` is where the table is in the file, `pattern` where its rows are in `rows`: both differ in the names that
     the user chooses.
