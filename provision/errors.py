@@ -8,6 +8,7 @@ command line (docs/errors.md).
 from __future__ import annotations
 
 from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import ClassVar, Final, Literal
 
 from provision.fix import NO_FIX, Fix
@@ -111,8 +112,6 @@ class HostKeyError(UnreachableError):
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word that a misspelled one most likely means, whatever its case; None if none is close."""
-    from difflib import get_close_matches  # noqa: PLC0415 - only a slip needs it
-
     by_lower_case = {each.lower(): each for each in known}
     found = get_close_matches(word.lower(), by_lower_case, n=1, cutoff=0.5)
     return by_lower_case[found[0]] if found else None

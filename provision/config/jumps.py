@@ -9,15 +9,21 @@ from collections.abc import Mapping
 
 from provision.config import names
 from provision.spec import Host
+from provision.transport import MOST_JUMPS
 
 
 def written_out(host: Host, hosts: Mapping[str, Host]) -> str | None:
     """The jump hosts of a host in ProxyJump's syntax, each of `hosts` by its address, login and port.
 
     The first one is reached through its own jump hosts; each other through the one before it, as ssh(1), -J,
-    has it. Raises ValueError for a host that would have to be reached through itself.
+    has it. Raises ValueError for a host that would have to be reached through itself, or through too many.
     """
-    return _through(host.jump, hosts, (host.name,)) if host.jump else None
+    if not host.jump:
+        return None
+    text = _through(host.jump, hosts, (host.name,))
+    if (number := text.count(",") + 1) > MOST_JUMPS:
+        raise ValueError(f"leads through {number} hosts; {MOST_JUMPS} are the most")
+    return text
 
 
 def _through(jump: str, hosts: Mapping[str, Host], passed: tuple[str, ...]) -> str:

@@ -92,13 +92,16 @@ def host_port(value: object) -> tuple[str, int | None]:
 
 
 def jump(value: object) -> str:
-    """ProxyJump's syntax (ssh_config(5)): `[user@]host[:port]`, several with commas."""
+    """ProxyJump's syntax (ssh_config(5)): `[user@]host[:port]`, several with commas; IPv6 only in brackets."""
+    wanted = "[user@]host[:port] (an IPv6 address in brackets)"
     if not isinstance(value, str):
-        raise refuse(value, "[user@]host[:port]")
+        raise refuse(value, wanted)
     for hop in value.split(","):
         login, at, rest = hop.rpartition("@")
         if at:
             user(login)
+        if is_address(rest) and ":" in rest:
+            raise refuse(value, wanted)
         host_port(rest)
     return value
 

@@ -6,7 +6,6 @@ end which keys of the file are unknown. Problems are collected, never raised one
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from types import TracebackType
 from typing import Any, Final
 
 from provision.config.values import Reader, kind
-from provision.errors import ConfigError, UsageError
+from provision.errors import ConfigError, UsageError, nearest
 
 Place = tuple[str, ...]
 
@@ -195,9 +194,9 @@ class Table:
         return f"[{table}] {_key(key)}" if table else _key(key)
 
     def _advice(self, key: str) -> str:
-        names = {name.lower(): name for name in sorted(self._asked)}
-        near = difflib.get_close_matches(key.lower().replace("-", "_"), names, n=1, cutoff=0.6)
-        return f'did you mean "{names[near[0]]}"?' if near else f"known are {', '.join(names.values())}"
+        known = sorted(self._asked)
+        near = nearest(key.replace("-", "_"), known)
+        return f'did you mean "{near}"?' if near else f"known are {', '.join(known)}"
 
 
 def _key(name: str) -> str:

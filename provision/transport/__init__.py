@@ -9,9 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from provision.errors import EXIT_INTERRUPTED, HostError, UnreachableError
+
+MOST_JUMPS: Final = 8
+"""Jump hosts on the way to a host. More are taken for a circle in the SSH configuration."""
 
 Listener = Callable[[str], None]
 

@@ -12,11 +12,11 @@ import shlex
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from provision.errors import ConnectionLostError, ProvisionError, UsageError
 from provision.lazy import LazyModule
-from provision.transport import BusyError, Secret, SshSettings, Target
+from provision.transport import MOST_JUMPS, BusyError, Secret, SshSettings, Target
 from provision.transport.become import opening, refusal
 from provision.transport.session import Session, SessionTransport
 from provision.transport.ssh.config import hop, resolve
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 else:
     handshake = LazyModule("provision.transport.ssh.handshake")
 
-_MOST_JUMPS: Final = 8
 
 Made = TypeVar("Made")
 
@@ -148,8 +147,8 @@ class ConnectionChain:
         """The chain up to the last jump host; those before it are its own jump hosts."""
         if not self.endpoint.jumps:
             return None
-        if depth >= _MOST_JUMPS:
-            raise UsageError(f"{name}: more than {_MOST_JUMPS} jump hosts, or a circle of them")
+        if depth >= MOST_JUMPS:
+            raise UsageError(f"{name}: more than {MOST_JUMPS} jump hosts, or a circle of them")
         *before, last = self.endpoint.jumps
         target = hop(last, name=f"{name} (jump host {last})", jump=",".join(before) or None)
         return ConnectionChain(target, ssh, new=new, depth=depth + 1)

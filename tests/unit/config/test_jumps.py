@@ -6,9 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from provision.config import names
 from provision.config.load import load
 from provision.errors import ConfigError
+from provision.transport import MOST_JUMPS
+from provision.transport.ssh.config import hop
 
 GATES = """
 [hosts.gate]
@@ -50,6 +55,33 @@ def way(folder: Path, jump: str, more: str = GATES) -> str | None:
 )
 def test_what_the_file_describes_is_written_out(tmp_path: Path, typed: str, way_there: str) -> None:
     assert way(tmp_path, typed) == way_there
+
+
+def test_more_hosts_than_are_ever_gone_through(tmp_path: Path) -> None:
+    """The limit is that of the connection, which would refuse them once it has begun."""
+    most = [f"gate{number}.example" for number in range(MOST_JUMPS)]
+    assert way(tmp_path, ",".join(most)) == ",".join(most)
+    for jump in (",".join([*most, "one.more"]), f"{','.join(['six', *most[1:]])}"):
+        with pytest.raises(
+            ConfigError, match=f"leads through {MOST_JUMPS + 1} hosts; {MOST_JUMPS} are the most"
+        ):
+            way(tmp_path, jump)
+
+
+@pytest.mark.parametrize("jump", ["fe80::1", "ops@::1", "gate,fd00::1", "fe80::1%eth0"])
+def test_an_ipv6_address_stands_in_brackets_as_ssh_has_it(tmp_path: Path, jump: str) -> None:
+    with pytest.raises(ConfigError, match="an IPv6 address in brackets"):
+        way(tmp_path, jump)
+
+
+@given(st.from_regex(r"[a-zA-Z0-9.@:\[\]_%-]{1,20}(,[a-z0-9.@:\[\]]{1,8})?", fullmatch=True))
+def test_ssh_takes_what_is_accepted_as_a_jump(text: str) -> None:
+    try:
+        names.jump(text)
+    except ValueError:
+        return
+    for each in text.split(","):
+        hop(each, name="x", jump=None)
 
 
 @pytest.mark.parametrize(
