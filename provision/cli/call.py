@@ -178,7 +178,7 @@ def command(options: Mapping[str, Option]) -> Callable[[Body], Any]:
             name=name,
             auto_shortflags=False,
             positional=places,
-            help={key: option.told for key, option in everything.items()},
+            help={key: option.help_text for key, option in everything.items()},
         )
         TASKS.add_task(task)
         return task

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from provision.architectures import parse_platform
-from provision.commands import INTERVAL as LOOK
+from provision.commands import INTERVAL as TOP_INTERVAL
+from provision.config.load import PLACES
 from provision.config.settings import SETTINGS
 from provision.config.table import Override
 from provision.config.values import Reader, integer, number, one_of, seconds, words
@@ -42,9 +43,9 @@ class Option:
     """What that means, in words for the help; a setting's row knows it itself."""
 
     @property
-    def told(self) -> str:
+    def help_text(self) -> str:
         """The help text, with the default in brackets."""
-        default = SETTINGS[self.setting].told if self.setting else self.unset
+        default = SETTINGS[self.setting].default_text if self.setting else self.unset
         return f"{self.help} [{default}]" if default else self.help
 
     def given(self, value: object) -> bool:
@@ -56,7 +57,7 @@ COMMON: Final[Mapping[str, Option]] = {
     "hosts": Option(
         help="where: names, user@host:port, @group, all, !name; none = this machine",
     ),
-    "config": Option(help="the configuration file", unset="./provision.toml, /etc/provision/provision.toml"),
+    "config": Option(help="the configuration file", unset=", ".join(map(str, PLACES))),
     "format": Option(
         help="table, or what is then alone on standard output: json, prometheus, junit, html",
         default="table",
@@ -135,9 +136,9 @@ PLATFORM: Final = Option(
     read=lambda value: parse_platform(str(value)),
 )
 INTERVAL: Final = Option(
-    help="seconds between two looks", unset=f"{LOOK:g}", read=_numeric(seconds(0.1, 3600))
+    help="seconds between two measurements", unset=f"{TOP_INTERVAL:g}", read=_numeric(seconds(0.1, 3600))
 )
-ONCE: Final = Option(help="look once instead of live, as it is done where no terminal is", default=False)
+ONCE: Final = Option(help="measure once instead of live, as is done without a terminal", default=False)
 
 
 def overrides(options: Mapping[str, Option], typed: Mapping[str, Any]) -> tuple[Override, ...]:

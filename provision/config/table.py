@@ -32,7 +32,7 @@ class Setting:
     """What a missing value means, in words; empty where `default` says it."""
 
     @property
-    def told(self) -> str:
+    def default_text(self) -> str:
         """The default as help and documentation show it; empty if there is nothing to show."""
         if self.unset or self.default is None or isinstance(self.default, bool | tuple):
             return self.unset

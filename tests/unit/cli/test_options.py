@@ -18,7 +18,7 @@ from provision.cli.options import (
     overrides,
     read,
 )
-from provision.commands import INTERVAL as LOOK
+from provision.commands import INTERVAL as TOP_INTERVAL
 from provision.config.load import load
 from provision.config.settings import SETTINGS
 from provision.errors import UsageError
@@ -50,23 +50,23 @@ def test_each_flag_of_a_setting_has_a_setting_and_none_has_two() -> None:
         ("interpreters", Emulation.interpreters),
         ("platforms", "all that the QEMU at hand runs"),
         ("canary", "0"),
-        ("interval", f"{LOOK:g}"),
+        ("interval", f"{TOP_INTERVAL:g}"),
     ],
 )
 def test_help_tells_the_default(name: str, default: str) -> None:
-    assert ALL[name].told == f"{ALL[name].help} [{default}]"
+    assert ALL[name].help_text == f"{ALL[name].help} [{default}]"
     assert default not in ALL[name].help.split()
 
 
 def test_a_switch_has_no_default_to_tell() -> None:
-    assert [option.told for option in ALL.values() if option.default is False] == [
+    assert [option.help_text for option in ALL.values() if option.default is False] == [
         option.help for option in ALL.values() if option.default is False
     ]
 
 
 def test_the_help_of_every_task_is_that_of_the_rows(tmp_path: Path) -> None:
     for task in cli.namespace().tasks.values():
-        assert set(task.help.values()) <= {option.told for option in every_option()}
+        assert set(task.help.values()) <= {option.help_text for option in every_option()}
     seen = " ".join(provision("provision", "--help", cwd=tmp_path).out.split())
     assert f"hosts at once [{Ssh.jobs}]" in seen
     assert f"vX.Y.Z or latest [{DEFAULT_VERSION}]" in seen
