@@ -98,7 +98,7 @@ def handler(arch: Architecture, interpreter: str, flags: str) -> Entry:
     if not interpreter.startswith("/"):
         raise UsageError(
             f"{interpreter!r} cannot be an interpreter",
-            cause="the kernel would look it up from the folder of whoever starts a program",
+            cause="the kernel would look it up from the folder in which a program is started",
             hint="Give an absolute path.",
         )
     if len(_encode(interpreter)) > _PATH_MAX:

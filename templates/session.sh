@@ -18,7 +18,7 @@ script=$(cat 5<&-); exec 0<&5 5<&-; eval "$script"'
 
 # coreutils' timeout may be missing and busybox's kills one process, so the clock is ours: TERM, five seconds, KILL.
 # No "--" before a group: dash and busybox take it for a process. When time is up the clock takes another name before
-# anything else; whoever waits for the script reads there what ended it (a trap could be missed while sh forks).
+# anything else; the shell that waits for the script reads there what ended it (a trap could be missed while sh forks).
 # shellcheck disable=SC2016
 clock='sleep "$1"; exec sh -c "$3" "$0.overdue" "$2"'
 # shellcheck disable=SC2016
@@ -28,7 +28,7 @@ overdue='kill -TERM "-$1" || kill -TERM "$1"; sleep 5; kill -KILL "-$1"; exit 0'
 relay() { cat; cat >/dev/null; }
 
 # Exactly as many bytes as asked for, from a stdin that holds more (head and sh read ahead). Fewer if nobody reads them:
-# whoever sends them completes the block that dd is at (provision/transport/session.py).
+# the sender completes the block that dd is at (provision/transport/session.py).
 copy() {
   [ "$1" -lt 65536 ] || dd bs=65536 count="$(($1 / 65536))" iflag=fullblock || return
   [ "$(($1 % 65536))" = 0 ] || dd bs="$(($1 % 65536))" count=1 iflag=fullblock

@@ -106,7 +106,7 @@ class Call:
         return Report(command=self.name, hosts=placed)
 
     def placed(self, host: Host, result: HostResult) -> HostResult:
-        """The result with all that its fixes need to be written for whoever reads them here."""
+        """The result with all that its fixes need to be written for the person who reads them here."""
         unnamed = host.local or len(self.program) > 1
         place = replace(
             result.place,

@@ -130,12 +130,15 @@ def carry_out(transport: Transport, outlook: PlannedHost, run: RunSettings, jour
 
 
 _FIXES: Final = (
-    ("No space left on device", "free some room there (see df -h), then run it again: it goes on"),
-    ("Disk quota exceeded", "raise root's quota there, then run it again: it goes on"),
+    (
+        "No space left on device",
+        "free some room there (see df -h), then run it again: finished steps are kept",
+    ),
+    ("Disk quota exceeded", "raise root's quota there, then run it again: finished steps are kept"),
     ("Read-only file system", "mount it read-write, or use a machine whose system can be changed"),
 )
 """What a program says, and what to do about it."""
-_ANY_FIX: Final = "mend the cause and run it again: what was finished stays"
+_ANY_FIX: Final = "fix the cause and run it again: finished steps are kept"
 
 
 def _failure(step: StepResult) -> HostError:
@@ -147,7 +150,7 @@ def _failure(step: StepResult) -> HostError:
 def _judged(
     host: str, spec: Spec, facts: Facts, steps: tuple[StepResult, ...], notes: tuple[str, ...]
 ) -> HostResult:
-    """The result, from the facts after the fact: a step that went well proves nothing."""
+    """Judge by the facts collected after applying; a successful step is not proof."""
     failed = [step for step in steps if step.status == "failed"]
     lacking = unmet(spec, facts)
     error = None
@@ -171,6 +174,7 @@ def _broken_off(
     if isinstance(error, StoppedError):
         done = sum(step.status == "done" for step in steps)
         error = StoppedError(
-            f"interrupted: {done} of {len(steps)} steps are done", hint="run it again: it goes on from there"
+            f"interrupted: {done} of {len(steps)} steps are done",
+            hint="run it again: finished steps are kept",
         )
     return HostResult.of_error(host, error, steps=steps, notes=notes)

@@ -62,7 +62,7 @@ def _metrics(report: Report) -> Iterator[Metric]:
     )
     yield Metric(
         name="healthy",
-        help="Whether the host came out well.",
+        help="Whether nothing on the host failed or is unhealthy.",
         samples=_each(hosts, lambda host: EXIT_CODES[host.status] == 0),
     )
     yield Metric(
