@@ -27,8 +27,8 @@ _IDENT_SIZE: Final = 16
 _PADDING: Final = 9
 MARK: Final = b"\x01native"
 """Seven bytes of padding that no other program has."""
-_PT_LOAD: Final = 1
-_PT_INTERP: Final = 3
+PT_LOAD: Final = 1
+PT_INTERP: Final = 3
 _READ_EXECUTE: Final = 5
 _HEADER_SIZE: Final = {32: 52, 64: 64}
 _SEGMENT_SIZE: Final = {32: 32, 64: 56}
@@ -39,6 +39,16 @@ _PROBE_ALIGN: Final = 0x10000  # pages of 64 KiB exist (arm64, ppc64le, loong64)
 
 Linkage = Literal["static", "dynamic", "unknown"]
 _UNKNOWN: Final[tuple[Linkage, None]] = ("unknown", None)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Segment:
+    """One program header."""
+
+    type: int
+    offset: int
+    address: int
+    size: int  # in the file
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,6 +66,7 @@ class Header:
     entry: int
     linkage: Linkage  # unknown: the program headers lie beyond the bytes given
     interpreter: str | None  # PT_INTERP's path; None: there is none, or it lies beyond the bytes given
+    segments: range  # where in the file each program header is
 
     @property
     def architecture(self) -> Architecture | None:
@@ -70,12 +81,14 @@ def parse(data: bytes) -> Header | None:
     bits, big = _BITS[data[4]], _BIG[data[5]]
     if len(data) < _HEADER_SIZE[bits]:
         return None
-    fields = struct.unpack_from(_order(big) + _HEADER[bits], data, _IDENT_SIZE)
+    fields = struct.unpack_from(byte_order(big) + _HEADER[bits], data, _IDENT_SIZE)
     type_, machine, _version, entry, table, _sections, flags, _size, entry_size, count = fields[:10]
     segments = range(table, table + count * _SEGMENT_SIZE[bits], _SEGMENT_SIZE[bits])
     # With another entry size the kernel would not run it.
     sane = entry_size == _SEGMENT_SIZE[bits] or not count
     linkage, interpreter = _interpreter(data, bits, big, segments) if sane else _UNKNOWN
+    if not sane:
+        segments = range(0)
     return Header(
         ident=data[:_IDENT_SIZE],
         bits=bits,
@@ -88,25 +101,33 @@ def parse(data: bytes) -> Header | None:
         entry=entry,
         linkage=linkage,
         interpreter=interpreter,
+        segments=segments,
     )
 
 
 def _interpreter(data: bytes, bits: int, big: bool, segments: range) -> tuple[Linkage, str | None]:
     """PT_INTERP among the program headers at these offsets: static means that there is none."""
-    layout = _order(big) + ("IIIIIIII" if bits == 32 else "IIQQQQQQ")
     for offset in segments:
-        if offset + struct.calcsize(layout) > len(data):
+        if offset + segments.step > len(data):
             return _UNKNOWN
-        segment = struct.unpack_from(layout, data, offset)
-        if segment[0] == _PT_INTERP:
-            start, size = (segment[1], segment[4]) if bits == 32 else (segment[2], segment[5])
-            path = data[start : start + size]
-            whole = len(path) == size
+        found = segment(data[offset : offset + segments.step], bits, big)
+        if found.type == PT_INTERP:
+            path = data[found.offset : found.offset + found.size]
+            whole = len(path) == found.size
             return "dynamic", path.rstrip(b"\0").decode("utf-8", "surrogateescape") if whole else None
     return "static", None
 
 
-def _order(big_endian: bool) -> str:
+def segment(data: bytes, bits: int, big_endian: bool) -> Segment:
+    """A program header from its 32 or 56 bytes."""
+    row = struct.unpack(byte_order(big_endian) + ("IIIIIIII" if bits == 32 else "IIQQQQQQ"), data)
+    # p_flags is the second field of a 64-bit one, and the seventh of a 32-bit one.
+    offset, address, size = (row[1], row[2], row[4]) if bits == 32 else (row[2], row[3], row[5])
+    return Segment(type=row[0], offset=offset, address=address, size=size)
+
+
+def byte_order(big_endian: bool) -> str:
+    """The byte order, as `struct` writes it."""
     return ">" if big_endian else "<"
 
 
@@ -125,7 +146,7 @@ def header(
     table = size if segments else 0
     fields = (type_, arch.machine, _EV_CURRENT, entry, table, 0, arch.elf_flags)
     sizes = (size, _SEGMENT_SIZE[arch.bits], segments, 0, 0, 0)
-    rest = struct.pack(_order(arch.big_endian) + _HEADER[arch.bits], *fields, *sizes)
+    rest = struct.pack(byte_order(arch.big_endian) + _HEADER[arch.bits], *fields, *sizes)
     return (MAGIC + ident).ljust(_IDENT_SIZE, b"\0") + rest
 
 
@@ -192,12 +213,12 @@ def _program(arch: Architecture, code: bytes) -> bytes:
     size = _HEADER_SIZE[arch.bits] + _SEGMENT_SIZE[arch.bits]
     total = size + len(code)
     head = header(arch, entry=_PROBE_BASE + size, segments=1)
-    order = _order(arch.big_endian)
+    order = byte_order(arch.big_endian)
     if arch.bits == 32:
-        fields = (_PT_LOAD, 0, _PROBE_BASE, _PROBE_BASE, total, total, _READ_EXECUTE, _PROBE_ALIGN)
+        fields = (PT_LOAD, 0, _PROBE_BASE, _PROBE_BASE, total, total, _READ_EXECUTE, _PROBE_ALIGN)
         segment = struct.pack(order + "IIIIIIII", *fields)
     else:
-        fields = (_PT_LOAD, _READ_EXECUTE, 0, _PROBE_BASE, _PROBE_BASE, total, total, _PROBE_ALIGN)
+        fields = (PT_LOAD, _READ_EXECUTE, 0, _PROBE_BASE, _PROBE_BASE, total, total, _PROBE_ALIGN)
         segment = struct.pack(order + "IIQQQQQQ", *fields)
     return head + segment + code
 
