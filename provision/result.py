@@ -174,6 +174,25 @@ class CheckLine:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ImageRow:
+    """One platform of an image in a registry."""
+
+    platform: str
+    digest: str
+    """Of its manifest."""
+    size: int
+    """Bytes of its layers, as they are transferred."""
+    layers: int
+    attestations: int = 0
+    entrypoint: tuple[str, ...] = ()
+    """The file that a container starts, then the interpreter of each script; empty if that is not known."""
+    libraries: int | None = None
+    """How many libraries the program loads; None: it is static, or not known."""
+    checked: bool = False
+    """Whether its layers were read and its programs looked at."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class HostResult:
     """The outcome of one host."""
 
@@ -187,6 +206,8 @@ class HostResult:
     """Of `explain`."""
     processes: tuple[Process, ...] = ()
     """Of `top`."""
+    images: tuple[ImageRow, ...] = ()
+    """Of `verify`, whose "host" is an image."""
     notes: tuple[str, ...] = ()
     error: ProvisionError | None = None
     seconds: float = 0.0

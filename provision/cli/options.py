@@ -139,6 +139,12 @@ INTERVAL: Final = Option(
     help="seconds between two measurements", unset=f"{TOP_INTERVAL:g}", read=_numeric(seconds(0.1, 3600))
 )
 ONCE: Final = Option(help="measure once instead of live, as is done without a terminal", default=False)
+IMAGE: Final = Option(help="as you pushed it: [HOST[:PORT]/]NAME[:TAG], or …@sha256:…", default=REQUIRED)
+QUICK: Final = Option(
+    help="read only the layers that it takes to judge what the image starts, not all for their digests and files",
+    default=False,
+)
+WANTED: Final = Option(help="a,b: what the image must have, no more and no less", default="")
 
 
 def overrides(options: Mapping[str, Option], typed: Mapping[str, Any]) -> tuple[Override, ...]:

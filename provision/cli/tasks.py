@@ -8,7 +8,20 @@ from typing import TYPE_CHECKING
 from invoke.collection import Collection
 
 from provision.cli.call import TASKS, Call, command
-from provision.cli.options import AGAIN, DEEP, FLEET, HEALTH, INTERVAL, ONCE, PLATFORM, SEVERITY, SPEC
+from provision.cli.options import (
+    AGAIN,
+    DEEP,
+    FLEET,
+    HEALTH,
+    IMAGE,
+    INTERVAL,
+    ONCE,
+    PLATFORM,
+    QUICK,
+    SEVERITY,
+    SPEC,
+    WANTED,
+)
 from provision.errors import UsageError
 from provision.fix import Fix, ToolCommand
 from provision.lazy import LazyModule
@@ -94,6 +107,24 @@ def top_(call: Call) -> Report:
         seconds=call.options["interval"],
         once=bool(call.options["once"]),
     )
+
+
+@command({"platforms": WANTED, "image": IMAGE, "quick": QUICK, "severity": SEVERITY})
+def verify_(call: Call) -> Report:
+    """Is what was pushed what you meant? Every platform's programs, digests and sizes, read from the registry."""
+    from provision.commands import verify  # noqa: PLC0415 - urllib3 is for this task only
+
+    if any(not host.local for host in call.hosts):
+        raise UsageError("verify reads a registry, from this machine", hint="Leave --hosts out.")
+    threshold = health.severity(call.options["severity"])
+    result = verify.verify(
+        call.options["image"],
+        call.config,
+        call.style.progress,
+        threshold,
+        quick=bool(call.options["quick"]),
+    )
+    return Report(command=call.name, hosts=(result,), bar=threshold)
 
 
 @command({})

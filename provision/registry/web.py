@@ -10,7 +10,7 @@ import time
 import urllib.request
 from collections.abc import Mapping
 from typing import Final
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import unquote, urlencode, urljoin, urlsplit
 
 import urllib3
 from urllib3.exceptions import HTTPError, ProtocolError, SSLError
@@ -68,7 +68,8 @@ class Web:
 
     def post(self, url: str, fields: Mapping[str, str]) -> BaseHTTPResponse:
         """The answer to a form. Raises as `get`."""
-        return self._send("POST", url, {}, fields)
+        kind = {"Content-Type": "application/x-www-form-urlencoded"}
+        return self._send("POST", url, kind, fields)
 
     def _patiently(self, url: str, headers: Mapping[str, str]) -> BaseHTTPResponse:
         for left in range(TRIES - 1, -1, -1):
@@ -88,14 +89,13 @@ class Web:
             return self._pool(url, trusted).request(
                 method,
                 url,
-                fields=fields,
+                body=urlencode(fields) if fields else None,
                 headers={
                     "User-Agent": f"provision/{__version__}",
                     # Layers are compressed already, and their digest is of what is sent.
                     "Accept-Encoding": "identity",
                     **headers,
                 },
-                encode_multipart=False,
                 preload_content=False,
                 redirect=False,
                 retries=False,

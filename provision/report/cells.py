@@ -16,7 +16,17 @@ from provision.fix import Fix, Place
 from provision.report.console import whole
 from provision.report.fixes import advice, written
 from provision.report.plain import clean
-from provision.result import ChainLink, CheckLine, Finding, HostResult, PlatformRow, Process, StepResult, at
+from provision.result import (
+    ChainLink,
+    CheckLine,
+    Finding,
+    HostResult,
+    ImageRow,
+    PlatformRow,
+    Process,
+    StepResult,
+    at,
+)
 from provision.spec import Host
 
 _MARKS: Final = {
@@ -57,9 +67,9 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
 
 
-def count(number: int, thing: str) -> str:
-    """`1 change`, `2 changes`."""
-    return f"{number} {thing}{'' if number == 1 else 's'}"
+def count(number: int, thing: str, things: str = "") -> str:
+    """`1 change`, `2 changes`; `1 library`, `2 libraries`."""
+    return f"{number} {thing if number == 1 else things or f'{thing}s'}"
 
 
 def table(*headings: str, header: bool = True) -> Table:
@@ -195,6 +205,24 @@ def processes(found: Sequence[Process]) -> Iterator[RenderableType]:
         yield from (totals, Text(""), lines)
     else:
         yield Text("nothing is built here now, and buildkitd does not run")
+
+
+def images(rows: Sequence[ImageRow]) -> Table:
+    """One line per platform of an image."""
+    made = table("PLATFORM", "SIZE", "LAYERS", "ATTESTED", "LINKED")
+    made.add_column("STARTS", no_wrap=True, overflow="ellipsis")
+    for row in rows:
+        linked = f"{count(row.libraries, 'library', 'libraries')}" if row.libraries is not None else "static"
+        starts = " → ".join(row.entrypoint) or "–"
+        made.add_row(
+            Text(clean(row.platform)),
+            f"{row.size / 1e6:.1f} MB",
+            str(row.layers),
+            str(row.attestations or "–"),
+            linked if row.entrypoint else "–",
+            Text(clean(starts if row.checked else "not checked")),
+        )
+    return made
 
 
 def _mib(size: int) -> str:

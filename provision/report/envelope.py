@@ -99,6 +99,10 @@ def _processes(host: HostResult) -> dict[str, Any]:
     return {"processes": [asdict(process) for process in host.processes]}
 
 
+def _images(host: HostResult) -> dict[str, Any]:
+    return {"images": [asdict(row) for row in host.images]}
+
+
 def _checks(host: HostResult) -> dict[str, Any]:
     return {"checks": [_with_fix(line, host.place) for line in host.checks]}
 
@@ -124,5 +128,6 @@ SECTIONS: Final[Mapping[str, tuple[Section, ...]]] = {
     "health": (_findings, _platforms),
     "explain": (_chain, _findings),
     "top": (_processes,),
+    "verify": (_findings, _images),
 }
 """The keys that each command gives a host's object besides its status, as functions that make them."""

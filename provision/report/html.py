@@ -14,7 +14,7 @@ from provision.render import render as fill
 from provision.report.cells import count
 from provision.report.fixes import FixText, advice, written
 from provision.report.plain import clean
-from provision.result import EXIT_CODES, OWNERS, Finding, HostResult, PlatformRow, Report
+from provision.result import EXIT_CODES, OWNERS, Finding, HostResult, ImageRow, PlatformRow, Report
 
 WHOLE: Final = "host"
 """The column of findings about a host as a whole: service, boot, resources."""
@@ -79,6 +79,7 @@ def render(report: Report, now: datetime | None = None) -> str:
 def _platforms(report: Report) -> tuple[str, ...]:
     """The platforms that any host has a row or a finding of, in the table's order."""
     seen = {row.platform for host in report.hosts for row in host.platforms}
+    seen |= {row.platform for host in report.hosts for row in host.images}
     seen |= {finding.platform for host in report.hosts for finding in host.findings if finding.platform}
     return tuple(sorted(seen, key=lambda name: (PLATFORMS.index(name) if name in PLATFORMS else 99, name)))
 
@@ -91,8 +92,14 @@ def _summary(report: Report) -> str:
 
 def _line(number: int, host: HostResult, platforms: tuple[str, ...]) -> Line:
     rows = {row.platform: row for row in host.platforms}
+    images = {row.platform: row for row in host.images}
     cells = [_whole(f"d-{number}-host", host)]
-    cells += [_cell(f"d-{number}-{at}", name, rows.get(name), host) for at, name in enumerate(platforms)]
+    for at, name in enumerate(platforms):
+        cell = f"d-{number}-{at}"
+        if name in images:
+            cells.append(_image(cell, images[name], host))
+        else:
+            cells.append(_cell(cell, name, rows.get(name), host))
     state = "ok" if EXIT_CODES[host.status] == 0 else "error"
     return Line(name=clean(host.host), status=host.status, state=state, cells=tuple(cells))
 
@@ -128,6 +135,14 @@ def _cell(name: str, platform: str, row: PlatformRow | None, host: HostResult) -
 
 def _with_fixes(findings: tuple[Finding, ...], place: Place) -> tuple[FixedFinding, ...]:
     return tuple(FixedFinding(found=each, fix=written(each.fix, place)) for each in findings)
+
+
+def _image(name: str, row: ImageRow, host: HostResult) -> Cell:
+    findings = tuple(finding for finding in host.findings if finding.platform == row.platform)
+    words = findings[0].id if findings else "fine" if row.checked else "not checked"
+    state = _worst(findings) if findings or row.checked else "none"
+    shown = _with_fixes(findings, host.place)
+    return Cell(id=name, column=row.platform, state=state, words=words, findings=shown)
 
 
 def _worst(findings: tuple[Finding, ...]) -> str:

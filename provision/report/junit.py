@@ -95,6 +95,7 @@ def _health_cases(host: HostResult, threshold: Severity) -> Iterator[Case]:
     if not general and not host.error:
         yield Case(name="host")
     names = [row.platform for row in host.platforms]
+    names += [row.platform for row in host.images]
     names += [finding.platform for finding in host.findings if finding.platform]
     for name in dict.fromkeys(names):
         here = [finding for finding in host.findings if finding.platform == name]

@@ -154,6 +154,15 @@ def _top(host: HostResult) -> Iterator[RenderableType]:
     yield from cells.processes(host.processes)
 
 
+def _verify(host: HostResult) -> Iterator[RenderableType]:
+    if host.images:
+        yield cells.images(host.images)
+    yield from cells.findings(host.findings)
+    if host.status == "ok":
+        checked = cells.count(sum(row.checked for row in host.images), "platform")
+        yield Text(f"as it should be: {checked} checked", "green")
+
+
 def _anything(host: HostResult) -> Iterator[RenderableType]:
     """A command without a view of its own: all parts of the result."""
     yield from cells.steps(host.steps)
@@ -170,4 +179,5 @@ VIEWS: Final[Mapping[str, HostView]] = {
     "health": _health,
     "explain": _explain,
     "top": _top,
+    "verify": _verify,
 }
