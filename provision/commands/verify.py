@@ -44,7 +44,7 @@ def verify(
         status=status,
         findings=outcome.findings,
         images=outcome.rows,
-        notes=(f"{reference} is {outcome.digest}", *mirrored),
+        notes=(*(() if reference.digest else (f"{reference} is {outcome.digest}",)), *mirrored),
         seconds=time.monotonic() - begun,
     )
 

@@ -159,7 +159,7 @@ def _shebang(start: bytes) -> list[str]:
     if not start.startswith(b"#!"):
         return []
     line = start[2:].partition(b"\n")[0].strip(b" \t").decode(errors="replace")
-    return line.split(None, 1)
+    return re.split(r"[ \t]+", line, maxsplit=1) if line else []
 
 
 def _behind_env(arguments: Iterable[str]) -> str:

@@ -101,7 +101,9 @@ class Tree:
         for path in moved:
             entry = self._entries.pop(path)
             self._entries[f"{place}/{path.removeprefix(prefix)}".strip("/")] = entry
-        self._implied.add(place)
+        while place and place not in self._implied:
+            self._implied.add(place)
+            place = place.rpartition("/")[0]
 
     def find(self, path: str) -> Found | None:
         """What an absolute path leads to, links followed; None: nothing. Raises NeedMoreError, CircleError."""

@@ -61,7 +61,8 @@ class Client:
 
     def manifest(self, target: str) -> Document:
         """By tag or digest. Raises AbsentError, RegistryError, RegistrySilentError."""
-        answer = self._get(f"/manifests/{target}", {"Accept": ", ".join(ACCEPTED)}, f"{self.name} {target}")
+        what = f"{self.name}{'@' if ':' in target else ':'}{target}"
+        answer = self._get(f"/manifests/{target}", {"Accept": ", ".join(ACCEPTED)}, what)
         kind = answer.headers.get("Content-Type", "").partition(";")[0].strip()
         return Document(data=body(answer, LARGEST_MANIFEST, self._web.host), media_type=kind)
 
