@@ -153,7 +153,7 @@ class Blob:
         """Up to `size` bytes; empty at the end. Raises RegistrySilentError, RegistryError."""
         while not self._ended:
             try:
-                data = self._answer.read(size)
+                data = self._answer.read1(size)
             except (HTTPError, OSError) as error:
                 if not self._left:
                     raise self._client.broken(error) from error

@@ -13,7 +13,7 @@ from typing import Final
 from urllib.parse import unquote, urlencode, urljoin, urlsplit
 
 import urllib3
-from urllib3.exceptions import HTTPError, ProtocolError, SSLError
+from urllib3.exceptions import HTTPError, InsecureRequestWarning, ProtocolError, SSLError
 from urllib3.response import BaseHTTPResponse
 from urllib3.util import Timeout, make_headers
 
@@ -40,6 +40,8 @@ class Web:
     def __init__(self, host: str, registries: Mapping[str, Registry], *, connect_timeout: float) -> None:
         self.host = host
         self.trust = trust(host, registries)
+        if any(each.insecure for each in registries.values()):
+            urllib3.disable_warnings(InsecureRequestWarning)  # the user knows
         self._registries = registries
         self._timeout = Timeout(connect=connect_timeout, read=READ_SECONDS)
         self._pools: dict[tuple[str, str], urllib3.PoolManager] = {}
@@ -60,8 +62,8 @@ class Web:
             answer = self._patiently(at, {**headers, **({"Authorization": authorization} if own else {})})
             if answer.status not in _MOVED:
                 return answer
-            at = _target(at, answer)
             answer.close()
+            at = _target(at, answer)
         raise RegistryError(
             f"{_place(url)} redirects without end", hint="Look at the registry's configuration."
         )

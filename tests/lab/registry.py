@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import tarfile
 import tempfile
 import time
-import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,21 +19,33 @@ START_SECONDS = 20
 
 
 class Registry:
-    """`with Registry() as registry:` serves `registry.address` over plain HTTP, and is empty at first."""
+    """`with Registry() as registry:` serves `registry.address` over plain HTTP, and is empty at first.
 
-    def __init__(self) -> None:
+    `auth` is that section of its configuration; `tls` are files of a certificate and its key.
+    """
+
+    def __init__(
+        self, *, auth: Mapping[str, Any] | None = None, tls: tuple[Path, Path] | None = None
+    ) -> None:
         self.address = f"127.0.0.1:{free_port()}"
+        self._auth = auth
+        self._tls = tls
         self._folder = tempfile.TemporaryDirectory(prefix="lab-registry-")
         self._server: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Registry:
         folder = Path(self._folder.name)
-        settings = {
+        settings: dict[str, Any] = {
             "version": "0.1",
             "log": {"level": "warn"},
             "storage": {"filesystem": {"rootdirectory": str(folder / "blobs")}},
             "http": {"addr": self.address},
         }
+        if self._auth:
+            settings["auth"] = self._auth
+        if self._tls:
+            certificate, key = map(str, self._tls)
+            settings["http"] = {"addr": self.address, "tls": {"certificate": certificate, "key": key}}
         # JSON is YAML, and needs no library here.
         (folder / "config.yml").write_text(json.dumps(settings))
         with (folder / "log").open("wb") as log:
@@ -49,6 +62,12 @@ class Registry:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop()
+
+    def stored(self, digest: str) -> Path:
+        """The file that holds the blob or manifest of this digest: what is written there is what is served."""
+        hexadecimal = digest.removeprefix("sha256:")
+        place = f"docker/registry/v2/blobs/sha256/{hexadecimal[:2]}/{hexadecimal}/data"
+        return Path(self._folder.name) / "blobs" / place
 
     def inspect(self, image: str) -> Any:
         """The manifest or index of `name:tag` or `name@digest`, as another program sees it."""
@@ -78,7 +97,7 @@ class Registry:
         end = time.monotonic() + START_SECONDS
         while True:
             try:
-                with urllib.request.urlopen(f"http://{self.address}/v2/", timeout=2):
+                with socket.create_connection(("127.0.0.1", int(self.address.rpartition(":")[2])), 2):
                     return
             except OSError:  # noqa: PERF203 - asked until it answers
                 if (self._server and self._server.poll() is not None) or time.monotonic() > end:
