@@ -184,9 +184,8 @@ def _interpreter(image: _Image, script: Found, path: str) -> Found:
 
 def name_of(program: Program) -> str:
     """The architecture of an ELF file, as platforms name it."""
-    head = program.head
-    row = of_identity(head.bits, head.big_endian, head.machine)
-    return row.name if row else f"machine {head.machine} of {head.bits} bits"
+    row = of_identity(program.bits, program.big_endian, program.machine)
+    return row.name if row else f"machine {program.machine} of {program.bits} bits"
 
 
 def _fits(image: _Image, found: Found, program: Program) -> None:
@@ -195,7 +194,7 @@ def _fits(image: _Image, found: Found, program: Program) -> None:
             "entrypoint-architecture",
             f"{found.path} is of {name_of(program)}, the image is for {image.platform}",
         )
-    if program.head.type not in (ET_EXEC, ET_DYN):
+    if program.type not in (ET_EXEC, ET_DYN):
         raise FaultError("entrypoint-format", f"{found.path} is an ELF file that is no program")
 
 

@@ -14,9 +14,12 @@ from provision.images.streams import Content, Measured, Source, Window, drain
 from provision.linking import STATIC, Linking, linking
 
 Kind = Literal["file", "directory", "symlink", "other"]
-MOST_ENTRIES: Final = 2_000_000
+MOST_ENTRIES: Final = 1_000_000
+"""Of a layer, and of an image."""
 MOST_NAMES: Final = 128 << 20
-"""Bytes of names, targets and library lists of one layer. A layer of 100000 files has about 10 MB."""
+"""Bytes that are kept of one layer: names, targets, first lines. A layer of 100000 files has about 10 MB."""
+_PROGRAM_BYTES: Final = 500
+"""What is kept of an ELF file, about."""
 _FIRST_LINE: Final = 256
 """Bytes that the kernel reads of a script (BINPRM_BUF_SIZE, include/uapi/linux/binfmts.h)."""
 _HEAD: Final = 4096
@@ -32,8 +35,15 @@ _LONGEST_TEXT: Final = 1 << 16
 class Program:
     """An ELF file."""
 
-    head: elf.Header
+    bits: int
+    big_endian: bool
+    machine: int
+    type: int
     linking: Linking
+
+    def fits(self, other: Program) -> bool:
+        """Whether both are of one architecture."""
+        return (self.bits, self.big_endian, self.machine) == (other.bits, other.big_endian, other.machine)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,11 +197,15 @@ def _file(reading: _Reading, member: Member, content: Content, path: str) -> Ent
     start = content.read(_HEAD)
     head = elf.parse(start)
     if head is not None:
-        program = Program(head, _linking(head, start, content))
-        texts = (program.linking.interpreter, program.linking.rpath, program.linking.runpath)
-        reading.names += sum(map(len, (*texts, *program.linking.needed)))
+        asked = _linking(head, start, content)
+        texts = (asked.interpreter, asked.rpath, asked.runpath, *asked.needed)
+        reading.names += _PROGRAM_BYTES + sum(map(len, texts))
+        program = Program(head.bits, head.big_endian, head.machine, head.type, asked)
         return Entry("file", executable, program=program)
-    return Entry("file", executable, start=start[:_FIRST_LINE]) if executable else _PLAIN
+    if not executable:
+        return _PLAIN
+    reading.names += _FIRST_LINE
+    return Entry("file", executable, start=start[:_FIRST_LINE])
 
 
 def _linking(head: elf.Header, start: bytes, content: Content) -> Linking:

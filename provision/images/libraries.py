@@ -131,15 +131,10 @@ def _search(
             continue
         if found is None or found.entry.program is None:
             continue
-        if _identity(found.entry.program) == _identity(like):
+        if found.entry.program.fits(like):
             return found, ()
         others[found.path] = None
     return None, tuple(others)
-
-
-def _identity(program: Program) -> tuple[int, bool, int]:
-    head = program.head
-    return head.bits, head.big_endian, head.machine
 
 
 def _configured(tree: Tree, path: str, depth: int) -> Iterator[str]:

@@ -142,7 +142,7 @@ def _compare(found: Listing, wanted: Sequence[str] | None) -> None:
     for platform in wanted:
         if platform not in there and platform not in unread:
             found.note(
-                "platform-missing", f"there are {', '.join(dict.fromkeys(there)) or 'none'}", platform
+                "platform-missing", f"the image has {', '.join(dict.fromkeys(there)) or 'none'}", platform
             )
     for platform in dict.fromkeys(there):
         if platform not in wanted:

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from provision.images.layer import Entry, Layer
+from provision.images.faults import FaultError
+from provision.images.layer import MOST_ENTRIES, Entry, Layer
 
 MOST_LINKS: Final = 40
 """Followed in one path, as the kernel does (path_resolution(7))."""
@@ -53,7 +54,7 @@ class Tree:
         return iter(self._entries.items())
 
     def add(self, layer: Layer) -> None:
-        """Puts a layer under those that are there."""
+        """Puts a layer under those that are there. Raises FaultError for files without end."""
         covered: dict[str, bool] = {}
         shown = [
             (path, entry)
@@ -63,6 +64,8 @@ class Tree:
             and not self._covers(path.rpartition("/")[0], covered)
         ]
         self._entries.update(shown)
+        if len(self._entries) > MOST_ENTRIES:
+            raise FaultError("layer-hostile", f"the image has more than {MOST_ENTRIES} files")
         for path, entry in shown:
             if entry.kind == "symlink" and path in self._implied:
                 self._move(path)

@@ -17,7 +17,7 @@ from provision.images.manifest import Descriptor, is_readable
 from provision.images.tree import NeedMoreError, Tree
 from provision.registry.client import Client
 from provision.registry.reference import Reference
-from provision.result import Finding, ImageRow
+from provision.result import SEVERITIES, Finding, ImageRow
 
 Watch = Callable[[str, int, int], None]
 """Called with a platform, the bytes of its layers that came so far, and those that there are."""
@@ -26,6 +26,8 @@ _ROWS: Final = frozenset(row.name for row in ARCHITECTURES)
 _NO_MACHINE: Final = frozenset({0, 247})
 """EM_NONE and EM_BPF: data, and programs for the kernel's own machine, are right everywhere."""
 _SHOWN: Final = 5
+_MOST_KEPT: Final = 200_000
+"""Files of layers that are kept as another platform has them, too. What is more is read again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +68,8 @@ def verify(client: Client, reference: Reference, wish: Wish) -> Outcome:
     wanted = [image for image in found.images if wish.platforms is None or image.platform in wish.platforms]
     run.shared.update(layer.digest for image in wanted for layer in image.manifest.layers)
     rows = tuple(_row(run, image, wanted=image in wanted) for image in found.images)
-    return Outcome(digest=found.digest, rows=rows, findings=tuple(found.findings))
+    worst_first = sorted(found.findings, key=lambda each: SEVERITIES.index(each.severity))
+    return Outcome(digest=found.digest, rows=rows, findings=tuple(worst_first))
 
 
 def _row(run: _Run, image: Image, *, wanted: bool) -> ImageRow:
@@ -155,11 +158,15 @@ def _layer(run: _Run, wanted: Descriptor, diff_id: str, watch: Callable[[int], N
     if wanted.digest in run.kept:
         watch(wanted.size)
     layer = run.kept.pop(wanted.digest, None) or fetch_layer(run.client, wanted, watch)
-    if run.shared[wanted.digest]:
+    if run.shared[wanted.digest] and _room(run, layer):
         run.kept[wanted.digest] = layer
     if diff_id not in ("", layer.diff_id):
         raise FaultError("layer-diff-id", f"layer {wanted.digest} unpacks to {layer.diff_id}, not {diff_id}")
     return layer
+
+
+def _room(run: _Run, layer: Layer) -> bool:
+    return sum(len(each.entries) for each in (*run.kept.values(), layer)) <= _MOST_KEPT
 
 
 def _foreign(tree: Tree, architecture: str, named: frozenset[str]) -> str:
@@ -167,7 +174,7 @@ def _foreign(tree: Tree, architecture: str, named: frozenset[str]) -> str:
     groups: dict[str, list[str]] = {}
     for path, entry in tree.items():
         program = entry.program
-        if program is None or program.head.machine in _NO_MACHINE or f"/{path}" in named:
+        if program is None or program.machine in _NO_MACHINE or f"/{path}" in named:
             continue
         name = name_of(program)
         if name != architecture:

@@ -64,7 +64,7 @@ def render(report: Report, now: datetime | None = None) -> str:
     platforms = _platforms(report)
     return fill(
         "health.html",
-        title=f"Build machines: {report.command}",
+        title=f"{'Images' if any(host.images for host in report.hosts) else 'Build machines'}: {report.command}",
         now=now or datetime.now(timezone.utc),
         summary=_summary(report),
         error=report.error,
