@@ -100,8 +100,10 @@ class Program(Base):  # type: ignore[misc, unused-ignore]
         if found := _NO_VALUE.search(text):
             return _parts(f"--{found[1]} needs a value", f"{ask} says which.")
         if found := _NO_ARGUMENT.search(text):
+            article = "an" if found[2].startswith(tuple("aeiou")) else "a"
             return _parts(
-                f"{found[1]} needs a {found[2].upper()}", f"{self.binary} {found[1]} --help says which."
+                f"{found[1]} needs {article} {found[2].upper()}",
+                f"{self.binary} {found[1]} --help says which.",
             )
         return _parts(text, f"{ask} shows all.")
 

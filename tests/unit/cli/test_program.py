@@ -44,6 +44,15 @@ SLIPS = {
     ),
     ("health", "--jobs", "1", "--jobs", "2"): ("--jobs was given twice", "Give it once."),
     ("explain",): ("explain needs a PLATFORM", "provision explain --help says which."),
+    ("verify",): ("verify needs an IMAGE", "provision verify --help says which."),
+    ("verify", "app", "--hosts", "127.0.0.1"): (
+        "verify reads a registry, from this machine",
+        "Leave --hosts out.",
+    ),
+    ("verify", "App"): (
+        "'App' is no name of an image",
+        "Write [HOST[:PORT]/]NAME[:TAG] or …@sha256:…. Repository names are in lower case.",
+    ),
 }
 
 

@@ -28,6 +28,7 @@ from provision.result import (
     Finding,
     HostResult,
     HostStatus,
+    ImageRow,
     PlatformRow,
     StepResult,
 )
@@ -57,6 +58,16 @@ FINDING = Finding(
     evidence="flags: P",
     consequence="fails in a container",
     fix=Fix.by(PROVISION, words="it registers the handler anew"),
+)
+IMAGE = ImageRow(
+    platform="linux/arm64",
+    digest="sha256:ab",
+    size=1234,
+    layers=2,
+    attestations=1,
+    entrypoint=("/run", "/bin/sh"),
+    libraries=3,
+    checked=True,
 )
 LINE = CheckLine(id="kernel", status="error", seen="4.4", needed="4.8 or newer", fix=Fix(words="upgrade"))
 
@@ -91,6 +102,7 @@ def full(host: HostResult) -> HostResult:
         platforms=(ROW,),
         findings=(FINDING,),
         checks=(LINE,),
+        images=(IMAGE,),
     )
 
 
@@ -120,6 +132,35 @@ def decoded(report: Report) -> Any:
                     }
                 ],
                 "platforms": [ROW_JSON],
+            },
+        ),
+        (
+            "verify",
+            "ok",
+            0,
+            {
+                "findings": [
+                    {
+                        "id": "handler-without-f",
+                        "severity": "error",
+                        "platform": "linux/arm64",
+                        "evidence": "flags: P",
+                        "consequence": "fails in a container",
+                        "fix": "provision",
+                    }
+                ],
+                "images": [
+                    {
+                        "platform": "linux/arm64",
+                        "digest": "sha256:ab",
+                        "size": 1234,
+                        "layers": 2,
+                        "attestations": 1,
+                        "entrypoint": ["/run", "/bin/sh"],
+                        "libraries": 3,
+                        "checked": True,
+                    }
+                ],
             },
         ),
         (
