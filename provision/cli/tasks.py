@@ -124,7 +124,7 @@ def verify_(call: Call) -> Report:
         threshold,
         quick=bool(call.options["quick"]),
     )
-    return Report(command=call.name, hosts=(result,), bar=threshold)
+    return Report(command=call.name, hosts=(result,), threshold=threshold)
 
 
 @command({})

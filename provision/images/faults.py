@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from provision.fix import Fix
 from provision.result import Finding, Severity
 
 
@@ -180,5 +181,5 @@ def finding(name: str, evidence: str, platform: str | None = None) -> Finding:
         platform=platform,
         evidence=evidence,
         consequence=fault.consequence.replace("{platform}", platform or "this platform"),
-        fix=fault.fix.replace("{platform}", platform or "PLATFORM"),
+        fix=Fix(words=fault.fix.replace("{platform}", platform or "PLATFORM")),
     )

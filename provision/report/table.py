@@ -157,7 +157,7 @@ def _top(host: HostResult) -> Iterator[RenderableType]:
 def _verify(host: HostResult) -> Iterator[RenderableType]:
     if host.images:
         yield cells.images(host.images)
-    yield from cells.findings(host.findings)
+    yield from cells.findings(host.findings, host.place)
     if host.status == "ok":
         checked = cells.count(sum(row.checked for row in host.images), "platform")
         yield Text(f"as it should be: {checked} checked", "green")

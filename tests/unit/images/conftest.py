@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from provision.commands.verify import verify
-from provision.report.progress import Silent
+from provision.report.progress import Progress
 from provision.result import HostResult, Severity
 from provision.spec import Config, Registry, Spec
 from tests.lab.images import Repository
@@ -54,7 +54,7 @@ def check() -> Check:
     ) -> HostResult:
         spec = Spec(platforms=None if platforms is None else tuple(platforms))
         spec = replace(spec, buildkit=replace(spec.buildkit, registries=registries or {}))
-        return verify(image, Config(spec=spec), Silent(), threshold, quick=quick)
+        return verify(image, Config(spec=spec), Progress(), threshold, quick=quick)
 
     return run
 

@@ -6,6 +6,7 @@ import io
 from typing import Final
 from xml.etree import ElementTree as ET
 
+from provision.fix import Fix
 from provision.report import Report, Style, output
 from provision.report.html import render as html
 from provision.report.junit import render as junit
@@ -18,7 +19,7 @@ WRONG: Final = Finding(
     platform="linux/arm64",
     evidence="/app is of amd64",
     consequence="exec format error",
-    fix="compile it",
+    fix=Fix(words="compile it"),
 )
 ROWS: Final = (
     ImageRow(
