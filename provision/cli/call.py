@@ -141,6 +141,21 @@ class Call:
         )
 
 
+class _Task(Task):  # type: ignore[misc, type-arg, unused-ignore]
+    """Some flags have a letter as well: `-u`."""
+
+    def __init__(self, body: Callable[..., Any], letters: Mapping[str, str], **more: Any) -> None:
+        self._letters = letters
+        super().__init__(body, **more)
+
+    def arg_opts(self, name: str, default: Any, taken_names: set[str]) -> dict[str, Any]:
+        """See Invoke."""
+        options: dict[str, Any] = super().arg_opts(name, default, taken_names)
+        if letter := self._letters.get(name):
+            options["names"] = (*options["names"], letter)
+        return options
+
+
 def command(options: Mapping[str, Option]) -> Callable[[Body], Any]:
     """Make a function from Call to Report one of TASKS. Invoke reads a task's flags from its signature."""
 
@@ -173,8 +188,9 @@ def command(options: Mapping[str, Option]) -> Callable[[Body], Any]:
             ]
         )
         # Without auto_shortflags=False, --hosts would take -h from --help.
-        task: Any = Task(
+        task: Any = _Task(
             run,
+            {key: option.short for key, option in everything.items() if option.short},
             name=name,
             auto_shortflags=False,
             positional=places,

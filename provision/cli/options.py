@@ -39,6 +39,8 @@ class Option:
     """From what was typed to the value; for a setting to what the file would hold. Raises ValueError or UsageError."""
     default: Any = ""
     """What Invoke gives where the flag was not typed: "" for text, False for a switch."""
+    short: str = ""
+    """A letter that stands for it as well, where everybody types that."""
     unset: str = ""
     """What that means, in words for the help; a setting's row knows it itself."""
 
@@ -145,6 +147,10 @@ QUICK: Final = Option(
     default=False,
 )
 WANTED: Final = Option(help="a,b: what the image must have, no more and no less", default="")
+REGISTRY: Final = Option(help="as images name it: HOST[:PORT]; docker.io is Docker Hub", default=REQUIRED)
+USERNAME: Final = Option(help="who logs in", default="", short="u")
+PASSWORD_STDIN: Final = Option(help="read the password from standard input", default=False)
+PASSWORD: Final = Option(help="is refused: every user of this machine could read it", default="", short="p")
 
 
 def overrides(options: Mapping[str, Option], typed: Mapping[str, Any]) -> tuple[Override, ...]:

@@ -16,10 +16,14 @@ from provision.cli.options import (
     IMAGE,
     INTERVAL,
     ONCE,
+    PASSWORD,
+    PASSWORD_STDIN,
     PLATFORM,
     QUICK,
+    REGISTRY,
     SEVERITY,
     SPEC,
+    USERNAME,
     WANTED,
 )
 from provision.errors import UsageError
@@ -114,8 +118,7 @@ def verify_(call: Call) -> Report:
     """Is what was pushed what you meant? Every platform's programs, digests and sizes, read from the registry."""
     from provision.commands import verify  # noqa: PLC0415 - urllib3 is for this task only
 
-    if any(not host.local for host in call.hosts):
-        raise UsageError("verify reads a registry, from this machine", hint="Leave --hosts out.")
+    _here(call)
     threshold = health.severity(call.options["severity"])
     result = verify.verify(
         call.options["image"],
@@ -125,6 +128,44 @@ def verify_(call: Call) -> Report:
         quick=bool(call.options["quick"]),
     )
     return Report(command=call.name, hosts=(result,), threshold=threshold)
+
+
+@command(
+    {"registry": REGISTRY, "username": USERNAME, "password_stdin": PASSWORD_STDIN, "password": PASSWORD}
+)
+def login_(call: Call) -> Report:
+    """Log in to a registry, for buildctl and `verify`: tried first, then kept where Docker's own client keeps it."""
+    from provision.commands import login  # noqa: PLC0415 - urllib3 is for this task only
+
+    _here(call)
+    if call.options["password"]:
+        raise UsageError(
+            "a password in an argument is refused",
+            cause="every user of this machine can read the arguments of a program, and shells write them down",
+            hint="Give it on standard input: --password-stdin. And change it, as it was readable already.",
+        )
+    result = login.login(
+        call.options["registry"],
+        call.config,
+        user=str(call.options["username"] or ""),
+        from_stdin=bool(call.options["password_stdin"]),
+    )
+    return Report(command=call.name, hosts=(result,))
+
+
+@command({"registry": REGISTRY})
+def logout_(call: Call) -> Report:
+    """Log out of a registry: the login is removed from Docker's configuration, or from the helper that keeps it."""
+    from provision.commands import login  # noqa: PLC0415 - urllib3 is for this task only
+
+    _here(call)
+    return Report(command=call.name, hosts=(login.logout(call.options["registry"]),))
+
+
+def _here(call: Call) -> None:
+    """Raises UsageError for a command that works on this machine alone."""
+    if any(not host.local for host in call.hosts):
+        raise UsageError(f"{call.name} works on this machine only", hint="Leave --hosts out.")
 
 
 @command({})

@@ -15,6 +15,7 @@ from urllib.parse import urlencode, urlsplit
 
 from urllib3.response import BaseHTTPResponse
 
+from provision.fix import Fix, ToolCommand
 from provision.registry.credentials import Credentials
 from provision.registry.errors import RegistryError, RegistryLoginError
 from provision.registry.web import Web, body
@@ -124,12 +125,16 @@ def _read(web: Web, answer: BaseHTTPResponse, credentials: Credentials | None) -
     return token
 
 
+def _login(host: str) -> Fix:
+    return Fix.by(ToolCommand(task="login", arguments=(host,)))
+
+
 def wanted(host: str) -> RegistryLoginError:
     """The registry wants a login and there is none."""
     return RegistryLoginError(
         f"{host} wants a login",
         cause="there is none for it in Docker's configuration",
-        hint=f"Log in: docker login {host}",
+        fix=_login(host),
     )
 
 
@@ -138,5 +143,5 @@ def refused(host: str, credentials: Credentials) -> RegistryLoginError:
     return RegistryLoginError(
         f"{host} refuses the login",
         cause=f"it comes from {credentials.source}",
-        hint=f"Log in anew: docker login {host}",
+        fix=_login(host),
     )

@@ -12,6 +12,7 @@ from typing import Final
 from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 
+from provision.fix import Fix, ToolCommand
 from provision.registry.auth import authorization, refused, wanted
 from provision.registry.credentials import Credentials
 from provision.registry.errors import AbsentError, RegistryError, RegistryLoginError
@@ -109,7 +110,7 @@ class Client:
             return RegistryLoginError(
                 f"{host} does not let {who or 'this login'} read {self._repository}",
                 cause=said,
-                hint=f"Log in as a user who may: docker login {host}",
+                fix=Fix.by(ToolCommand(task="login", arguments=(host,)), words="as a user who may"),
             )
         if answer.status == 429:
             return RegistryError(

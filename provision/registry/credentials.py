@@ -55,7 +55,7 @@ def config_file(environment: Mapping[str, str] = os.environ) -> Path:
 def find(host: str, environment: Mapping[str, str] = os.environ) -> Credentials | None:
     """The login for a registry, None if there is none. Raises ConfigError, RegistryLoginError."""
     if text := environment.get("DOCKER_AUTH_CONFIG"):
-        return _stored(_parse(text, "DOCKER_AUTH_CONFIG"), host, "DOCKER_AUTH_CONFIG")
+        return _stored(parse_settings(text, "DOCKER_AUTH_CONFIG"), host, "DOCKER_AUTH_CONFIG")
     file = config_file(environment)
     try:
         text = file.read_text(encoding="utf-8")
@@ -66,7 +66,7 @@ def find(host: str, environment: Mapping[str, str] = os.environ) -> Credentials 
         raise ConfigError(
             f"{file} cannot be read", cause=reason, hint="Correct it, or log in anew."
         ) from error
-    settings = _parse(text, str(file))
+    settings = parse_settings(text, str(file))
     helper = helper_for(settings, host)
     return _ask(helper, host) if helper else _stored(settings, host, str(file))
 
@@ -75,7 +75,7 @@ def helper_for(settings: Mapping[str, Any], host: str) -> str:
     """The NAME of docker-credential-NAME that keeps a registry's login; empty: the file itself does."""
     helpers = settings.get("credHelpers")
     own = helpers if isinstance(helpers, dict) else {}
-    for key in _keys(host):
+    for key in keys_of(host):
         if isinstance(named := own.get(key), str):
             return named
     store = settings.get("credsStore")
@@ -87,11 +87,13 @@ def server_key(host: str) -> str:
     return HUB_KEY if host == HUB else host
 
 
-def _keys(host: str) -> tuple[str, ...]:
+def keys_of(host: str) -> tuple[str, ...]:
+    """All keys that an entry of `auths` or `credHelpers` for a registry may have."""
     return (HUB_KEY, *sorted(HUB_NAMES)) if host == HUB else (host,)
 
 
-def _parse(text: str, source: str) -> dict[str, Any]:
+def parse_settings(text: str, source: str) -> dict[str, Any]:
+    """Docker's configuration from its text; `source` is what messages call it. Raises ConfigError."""
     try:
         settings = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -107,7 +109,7 @@ def _stored(settings: Mapping[str, Any], host: str, source: str) -> Credentials 
     entries = settings.get("auths")
     if not isinstance(entries, dict):
         return None
-    keys = _keys(host)
+    keys = keys_of(host)
     exact = next((entries[key] for key in keys if key in entries), None)
     # Old files have whole addresses for keys: https://HOST/v1/
     near = (value for key, value in entries.items() if _hostname(key) in keys)

@@ -5,6 +5,7 @@ Redirects are followed by hand: none leaves TLS, and none takes a login to anoth
 
 from __future__ import annotations
 
+import re
 import ssl
 import time
 import urllib.request
@@ -197,7 +198,7 @@ def silence(error: Exception, url: str, trusted: Trust) -> RegistrySilentError:
             cause=f"{certificate.verify_message or certificate}.{away}",
             hint=f'Name its authority as ca under [registry."{host}"], or add it to the system\'s.',
         )
-    words = str(error).rpartition(": ")[2] or type(error).__name__
+    words = re.sub(r"\[Errno -?\d+\] ", "", str(error).rpartition(": ")[2]) or type(error).__name__
     if isinstance(error, SSLError) or any(isinstance(each, ssl.SSLError) for each in reasons):
         return RegistrySilentError(
             f"{host} does not speak TLS as it should",

@@ -129,5 +129,7 @@ SECTIONS: Final[Mapping[str, tuple[Section, ...]]] = {
     "explain": (_chain, _findings),
     "top": (_processes,),
     "verify": (_findings, _images),
+    "login": (_steps,),
+    "logout": (_steps,),
 }
 """The keys that each command gives a host's object besides its status, as functions that make them."""

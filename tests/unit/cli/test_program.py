@@ -46,7 +46,7 @@ SLIPS = {
     ("explain",): ("explain needs a PLATFORM", "provision explain --help says which."),
     ("verify",): ("verify needs an IMAGE", "provision verify --help says which."),
     ("verify", "app", "--hosts", "127.0.0.1"): (
-        "verify reads a registry, from this machine",
+        "verify works on this machine only",
         "Leave --hosts out.",
     ),
     ("verify", "App"): (
