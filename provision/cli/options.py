@@ -146,7 +146,9 @@ QUICK: Final = Option(
     help="read only the layers that it takes to judge what the image starts, not all for their digests and files",
     default=False,
 )
-WANTED: Final = Option(help="a,b: what the image must have, no more and no less", default="")
+WANTED: Final = Option(
+    help="a,b: what the image must have, no more and no less", setting="platforms", read=words
+)
 REGISTRY: Final = Option(help="as images name it: HOST[:PORT]; docker.io is Docker Hub", default=REQUIRED)
 USERNAME: Final = Option(help="who logs in", default="", short="u")
 PASSWORD_STDIN: Final = Option(help="read the password from standard input", default=False)

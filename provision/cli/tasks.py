@@ -33,10 +33,10 @@ from provision.report import Report
 
 # The first host is connected to before these are imported.
 if TYPE_CHECKING:
-    from provision.commands import change, inspect, top
+    from provision.commands import change, inspect, login, top, verify
 else:
-    change, inspect, top = (
-        LazyModule(f"provision.commands.{name}") for name in ("change", "inspect", "top")
+    change, inspect, login, top, verify = (
+        LazyModule(f"provision.commands.{name}") for name in ("change", "inspect", "login", "top", "verify")
     )
 
 
@@ -116,10 +116,8 @@ def top_(call: Call) -> Report:
 @command({"platforms": WANTED, "image": IMAGE, "quick": QUICK, "severity": SEVERITY})
 def verify_(call: Call) -> Report:
     """Is what was pushed what you meant? Every platform's programs, digests and sizes, read from the registry."""
-    from provision.commands import verify  # noqa: PLC0415 - urllib3 is for this task only
-
     _here(call)
-    threshold = health.severity(call.options["severity"])
+    threshold = call.options["severity"]
     result = verify.verify(
         call.options["image"],
         call.config,
@@ -135,8 +133,6 @@ def verify_(call: Call) -> Report:
 )
 def login_(call: Call) -> Report:
     """Log in to a registry, for buildctl and `verify`: tried first, then kept where Docker's own client keeps it."""
-    from provision.commands import login  # noqa: PLC0415 - urllib3 is for this task only
-
     _here(call)
     if call.options["password"]:
         raise UsageError(
@@ -156,8 +152,6 @@ def login_(call: Call) -> Report:
 @command({"registry": REGISTRY})
 def logout_(call: Call) -> Report:
     """Log out of a registry: the login is removed from Docker's configuration, or from the helper that keeps it."""
-    from provision.commands import login  # noqa: PLC0415 - urllib3 is for this task only
-
     _here(call)
     return Report(command=call.name, hosts=(login.logout(call.options["registry"]),))
 

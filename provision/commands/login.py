@@ -56,7 +56,7 @@ def _asked(host: str, user: str, stdin: TextIO, *, from_stdin: bool) -> tuple[st
     elif not stdin.isatty():
         raise UsageError(
             "there is no terminal to ask for the password",
-            hint="Give it on standard input: … | provision login --password-stdin",
+            hint="Give it on standard input, with --password-stdin.",
         )
     else:
         user = user or input(f"user of {host}: ").strip()

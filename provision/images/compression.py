@@ -14,13 +14,13 @@ import sys
 import threading
 import zlib
 from contextlib import suppress
-from importlib import import_module
-from types import ModuleType
-from typing import IO, Final, cast
+from importlib.util import find_spec
+from typing import IO, Any, Final, cast
 
 from provision.errors import ProvisionError
 from provision.images.faults import FaultError
 from provision.images.streams import CHUNK, Source
+from provision.lazy import LazyModule
 
 MAGIC_SIZE: Final = 4
 _GZIP: Final = b"\x1f\x8b"
@@ -130,9 +130,11 @@ def _zstd(source: _Counted) -> Source:
     )
 
 
-def _module() -> ModuleType | None:
-    with suppress(ImportError):
-        return import_module("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
+def _module() -> Any:
+    """The module that unpacks zstd; None where Python has none."""
+    name = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
+    with suppress(ModuleNotFoundError):  # the package around it is missing
+        return LazyModule(name) if find_spec(name) else None
     return None
 
 

@@ -10,8 +10,8 @@ from provision import elf
 from provision.images.archive import Member, members
 from provision.images.compression import Unpacked
 from provision.images.faults import FaultError
+from provision.images.linking import STATIC, Linking, linking
 from provision.images.streams import Content, Measured, Source, Window, drain
-from provision.linking import STATIC, Linking, linking
 
 Kind = Literal["file", "directory", "symlink", "other"]
 MOST_ENTRIES: Final = 1_000_000

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from provision import elf
 from provision.architectures import ARCHITECTURES, Architecture, of_platform
-from provision.linking import STATIC, Linking, linking
+from provision.images.linking import STATIC, Linking, linking
 from tests.lab.elves import dynamic
 
 
