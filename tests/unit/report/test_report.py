@@ -260,7 +260,12 @@ def terminal() -> Iterator[tuple[io.TextIOWrapper, int]]:
 def shown(report: Report) -> str:
     with terminal() as (stream, master):
         output(report, Style.of("table", out=stream, err=stream))
-        return os.read(master, 100_000).decode()
+        stream.write("\0")  # the terminal hands over what it has, which may be less than all
+        stream.flush()
+        seen = b""
+        while not seen.endswith(b"\0"):
+            seen += os.read(master, 100_000)
+        return seen[:-1].decode()
 
 
 def test_colours_on_a_terminal_unless_no_color_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
