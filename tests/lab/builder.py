@@ -54,7 +54,7 @@ def builder(folder: Path) -> Iterator[Builder]:
         _wait(made, daemon)
         yield made
     finally:
-        daemon.terminate()
+        daemon.kill()  # unshare --fork does not end by SIGTERM, and takes its child along
         daemon.wait()
 
 
