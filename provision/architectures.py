@@ -37,6 +37,9 @@ class Architecture:
     default_variant: str = ""  # the variant meant when none is given
     baseline: tuple[str, ...] = ()  # variants that say nothing, left out of the canonical name
     variants: tuple[str, ...] = ()  # variants that may be asked for
+    go_levels: tuple[
+        tuple[str, str], ...
+    ] = ()  # what makes Go compile for the oldest processor of a platform
 
     bits: int  # EI_CLASS
     big_endian: bool  # EI_DATA
@@ -104,6 +107,7 @@ ARCHITECTURES: Final[tuple[Architecture, ...]] = (
         aliases=("x86-64", "x64"),
         baseline=("v1",),
         variants=("v2", "v3", "v4"),
+        go_levels=(("linux/amd64", "GOAMD64=v1"),),
         bits=64,
         big_endian=False,
         machine=62,
@@ -135,6 +139,7 @@ ARCHITECTURES: Final[tuple[Architecture, ...]] = (
         uname=("aarch64",),
         aliases=("armv8", "arm64v8"),
         baseline=("v8", "v8.0"),
+        go_levels=(("linux/arm64", "GOARM64=v8.0"),),
         bits=64,
         big_endian=False,
         machine=183,
@@ -172,6 +177,7 @@ ARCHITECTURES: Final[tuple[Architecture, ...]] = (
         variant_of=(("armv6l", "v6"), ("armv6", "v6"), ("armel", "v6"), ("arm32v6", "v6")),
         default_variant="v7",
         variants=("v5", "v6", "v7", "v8"),
+        go_levels=(("linux/arm/v7", "GOARM=7"), ("linux/arm/v6", "GOARM=6")),
         bits=32,
         big_endian=False,
         machine=40,
@@ -204,6 +210,7 @@ ARCHITECTURES: Final[tuple[Architecture, ...]] = (
         asset=None,
         uname=("i686", "i586", "i486", "i386"),
         aliases=("x86",),
+        go_levels=(("linux/386", "GO386=sse2"),),
         bits=32,
         big_endian=False,
         machine=3,
@@ -233,6 +240,7 @@ ARCHITECTURES: Final[tuple[Architecture, ...]] = (
         debian="riscv64",
         asset="riscv64",
         uname=("riscv64",),
+        go_levels=(("linux/riscv64", "GORISCV64=rva20u64"),),
         bits=64,
         big_endian=False,
         machine=243,
@@ -264,6 +272,7 @@ ARCHITECTURES: Final[tuple[Architecture, ...]] = (
         asset="ppc64le",
         uname=("ppc64le",),
         aliases=("powerpc64le", "powerpc64el"),
+        go_levels=(("linux/ppc64le", "GOPPC64=power8"),),
         bits=64,
         big_endian=False,
         machine=21,
@@ -303,6 +312,7 @@ ARCHITECTURES: Final[tuple[Architecture, ...]] = (
         debian="mips64el",
         asset=None,
         uname=("mips64",),  # the kernel prints the same for both byte orders
+        go_levels=(("linux/mips64le", "GOMIPS64=hardfloat"),),
         bits=64,
         big_endian=False,
         machine=8,
@@ -319,6 +329,7 @@ ARCHITECTURES: Final[tuple[Architecture, ...]] = (
         asset=None,
         uname=("mips64",),
         aliases=("mips64be",),
+        go_levels=(("linux/mips64", "GOMIPS64=hardfloat"),),
         bits=64,
         big_endian=True,
         machine=8,
@@ -369,6 +380,7 @@ ARCHITECTURES: Final[tuple[Architecture, ...]] = (
         asset=None,
         uname=("ppc64",),
         aliases=("powerpc64",),
+        go_levels=(("linux/ppc64", "GOPPC64=power8"),),
         bits=64,
         big_endian=True,
         machine=21,
@@ -455,6 +467,18 @@ def of_platform(platform: str) -> Architecture:
     """The row of a platform, in any spelling `parse_platform` takes. Raises UsageError as it does."""
     name = parse_platform(platform).split("/")[1]
     return next(row for row in ARCHITECTURES if row.name == name)
+
+
+def go_environment(platform: str) -> dict[str, str]:
+    """The variables that make Go compile for a platform's oldest processor. Raises UsageError as `parse_platform`.
+
+    The levels are Go's own defaults, written out: a distribution's Go or the user's environment may have others.
+    Source: https://go.dev/wiki/MinimumRequirements#microarchitecture-support.
+    """
+    row = of_platform(platform)
+    level = dict(row.go_levels).get(parse_platform(platform), "")
+    name, _, value = level.partition("=")
+    return {"GOOS": _OS, "GOARCH": row.name, **({name: value} if level else {})}
 
 
 def of_uname(machine: str, big_endian: bool | None = None) -> Architecture | None:

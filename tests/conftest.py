@@ -16,7 +16,7 @@ import pytest
 
 from tests.lab import requirements
 
-RUNGS: Final = ("unit", "kernel", "shells", "ssh", "host", "vm")
+RUNGS: Final = ("unit", "kernel", "shells", "ssh", "builds", "host", "vm")
 TESTS: Final = Path(__file__).resolve().parent
 
 

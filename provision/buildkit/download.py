@@ -121,10 +121,11 @@ def _append(job: _Job, offset: int) -> None:
 
 
 def _holds(path: Path, digest: Digest) -> bool:
-    return path.is_file() and _sha256(path) == digest.value
+    return path.is_file() and sha256_of(path) == digest.value
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, in lower-case hex. Raises OSError."""
     total = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(CHUNK):
@@ -143,7 +144,7 @@ def _interrupted(job: _Job, error: CutError) -> ReleaseError:
 
 
 def _mismatch(job: _Job) -> ChecksumError:
-    got = _sha256(job.part)
+    got = sha256_of(job.part)
     return ChecksumError(
         f"{shown(job.location)} is not the file it should be: expected sha256 {job.digest.value}, got {got}",
         cause=_likely_cause(job, got),

@@ -24,6 +24,10 @@ class LoopError(ReleaseError):
     """A server redirects without end."""
 
 
+class StoppedBuildError(ReleaseError):
+    """The user pressed Ctrl-C, which ended a build on this machine."""
+
+
 def once_more(action: Callable[[], T], pause: float = 1.0) -> T:
     """Do `action`, and repeat it once after `pause` seconds if the network broke."""
     try:

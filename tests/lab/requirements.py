@@ -12,10 +12,11 @@ import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
-from pathlib import Path
 from typing import Final, NoReturn
 
 import pytest
+
+from provision.buildkit.go import toolchain
 
 # Programs for administrators (sshd, runc) are installed where a normal user's PATH does not look.
 SEARCH: Final = f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"
@@ -68,16 +69,12 @@ def _root() -> Missing | None:
 
 
 def _go() -> Missing | None:
-    """A Go that builds the pinned BuildKit: its go.mod asks for a version, which `go` fetches if it may."""
-    if shutil.which("go") is None:
-        return Missing(
-            reason="go is not installed", command="install Go from https://go.dev/dl/ (1.21 or newer)"
-        )
-    module = Path(__file__).parent / "buildkit"
-    asked = subprocess.run(["go", "version"], cwd=module, check=False, capture_output=True, text=True)
-    if asked.returncode == 0:
+    """A Go that builds BuildKit: one that fetches the Go that BuildKit asks for."""
+    if toolchain.find().program is not None:
         return None
-    return Missing(reason=asked.stderr.strip(), command="GOTOOLCHAIN=auto ./inv test, or install that Go")
+    return Missing(
+        reason="there is no Go 1.21 or newer", command="install Go from https://go.dev/dl/ (1.21 or newer)"
+    )
 
 
 def _private_binfmt() -> Missing | None:
@@ -120,6 +117,7 @@ RUNGS: Final[Mapping[str, tuple[str, ...]]] = {
     "kernel": ("private-binfmt", "qemu-user", "go"),
     "shells": ("dash", "bash", "busybox"),
     "ssh": ("ssh", "sshd"),
+    "builds": ("go",),
     "host": (
         "root",
         "systemd-nspawn",

@@ -1,4 +1,4 @@
-module provision.test/buildkit
+module provision.invalid/buildkit
 
 go 1.26.3
 
