@@ -71,7 +71,7 @@ def _on_path() -> Toolchain | None:
         )
         said = json.loads(asked.stdout)
         version = str(said.pop("GOVERSION"))
-    except (OSError, subprocess.SubprocessError, ValueError, LookupError, AttributeError):
+    except (OSError, subprocess.SubprocessError, ValueError, LookupError, TypeError):
         return None
     found = _NUMBER.search(version)
     if found is None or Version(found[1]) < Version(OLDEST):

