@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any, Final, Literal
 
 Fetch = Literal["auto", "host", "controller"]
+Source = Literal["auto", "release", "go"]
 NetworkMode = Literal["auto", "host", "cni", "bridge"]
 LogLevel = Literal["trace", "debug", "info", "warn", "error"]
 LogFormat = Literal["text", "json"]
@@ -95,6 +96,8 @@ class Buildkit:
     """An http(s) URL without a trailing slash, or an absolute folder, holding VERSION/ASSET."""
     sha256: Mapping[str, str] = field(default_factory=_nothing)
     """The user's own digests: `linux-<asset>` to 64 lower-case hex digits."""
+    source: Source = "auto"
+    """A release, a build from the Go module on this machine, or a build where no release can be had (`auto`)."""
     group: str = "buildkit"
     users: tuple[str, ...] = ()
     """Users of the host to put into `group`. Membership amounts to root on that host."""

@@ -65,6 +65,17 @@ packages() {
   esac
 }
 
+# runtime MANAGER MAJOR MINOR: the distribution's runc, if it is as new as that.
+runtime() {
+  packages "$1" runc || return 1
+  major=$2 minor=$3
+  # shellcheck disable=SC2046 # two words are wanted
+  set -- $(runc --version 2>/dev/null | sed -n 's/^runc version \([0-9]*\)\.\([0-9]*\).*/\1 \2/p')
+  [ $# -eq 2 ] || { fail "runc was installed, and does not say its version"; return 1; }
+  [ "$1" -gt "$major" ] || { [ "$1" -eq "$major" ] && [ "$2" -ge "$minor" ]; } \
+    || fail "the distribution has runc $1.$2, and BuildKit needs $major.$minor or newer"
+}
+
 mount_binfmt() {
   # The folder appears with the module; without modprobe the mount itself loads it (fs-binfmt_misc alias).
   [ -d "$binfmt" ] || modprobe binfmt_misc || fail "this kernel has no binfmt_misc" || return 1
@@ -290,6 +301,8 @@ exec 8<&-
 {% for step in steps %}
 {% if step.kind == "packages" %}
 run {{ step.id | q }} yes packages {{ step.manager | q }} {{ step.packages | q }}
+{% elif step.kind == "runc" %}
+run {{ step.id | q }} yes runtime {{ step.manager | q }} {{ step.oldest | q }}
 {% elif step.kind == "interpreter" %}
 run {{ step.id | q }} yes interpreter {{ step.path | q }} {{ step.sha256 | q }} {{ lengths.get(step.id, 0) }}
 {% elif step.kind == "mount" %}

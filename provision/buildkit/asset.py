@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from provision.architectures import ARCHITECTURES, Architecture, kernel_machine, normalise, of_uname
+from provision.architectures import (
+    ARCHITECTURES,
+    Architecture,
+    kernel_machine,
+    normalise,
+    of_platform,
+    of_uname,
+)
+from provision.buildkit.errors import NoAssetError
 from provision.errors import ReleaseError
+from provision.fix import PROVISION, Fix
+
+_BUILD: Final = Fix.by(
+    replace(PROVISION, options=(("source", "go"),)),
+    words="or set [buildkit] source, and neither mirror nor sha256: this machine builds it then",
+)
 
 EMPTY_FILE: Final = hashlib.sha256().hexdigest()
 """The digest of an empty file: in published tables it stands where a failed download was hashed."""
@@ -34,9 +48,14 @@ class Asset:
         return f"{self._base}.tar.gz"
 
     @property
+    def platform(self) -> str:
+        """What its programs are made for: "linux/arm/v7"."""
+        return f"linux/{self.suffix}".replace("-", "/")
+
+    @property
     def architecture(self) -> Architecture:
-        """What its programs are made for."""
-        return next(row for row in ARCHITECTURES if row.asset == self.suffix)
+        """The row of the platform."""
+        return of_platform(self.platform)
 
     @property
     def provenance(self) -> str:
@@ -58,7 +77,7 @@ def asset_for(version: str, machine: str, userland_bits: int = 64) -> Asset:
 
     A 32-bit userland on a 64-bit kernel gets the 64-bit archive: everything in it is static, and since v0.25
     the 32-bit one lacks the emulators of 64-bit guests (QEMU 10 dropped them).
-    Raises ReleaseError where BuildKit publishes nothing that runs.
+    Raises NoAssetError where BuildKit publishes nothing that runs.
     """
     kernel = kernel_machine(machine)
     row = of_uname(kernel)
@@ -69,16 +88,33 @@ def asset_for(version: str, machine: str, userland_bits: int = 64) -> Asset:
     return Asset(version=version, suffix=row.asset, notes=_notes(row, mixed))
 
 
+def built_for(version: str, machine: str) -> Asset:
+    """What a build from source for a machine is called, as if it were an archive of the release.
+
+    Raises ReleaseError for a machine that Go does not compile for.
+    """
+    kernel = kernel_machine(machine)
+    row = of_uname(kernel)
+    if row is None:
+        raise ReleaseError(
+            f"BuildKit cannot be built for {machine}",
+            cause="this tool knows no such processor",
+            hint="Use another machine.",
+        )
+    platform = normalise("linux", kernel, "")
+    return Asset(version=version, suffix=platform.partition("/")[2].replace("/", "-"))
+
+
 def _check_level(machine: str, row: Architecture) -> None:
     """Refuses a processor older than the archive was built for: "arm-v7" does not run on an ARMv6."""
     needed = f"linux/{row.asset}".replace("-", "/")
     offered = normalise("linux", machine, "")
     if offered < needed:
-        raise ReleaseError(
+        raise NoAssetError(
             f"BuildKit has no release for {machine}",
             cause=f"its 32-bit release is built for {needed} (GOARM=7); on {offered}, the processor of a "
             "Raspberry Pi 1 or Zero, it would end with an illegal instruction",
-            hint="Use a machine with a newer processor (Raspberry Pi 2 or later) for builds.",
+            fix=_BUILD,
         )
 
 
@@ -90,10 +126,10 @@ def _notes(row: Architecture, mixed: bool) -> tuple[str, ...]:
     return ()
 
 
-def _nothing_for(machine: str) -> ReleaseError:
+def _nothing_for(machine: str) -> NoAssetError:
     offered = ", ".join(row.asset for row in ARCHITECTURES if row.asset)
-    return ReleaseError(
+    return NoAssetError(
         f"BuildKit has no release for {machine}",
         cause=f"it publishes Linux archives for {offered}",
-        hint="If the kernel has 64 bits, leave the 32-bit personality (setarch, linux32) and try again.",
+        fix=_BUILD,
     )

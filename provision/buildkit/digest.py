@@ -16,7 +16,8 @@ from provision.buildkit.errors import MissingError, once_more
 from provision.buildkit.source import read_small, shown
 from provision.errors import ChecksumError
 
-Origin = Literal["user", "pinned", "provenance"]
+Origin = Literal["user", "pinned", "provenance", "built"]
+"""Who says so; "built": the digest is that of an archive which this machine has packed itself."""
 
 # A statement has about 100 KB; the cap keeps a broken mirror from filling the memory.
 _STATEMENT_LIMIT: Final = 16 << 20

@@ -24,6 +24,14 @@ class LoopError(ReleaseError):
     """A server redirects without end."""
 
 
+class SilentError(CutError):
+    """The server has no name here, takes no connection, or gave no answer in time."""
+
+
+class NoAssetError(ReleaseError):
+    """No release is published for the machine."""
+
+
 class StoppedBuildError(ReleaseError):
     """The user pressed Ctrl-C, which ended a build on this machine."""
 

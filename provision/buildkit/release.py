@@ -8,12 +8,12 @@ from pathlib import Path
 from provision.buildkit.asset import Asset, asset_for
 from provision.buildkit.compatibility import conflicts
 from provision.buildkit.digest import Digest, digest_for
-from provision.buildkit.download import DownloadProgress, download
-from provision.buildkit.errors import MissingError
+from provision.buildkit.download import DownloadProgress, download, sha256_of
+from provision.buildkit.errors import MissingError, explain_local
 from provision.buildkit.latest import latest
 from provision.buildkit.source import base_of, shown
 from provision.buildkit.version import warnings
-from provision.errors import ReleaseError
+from provision.errors import ChecksumError, ReleaseError
 from provision.spec import LATEST, Buildkit
 
 
@@ -27,6 +27,24 @@ class Release:
     digest: Digest
     notes: tuple[str, ...]
     """Sentences for the report: warnings about the version, what was chosen, where its digest comes from."""
+
+    @property
+    def version(self) -> str:
+        return self.asset.version
+
+    @property
+    def built(self) -> bool:
+        """Whether this machine has built it. Such an archive holds no runc and no CNI plugins."""
+        return self.digest.source == "built"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unbuilt:
+    """A BuildKit that this machine has to build before it can be installed."""
+
+    asset: Asset
+    why: str
+    """Why it is no release: a clause without its full stop. Empty where the user asked for a build."""
 
     @property
     def version(self) -> str:
@@ -68,6 +86,8 @@ def fetch(
     release: Release, cache_dir: Path, progress: DownloadProgress | None = None, *, pause: float = 1.0
 ) -> Path:
     """The archive, verified, in `cache_dir`. Raises as `download`."""
+    if release.built:
+        return _verified(release, Path(release.location))
     try:
         return download(release.location, release.digest, cache_dir, progress, pause=pause)
     except MissingError as error:
@@ -76,3 +96,18 @@ def fetch(
             cause=error.cause or error.message,
             hint="Check the version's number; not every version was built for every machine.",
         ) from error
+
+
+def _verified(release: Release, archive: Path) -> Path:
+    """An archive of this machine, which may have been damaged since it was packed."""
+    try:
+        if sha256_of(archive) == release.digest.value:
+            return archive
+        archive.unlink()
+    except OSError as error:
+        raise explain_local(error, str(archive)) from error
+    raise ChecksumError(
+        f"{archive} is no longer what was built",
+        cause="its SHA-256 differs",
+        hint="Run it again: it is built anew.",
+    )

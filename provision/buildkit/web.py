@@ -15,11 +15,13 @@ from typing import IO, Any, Final, cast
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
 from provision import __version__
-from provision.buildkit.errors import CutError, LoopError, MissingError
+from provision.buildkit.errors import CutError, LoopError, MissingError, SilentError
 from provision.errors import ReleaseError
 
 TIMEOUT: Final = 30.0
 """Seconds of silence, not of the whole transfer."""
+CONNECT_TIMEOUT: Final = 10.0
+"""Seconds for a connection, with TLS."""
 HOPS: Final = 5
 """Requests for one file. A server that redirects more often is taken to redirect without end."""
 
@@ -183,6 +185,31 @@ def _log_in(request: urllib.request.Request, url: str, origin: str) -> None:
         request.add_unredirected_header("Authorization", f"Basic {value}")
 
 
+class _Connection(http.client.HTTPConnection):
+    """A connection that is given up sooner than a silent transfer: a firewall may swallow what is sent."""
+
+    def connect(self) -> None:
+        """Connect, by TLS and through a proxy as the class says."""
+        patience, self.timeout = self.timeout, CONNECT_TIMEOUT
+        super().connect()
+        self.timeout = patience
+        self.sock.settimeout(patience)
+
+
+class _TlsConnection(_Connection, http.client.HTTPSConnection):
+    pass
+
+
+class _Http(urllib.request.HTTPHandler):
+    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_Connection, req)
+
+
+class _Https(urllib.request.HTTPSHandler):
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_TlsConnection, req, context=ssl.create_default_context())
+
+
 def _opener(redirects: _Redirects) -> urllib.request.OpenerDirector:
     """An opener for the web alone, without urllib's handlers of files and FTP.
 
@@ -191,8 +218,8 @@ def _opener(redirects: _Redirects) -> urllib.request.OpenerDirector:
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler(),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(context=ssl.create_default_context()),
+        _Http(),
+        _Https(),
         urllib.request.HTTPDefaultErrorHandler(),
         redirects,
         urllib.request.HTTPErrorProcessor(),
@@ -239,4 +266,6 @@ def _no_answer(error: Exception, url: str) -> ReleaseError:
             cause=reason.verify_message or str(reason),
             hint="Add its authority to the system's, or name a file of authorities in SSL_CERT_FILE.",
         )
-    return CutError(f"{host} does not answer", cause=str(reason) or type(reason).__name__, hint=_PROXY_HINT)
+    return SilentError(
+        f"{host} does not answer", cause=str(reason) or type(reason).__name__, hint=_PROXY_HINT
+    )

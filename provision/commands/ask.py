@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
-from provision.buildkit import release as releases
+from provision.buildkit import choice
+from provision.buildkit.release import Release, Unbuilt
 from provision.errors import HostError, ProvisionError
 from provision.facts import Facts, question
 from provision.facts.answer import parse
@@ -41,22 +43,27 @@ def ask_facts_and_clock(transport: Transport, spec: Spec) -> Facts:
     return replace(facts, skew=0.0 if transport.local else facts.system.clock - begun)
 
 
-def ask_target(transport: Transport, spec: Spec, version: str, *, local: bool = False) -> Target:
+def ask_target(
+    transport: Transport, spec: Spec, version: str, cache: Path, *, local: bool = False
+) -> Target:
     """The facts of a host, with the release and the emulators that it is to get. `version`: BuildKit's, resolved.
+    `cache` is where this machine keeps downloads and builds.
 
     Raises HostError or UnreachableError. That there is no release for the host is in the target.
     """
-    return target_of(spec, ask_facts(transport, spec), version, local=local)
+    return target_of(spec, ask_facts(transport, spec), version, cache, local=local)
 
 
-def target_of(spec: Spec, facts: Facts, version: str, *, local: bool = False) -> Target:
+def target_of(spec: Spec, facts: Facts, version: str, cache: Path, *, local: bool = False) -> Target:
     """What `ask_target` makes of facts. Goes to the network only where nothing here vouches for the release."""
     try:
-        release: releases.Release | ProvisionError = releases.resolve(
+        release: Release | Unbuilt | ProvisionError = choice.choose(
             spec.buildkit,
             version=version,
             machine=facts.system.machine,
             userland_bits=facts.system.userland_bits,
+            installed=facts.releases,
+            cache=cache,
         )
     except ProvisionError as error:
         release = error

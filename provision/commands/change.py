@@ -12,6 +12,7 @@ from provision.apply import Journal, payload, script, uploads
 from provision.buildkit import release as releases
 from provision.buildkit.release import Release
 from provision.commands.ask import ask_facts, ask_target
+from provision.commands.build import with_release
 from provision.errors import HostError, ProvisionError
 from provision.facts import Facts, question
 from provision.health.platforms import rows, unmet
@@ -51,7 +52,8 @@ def look(transport: Transport, spec: Spec, run: RunSettings, *, local: bool) -> 
 
     Raises what stands against provisioning this host.
     """
-    target = ask_target(transport, spec, run.version, local=local)
+    target = ask_target(transport, spec, run.version, run.cache, local=local)
+    target = with_release(target, transport.name, run.cache, run.progress)
     made = plan(target, nonce=secrets.token_bytes(7), argc=question.argc())
     return PlannedHost(facts=target.facts, release=target.known_release(), plan=made)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from provision import health
+from provision import health, user_folders
 from provision.commands.ask import ask_facts, ask_facts_and_clock, ask_target
 from provision.facts import Facts
 from provision.fix import Place
@@ -22,7 +22,7 @@ from provision.transport import Transport
 
 def check_host(transport: Transport, spec: Spec, version: str) -> HostResult:
     """Whether the host can be provisioned at all, with BuildKit of this version: by what `provision` refuses by."""
-    target = ask_target(transport, spec, version)
+    target = ask_target(transport, spec, version, user_folders.cache())
     lines = check_all(target)
     bad = any(line.status == "error" for line in lines)
     return HostResult(

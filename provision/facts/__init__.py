@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -196,6 +197,21 @@ class File:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Runc:
+    """The host's own runc."""
+
+    path: str
+    version: str
+    """"1.1.5+ds1"."""
+
+    @property
+    def number(self) -> tuple[int, int]:
+        """The first two parts of the version; (0, 0) if it has none."""
+        found = re.match(r"(\d+)\.(\d+)", self.version)
+        return (int(found[1]), int(found[2])) if found else (0, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Daemon:
     """The running buildkitd: its program, and the generation of the settings that it was started with."""
 
@@ -254,6 +270,8 @@ class Facts:
     cached: Mapping[str, int] = field(default_factory=dict)
     """Name in the host's download cache -> bytes."""
     units: Mapping[str, Unit] = field(default_factory=dict)
+    runc: Runc | None = None
+    """None where there is none, or where BuildKit has its own."""
     daemon: Daemon | None = None
     worker: Workers | None = None
     """What buildkitd answered; None if it was not asked (no socket, no buildctl) or did not answer."""

@@ -19,6 +19,7 @@ from provision.facts import (
     Mount,
     Probe,
     Rule,
+    Runc,
     System,
     Unit,
     User,
@@ -68,6 +69,7 @@ def parse(lines: Iterable[str], expected: Mapping[str, int]) -> Facts:
         releases={r[0]: r[1] for r in of.get("release", ())},
         cached={r[0]: number(r[1]) for r in of.get("cached", ())},
         units=_units(of.get("unit", ())),
+        runc=next((Runc(path=r[0], version=r[1]) for r in of.get("runc", ())), None),
         daemon=next(
             (
                 Daemon(executable=r[0], generation=r[1], tmpdir=r[2], command=r[3].strip())

@@ -82,6 +82,7 @@ def question(spec: Spec) -> Question:
         probes=programs,
         files=MANAGED,
         group=spec.buildkit.group,
+        source=spec.buildkit.source,
         disks=DISKS,
         paths=paths,
     )

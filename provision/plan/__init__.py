@@ -25,7 +25,8 @@ def plan(target: Target, *, nonce: bytes, argc: int) -> Plan:
     handlers = emulation.plan_emulation(target, nonce, argc)
     steps, generation = service.plan_service(target, restart=handlers.registers)
     return Plan(
-        steps=(*handlers.steps, *steps),
+        # First what may end the run: a distribution with a runc that is too old.
+        steps=(*service.plan_runc(target), *handlers.steps, *steps),
         notes=(
             *handlers.notes,
             *_release_notes(release, steps),

@@ -10,6 +10,8 @@ from provision.plan.target import Target
 
 def obstacle(release: Release, facts: Facts) -> str:
     """Why the host cannot download the release itself; empty if it may be able to."""
+    if release.built:
+        return "this machine builds it"
     if not is_url(release.location):
         return "the mirror is a folder on this machine"
     if "@" in release.location.split("/")[2]:

@@ -9,12 +9,14 @@ from provision.buildkit import daemon
 from provision.buildkit.release import Release
 from provision.buildkit.source import shown
 from provision.buildkit.workers import undetected
-from provision.facts import Facts
+from provision.facts import Facts, packages
 from provision.facts.interpreters import running
 from provision.plan.download import host_fetches
+from provision.plan.requirements.buildkit import OLDEST_RUNC
 from provision.plan.steps import (
     AddMember,
     CreateGroup,
+    InstallRunc,
     MakeLink,
     RunUnit,
     Step,
@@ -55,6 +57,23 @@ def disk_bytes(facts: Facts) -> int:
     return disk.size * 1024 if disk else 0
 
 
+def plan_runc(target: Target) -> tuple[Step, ...]:
+    """The step for a BuildKit that brings no runc, on a host that has none."""
+    manager = packages.manager(target.facts.tools)
+    if not target.built_here or target.facts.runc is not None or manager is None:
+        return ()
+    return (
+        InstallRunc(
+            id="runc",
+            action="install",
+            target="runc",
+            detail=f"by {manager.command}, {'.'.join(map(str, OLDEST_RUNC))} or newer",
+            manager=manager.command,
+            oldest=OLDEST_RUNC,
+        ),
+    )
+
+
 def _generation(*parts: str) -> str:
     """A name for everything that the daemon is started from: release, settings and unit."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
@@ -87,7 +106,7 @@ def _release(target: Target, release: Release) -> tuple[Step, ...]:
             id="release",
             action="install",
             target=f"BuildKit {release.version} in {folder}",
-            detail=f"{shown(release.location)}\nsha256 {release.digest.value} ({release.digest.source})",
+            detail=f"{_origin(release)}\nsha256 {release.digest.value} ({release.digest.source})",
             folder=folder,
             archive=release.asset.name,
             sha256=release.digest.value,
@@ -95,6 +114,10 @@ def _release(target: Target, release: Release) -> tuple[Step, ...]:
             url=release.location if host_fetches(target) else None,
         ),
     )
+
+
+def _origin(release: Release) -> str:
+    return release.digest.note if release.built else shown(release.location)
 
 
 def _links(folder: str, facts: Facts) -> tuple[Step, ...]:

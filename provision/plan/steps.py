@@ -38,6 +38,16 @@ class InstallPackages(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
+class InstallRunc(Step):
+    """runc comes from the distribution, and is new enough: for a BuildKit that was built from source."""
+
+    kind: ClassVar[str] = "runc"
+
+    manager: str
+    oldest: tuple[int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
 class MountBinfmt(Step):
     """Loads and mounts binfmt_misc."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from provision import paths
-from provision.buildkit.release import Release
+from provision.buildkit.release import Release, Unbuilt
 from provision.errors import ProvisionError
 from provision.facts import Facts
 from provision.facts.interpreters import runs_natively, wanted_rows
@@ -22,8 +22,8 @@ class Target:
 
     spec: Spec
     facts: Facts
-    release: Release | ProvisionError
-    """The BuildKit release to install, or why there is none for this host."""
+    release: Release | Unbuilt | ProvisionError
+    """The BuildKit release to install, what has to be built first, or why there is none for this host."""
     emulators: Mapping[str, LocalEmulator] = field(default_factory=dict)
     """Emulators of this machine that may be sent, by QEMU's name of the architecture."""
     local: bool = False
@@ -47,11 +47,22 @@ class Target:
         """The release to install. Raises what stands against it."""
         if isinstance(self.release, ProvisionError):
             raise self.release
+        if isinstance(self.release, Unbuilt):
+            raise TypeError(f"{self.release.asset.name} is not built yet")
         return self.release
+
+    @property
+    def built_here(self) -> bool:
+        """Whether this machine builds BuildKit for the host, or has built it. It holds no runc and no CNI plugins."""
+        return isinstance(self.release, Unbuilt) or (
+            isinstance(self.release, Release) and self.release.built
+        )
 
     @property
     def unpacks(self) -> bool:
         """Whether the release has to be unpacked on the host."""
+        if isinstance(self.release, Unbuilt):
+            return True
         if not isinstance(self.release, Release):
             return False
         return self.facts.releases.get(release_folder(self.release)) != self.release.digest.value

@@ -50,6 +50,9 @@ class Progress:
     def transfer(self, host: str, what: str, done: int, total: int | None) -> None:
         """`done` of `total` bytes have arrived; None: the total is not known."""
 
+    def count(self, host: str, step_id: str, done: int, total: int | None) -> None:
+        """`done` of `total` parts of a step are done; None: the total is not known."""
+
     def finish(self, host: str, status: HostStatus) -> None:
         """The work on the host has ended."""
 
@@ -105,6 +108,15 @@ class Lines(Progress):
             self._quarters[host, what] = quarter
             size = f"{quarter * 25}% of {megabytes(total)}" if total else megabytes(done)
             self._say(host, f"{what} {size}")
+
+    def count(self, host: str, step_id: str, done: int, total: int | None) -> None:
+        with self._lock:
+            quarter = done * 4 // total if total else 0
+            if self._quarters.get((host, step_id), 0) >= quarter:
+                return
+            self._quarters[host, step_id] = quarter
+            title, _begun = self._begun.get((host, step_id), (step_id, 0.0))
+            self._say(host, f"{title}: {quarter * 25}%")
 
     def finish(self, host: str, status: HostStatus) -> None:
         with self._lock:
@@ -172,6 +184,12 @@ class Live(Progress):
         with self._lock:
             size = f"{megabytes(done)} of {megabytes(total)}" if total else megabytes(done)
             self._bars.update(self._row(host), text=_line(f"{what} {size}"), total=total, completed=done)
+
+    def count(self, host: str, step_id: str, done: int, total: int | None) -> None:
+        with self._lock:
+            title = self._titles.get((host, step_id), step_id)
+            text = f"{title}: {done} of {total}" if total else f"{title}: {done}"
+            self._bars.update(self._row(host), text=_line(text), total=total, completed=done)
 
     def finish(self, host: str, status: HostStatus) -> None:
         with self._lock:

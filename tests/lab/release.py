@@ -10,6 +10,8 @@ import hashlib
 import json
 import os
 import shutil
+import tarfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from platform import machine
@@ -17,7 +19,7 @@ from platform import machine
 from provision.architectures import go_environment, normalise
 from provision.buildkit.go import toolchain
 from provision.buildkit.go.archive import pack
-from provision.buildkit.go.build import compile_commands, prepare
+from provision.buildkit.go.build import build, compile_commands, prepare
 from provision.buildkit.go.module import pinned
 from provision.buildkit.go.store import Store
 from provision.buildkit.go.watch import Nobody
@@ -97,13 +99,24 @@ def _built(version: str, asset: str, platform: str, cache: Cache) -> Path:
     found, module = toolchain.find(), pinned()
     key = fingerprint(version, asset, found.builds(module.go), module.fingerprint, container_runtime)
 
-    def build(target: Path) -> None:
-        store = Store(cache=workshop(cache))
-        with store.building(Nobody()) as folder:
-            go = prepare(found, store, f"BuildKit {version}", go_environment(platform), Nobody())
-            module.write(folder)
-            # Another version of the same sources is only a link away.
-            programs = compile_commands(go, folder, version, Nobody())
-            pack(target, {**programs, "bin/buildkit-runc": container_runtime})
+    def build_it(target: Path) -> None:
+        folder = target.parent / "release"
+        if version == module.version:
+            with tarfile.open(build(version, platform, workshop(cache)).archive) as archive:
+                archive.extractall(folder, filter="data")
+            programs: Mapping[str, Path] = {f"bin/{path.name}": path for path in (folder / "bin").iterdir()}
+        else:
+            programs = _relinked(version, platform, folder, workshop(cache))
+        pack(target, {**programs, "bin/buildkit-runc": container_runtime})
 
-    return cache.get("release", key, build)
+    return cache.get("release", key, build_it)
+
+
+def _relinked(version: str, platform: str, folder: Path, cache: Path) -> Mapping[str, Path]:
+    """The same sources under another version, which is only a link away."""
+    store = Store(cache=cache)
+    with store.building(Nobody()):
+        target = go_environment(platform)
+        go = prepare(toolchain.find(), store, f"BuildKit {version}", target, Nobody())
+        pinned().write(folder)
+        return compile_commands(go, folder, version, Nobody())

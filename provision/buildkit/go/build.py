@@ -30,14 +30,21 @@ def build(version: str, platform: str, cache: Path, watch: Watch | None = None) 
     Raises ChecksumError for a module that is not what it should be, StoppedBuildError after Ctrl-C, and
     ReleaseError for everything else that prevents it; then the cache holds nothing half-made.
     """
-    store, go = Store(cache=cache), toolchain.find()
-    if (module := _known(version, store)) and (built := store.find(_source(version, platform, go, module))):
+    if built := known(version, platform, cache):
         return built
+    store, go = Store(cache=cache), toolchain.find()
     try:
         with store.building(watch or Nobody()) as workshop:
             return _build(version, platform, store, go, workshop, watch or Nobody())
     except OSError as error:
         raise explain_local(error, str(cache)) from error
+
+
+def known(version: str, platform: str, cache: Path) -> Built | None:
+    """The same, if `build` would find it in the cache."""
+    store, go = Store(cache=cache), toolchain.find()
+    module = _module(version, store)
+    return store.find(_source(version, platform, go, module)) if module else None
 
 
 def latest(cache: Path, watch: Watch | None = None) -> str:
@@ -91,7 +98,7 @@ class _Counter:
             self._tell(self._done, self._total)
 
 
-def _known(version: str, store: Store) -> Module | None:
+def _module(version: str, store: Store) -> Module | None:
     """The version's module, without asking anybody."""
     return pinned() if version == pinned().version else resolved(version, store.folder)
 
@@ -104,7 +111,7 @@ def _build(
     version: str, platform: str, store: Store, found: Toolchain, workshop: Path, watch: Watch
 ) -> Built:
     purpose = f"BuildKit {version} for {platform}"
-    module = _known(version, store)
+    module = _module(version, store)
     if module and (built := store.find(_source(version, platform, found, module))):
         return built  # another run has built it, while this one waited
     go = prepare(found, store, purpose, go_environment(platform), watch)

@@ -32,6 +32,8 @@ REQUIREMENTS: Final[tuple[Requirement, ...]] = (
     buildkit.service_manager,
     buildkit.release,
     buildkit.download,
+    buildkit.runc,
+    buildkit.cni,
     buildkit.room,
     machine.disk,
     machine.memory,

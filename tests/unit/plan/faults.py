@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from provision import paths
-from provision.facts import Disk, Facts
+from provision.facts import Disk, Facts, Runc
 from provision.spec import Emulation, Spec
 
 MIB: Final = 1024
@@ -68,6 +68,10 @@ def buildkit(**changes: Any) -> Callable[[Spec], Spec]:
     return lambda spec: replace(spec, buildkit=replace(spec.buildkit, **changes))
 
 
+def runc(version: str) -> Callable[[Facts], Facts]:
+    return lambda seen: replace(seen, runc=Runc(path="/usr/sbin/runc", version=version))
+
+
 FAULTS: Final[Mapping[str, Fault]] = {
     "none": Fault(breaks=""),
     "no sudo": Fault(facts=user(name="ci", uid=1000, sudo="none"), breaks="root"),
@@ -121,6 +125,20 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "a processor that is too old for the release": Fault(facts=system(machine="armv6l"), breaks="release"),
     "a host that is to download and cannot": Fault(
         spec=buildkit(fetch="host", mirror="/mirror"), breaks="download", on=("bare",)
+    ),
+    "an old runc for a BuildKit that is built": Fault(
+        facts=runc("1.0.0~rc93"), spec=buildkit(source="go"), breaks="runc"
+    ),
+    "no runc, and nothing that installs it": Fault(
+        facts=lambda seen: replace(seen, tools=frozenset({"curl"})),
+        spec=lambda spec: replace(buildkit(source="go")(spec), platforms=("linux/amd64",)),
+        breaks="runc",
+    ),
+    "no CNI plugins for a BuildKit that is built": Fault(
+        facts=runc("1.1.5"), spec=buildkit(source="go", network="bridge"), breaks="cni"
+    ),
+    "a host that is to download what is built": Fault(
+        facts=runc("1.1.5"), spec=buildkit(source="go", fetch="host"), breaks="download"
     ),
     "200 MiB for releases": Fault(facts=room(paths.RELEASES, 200), breaks="room", on=("bare",)),
     "200 MiB for builds": Fault(facts=room(paths.STATE, 200), breaks="", doubts={"disk": ALWAYS}),

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 import pytest
 
+from provision.buildkit.errors import NoAssetError
 from provision.commands import change, inspect
 from provision.commands.ask import target_of
 from provision.commands.change import RunSettings
-from provision.errors import BecomeError, HostError, KernelError, ProvisionError, ReleaseError
+from provision.errors import BecomeError, HostError, KernelError, ProvisionError
 from provision.facts import Disk, Facts, question
 from provision.fix import Fix
 from provision.plan import plan
@@ -31,10 +33,11 @@ HOSTS: Final = {"bare": facts("bare"), "provisioned": settled()}
 RECORDED: Final = sorted(path.stem for path in FOLDER.glob("*.txt"))
 SETTLED: Final = HOSTS["provisioned"]
 KIB_PER_GIB: Final = 1 << 20
+CACHE: Final = Path("/no/such/cache")
 
 
 def target(seen: Facts, spec: Spec = NAMED) -> Target:
-    return target_of(spec, seen, spec.buildkit.version)
+    return target_of(spec, seen, spec.buildkit.version, CACHE)
 
 
 def line(seen: Facts, name: str, spec: Spec = NAMED) -> CheckLine:
@@ -93,7 +96,7 @@ def test_every_requirement_that_can_refuse_has_a_fault() -> None:
         ("a read-only table", KernelError, "is read-only: this is a container", "use the machine"),
         ("F is refused", KernelError, "refused a handler with the F flag (Invalid argument)", "own kernel"),
         ("no systemd", HostError, "systemd does not run here", "use the machine"),
-        ("a processor without a release", ReleaseError, "BuildKit has no release for mips64", ""),
+        ("a processor without a release", NoAssetError, "BuildKit has no release for mips64", ""),
         ("200 MiB for releases", HostError, "200 MiB are left for /opt/buildkit", "free some room"),
         (
             "an interpreter that does not exist",
