@@ -10,6 +10,7 @@ from provision.plan.steps import (
     CreateGroup,
     EnableBinfmt,
     InstallPackages,
+    InstallRunc,
     MakeLink,
     MountBinfmt,
     RunUnit,
@@ -50,6 +51,10 @@ def packages(manager: str, *names: str, step: str = "packages") -> InstallPackag
     return InstallPackages(
         id=step, action="install", target=" ".join(names), manager=manager, packages=names
     )
+
+
+def runc(manager: str, oldest: tuple[int, int] = (1, 1)) -> InstallRunc:
+    return InstallRunc(id="runc", action="install", target="runc", manager=manager, oldest=oldest)
 
 
 def group(name: str, *, step: str = "group") -> CreateGroup:

@@ -94,6 +94,37 @@ def test_a_failed_install_shows_its_last_lines(machine: Machine) -> None:
         assert (skipped.status, skipped.detail) == ("skipped", "after packages")
 
 
+def test_runc_is_installed_by_every_package_manager(machine: Machine) -> None:
+    for manager, words in INSTALL.items():
+        machine.base.remove("runc")
+        machine.fake(manager, "cp /lab/runc /usr/bin/runc")
+        machine.base.borrow("cp")
+        machine.write("/lab/runc", "#!/bin/sh\necho runc version 1.1.5+ds1\necho spec: 1.0.2\n", 0o755)
+        assert machine.apply(steps.runc(manager)).states == ["done"], manager
+        # The same words as for other packages, up to the names.
+        assert machine.calls()[-1] == [word for word in words if "qemu" not in word] + ["runc"]
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("runc version 1.0.3", "the distribution has runc 1.0, and BuildKit needs 1.1 or newer"),
+        ("runc version 0.1.1", "the distribution has runc 0.1"),
+        ("runc version unknown", "does not say its version"),
+        ("", "does not say its version"),
+        ("runc version 1.1.0", ""),
+        ("runc version 1.10.2", ""),
+        ("runc version 2.0.0-rc.1", ""),
+    ],
+)
+def test_a_runc_that_is_too_old_ends_the_run(said: str, reason: str, machine: Machine) -> None:
+    machine.fake("dnf")
+    machine.write("/usr/bin/runc", f"#!/bin/sh\necho '{said}'\n", 0o755)
+    applied = machine.apply(steps.runc("dnf"), steps.file("/etc/x", "x"))
+    assert applied.states == (["failed", "skipped"] if reason else ["done", "done"])
+    assert reason in applied.steps["runc"].detail
+
+
 def test_the_unit_is_read_before_it_is_started_and_its_folder_made(machine: Machine) -> None:
     for name in ("systemctl", "systemd-tmpfiles"):
         machine.fake(name)

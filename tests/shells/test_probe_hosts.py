@@ -9,10 +9,10 @@ import pytest
 from provision import binfmt, paths
 from provision.architectures import of_platform
 from provision.errors import KernelError, ReleaseError
-from provision.facts import Facts
+from provision.facts import Facts, Runc
 from provision.plan.requirements import EMULATION, require
 from provision.plan.target import Target
-from provision.spec import Emulation, Spec
+from provision.spec import Buildkit, Emulation, Source, Spec
 from tests.lab.namespace import MOUNTED
 from tests.shells.machine import WITHOUT_APPLETS, Machine
 
@@ -235,6 +235,21 @@ def test_rules_in_every_folder_with_odd_names(machine: Machine) -> None:
     }
     assert [rule.name for rule in machine.facts().rules if rule.masked] == ["masked.conf"]
     assert not machine.at("/pwned").exists()
+
+
+def test_the_hosts_own_runc_is_a_fact_where_it_may_be_needed(machine: Machine) -> None:
+    def asked(source: Source) -> Runc | None:
+        return machine.facts(Spec(platforms=("linux/arm64",), buildkit=Buildkit(source=source))).runc
+
+    assert asked("go") is None
+    machine.write("/usr/sbin/runc", "#!/bin/sh\necho runc version 1.1.5+ds1\necho commit: x\n", 0o755)
+    own = Runc(path="/usr/sbin/runc", version="1.1.5+ds1")
+    assert [asked("release"), asked("auto"), asked("go")] == [None, own, own]
+    # With a release that brings its own, only the question for a build starts the other.
+    machine.write(f"{paths.PROGRAMS}/buildkit-runc", "", 0o755)
+    assert [asked("auto"), asked("go")] == [None, own]
+    machine.write("/usr/sbin/runc", "#!/bin/sh\nexit 1\n", 0o755)
+    assert asked("go") == Runc(path="/usr/sbin/runc", version="")
 
 
 def test_a_file_that_looks_like_records_is_text(machine: Machine) -> None:

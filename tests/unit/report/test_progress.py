@@ -77,6 +77,22 @@ def test_a_transfer_is_a_line_per_quarter() -> None:
     ]
 
 
+def test_a_step_with_parts_is_a_line_per_quarter() -> None:
+    stream = io.StringIO()
+    lines = Lines(console(stream))
+    lines.step("pi1", "build-modules", "begin", "get the modules")
+    for done in range(208):
+        lines.count("pi1", "build-modules", done, None)
+    lines.step("pi1", "build-compile", "begin", "compile")
+    for done in range(1373):
+        lines.count("pi1", "build-compile", done, 1372)
+    assert stream.getvalue().splitlines() == [
+        "pi1: get the modules",
+        "pi1: compile",
+        *(f"pi1: compile: {percent}%" for percent in (25, 50, 75, 100)),
+    ]
+
+
 def test_lines_of_many_threads_are_whole() -> None:
     stream = io.StringIO()
     lines = Lines(console(stream))
@@ -117,6 +133,9 @@ def test_the_live_display_shows_each_host_and_leaves_nothing_behind(monkeypatch:
             progress.step("pi0", "early", "begin", "look at\x1b[2J it")
             made._bars.refresh()
             progress.say("stopping")
+            progress.step("pi0", "build-compile", "begin", "compile it")
+            progress.count("pi0", "build-compile", 312, 1372)
+            made._bars.refresh()
             list(pool.map(lambda n: work(progress, f"pi{n}"), range(4)))
             made._bars.refresh()
     reader.join(timeout=30)
@@ -125,6 +144,7 @@ def test_the_live_display_shows_each_host_and_leaves_nothing_behind(monkeypatch:
     plain = ESCAPES.sub("", text)
     assert "\x1b[2J" not in text, "what a host says does not clear the screen"
     assert "look at�[2J it" in plain
+    assert "compile it: 312 of 1372" in plain
     for number in range(4):
         assert f"pi{number}: failed start buildkit.service: boom" in plain
     assert "4 of 4 hosts done" in plain
