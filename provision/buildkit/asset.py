@@ -20,7 +20,7 @@ from provision.fix import PROVISION, Fix
 
 _BUILD: Final = Fix.by(
     replace(PROVISION, options=(("source", "go"),)),
-    words="or set [buildkit] source, and neither mirror nor sha256: this machine builds it then",
+    words='or set [buildkit] source = "auto", without mirror and sha256',
 )
 
 EMPTY_FILE: Final = hashlib.sha256().hexdigest()

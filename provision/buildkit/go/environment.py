@@ -48,6 +48,7 @@ def environment(
         "GOPATH": str(folder / "path"),
         "CGO_ENABLED": "0",
         **{name: chosen[name] for name in CHOSEN if chosen.get(name)},
+        **_proxy(chosen.get("GOPROXY", "")),
         "GOSUMDB": database(chosen.get("GOSUMDB", "")),
         **target,
     }
@@ -56,3 +57,9 @@ def environment(
 def database(chosen: str) -> str:
     """The checksum database to ask: the user's (a mirror in a closed network), but never none."""
     return _DATABASE if chosen.strip() in ("", "off") else chosen
+
+
+def _proxy(chosen: str) -> dict[str, str]:
+    """From a folder that is the only proxy Go takes a newer Go unchecked (cmd/go/internal/modfetch, useSumDB)."""
+    alone = chosen.startswith("file://") and not re.search(r"[,|]", chosen)
+    return {"GOPROXY": f"{chosen},off"} if alone else {}

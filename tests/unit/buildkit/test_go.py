@@ -100,6 +100,19 @@ def test_a_closed_network_names_its_own_places() -> None:
     assert (made["GOMODCACHE"], made["GOCACHE"]) == ("/data/mod", "/cache/go/build")
 
 
+@pytest.mark.parametrize(
+    ("chosen", "given"),
+    [
+        ("file:///srv/go", "file:///srv/go,off"),
+        ("file:///srv/go,direct", "file:///srv/go,direct"),
+        ("https://go.lan|direct", "https://go.lan|direct"),
+        ("off", "off"),
+    ],
+)
+def test_a_folder_as_proxy_does_not_switch_the_check_of_a_newer_go_off(chosen: str, given: str) -> None:
+    assert environment({}, {"GOPROXY": chosen}, Path("/cache/go"), {})["GOPROXY"] == given
+
+
 def test_every_platform_names_its_oldest_processor() -> None:
     for row in ARCHITECTURES:
         for platform in row.platforms:
