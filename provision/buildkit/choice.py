@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provision import paths
+from provision.buildkit import release as releases
 from provision.buildkit.asset import built_for
 from provision.buildkit.digest import Digest
 from provision.buildkit.errors import NoAssetError, SilentError
@@ -21,13 +22,29 @@ from provision.buildkit.source import open_at
 from provision.buildkit.version import warnings
 from provision.errors import ReleaseError
 from provision.lazy import LazyModule
-from provision.spec import Buildkit
+from provision.spec import LATEST, Buildkit
 
 if TYPE_CHECKING:  # most runs build nothing
     from provision.buildkit.go import build as go
     from provision.buildkit.go.watch import Watch
 else:
     go = LazyModule("provision.buildkit.go.build")
+
+
+def wanted_version(buildkit: Buildkit, cache: Path) -> str:
+    """The version to install, as `release.wanted_version`; the Go proxy knows the latest of what is to be built.
+
+    Raises as that, or as `go.build.latest`.
+    """
+    if buildkit.version != LATEST:
+        return buildkit.version
+    if buildkit.source != "go":
+        try:
+            return releases.wanted_version(buildkit)
+        except SilentError:
+            if not may_build(buildkit):
+                raise
+    return releases.suited(buildkit, go.latest(cache), "the Go proxy")
 
 
 def choose(

@@ -59,10 +59,14 @@ def wanted_version(buildkit: Buildkit) -> str:
     """
     if buildkit.version != LATEST:
         return buildkit.version
-    newest = latest(buildkit.mirror)
+    return suited(buildkit, latest(buildkit.mirror), shown(base_of(buildkit.mirror)))
+
+
+def suited(buildkit: Buildkit, newest: str, place: str) -> str:
+    """The same version, which `place` says is the newest. Raises ReleaseError if the settings do not allow it."""
     if found := conflicts(buildkit, newest):
         raise ReleaseError(
-            f"the newest BuildKit at {shown(base_of(buildkit.mirror))} is {newest}, which does not suit the settings",
+            f"the newest BuildKit at {place} is {newest}, which does not suit the settings",
             cause="; ".join(f"{each.setting} {each.problem}" for each in found),
             hint="Put a newer release there, or change these settings.",
         )

@@ -37,17 +37,17 @@ from provision.transport import Secret, Transport
 # The first host is connected to before these are imported.
 if TYPE_CHECKING:
     from provision import render
-    from provision.buildkit import release
+    from provision.buildkit import choice
     from provision.commands import change, inspect
     from provision.transport.ssh import handshake
 else:
-    change, inspect, handshake, release, render = (
+    change, choice, inspect, handshake, render = (
         LazyModule(f"provision.{name}")
         for name in (
             "commands.change",
+            "buildkit.choice",
             "commands.inspect",
             "transport.ssh.handshake",
-            "buildkit.release",
             "render",
         )
     )
@@ -129,7 +129,11 @@ class Call:
     def version(self) -> str:
         """The BuildKit version; asks once for all hosts which is the latest."""
         wanted = self.config.spec.buildkit
-        return wanted.version if wanted.version != LATEST else release.wanted_version(wanted)
+        return (
+            wanted.version
+            if wanted.version != LATEST
+            else choice.wanted_version(wanted, user_folders.cache())
+        )
 
     def settings(self, version: str) -> change.RunSettings:
         """What a run on several hosts has in common."""

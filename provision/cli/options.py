@@ -96,6 +96,10 @@ SPEC: Final[Mapping[str, Option]] = {
     "buildkit_version": Option(help="vX.Y.Z or latest", setting="buildkit.version"),
     "mirror": Option(help="URL or folder that holds VERSION/ASSET", setting="buildkit.mirror"),
     "group": Option(help="the group that may use buildkitd", setting="buildkit.group"),
+    "source": Option(
+        help="where BuildKit comes from: auto, release, or go (built here from its Go module)",
+        setting="buildkit.source",
+    ),
     "fetch": Option(help="who downloads the release: auto, host or controller", setting="buildkit.fetch"),
     "allow_insecure_version": Option(
         help="install BuildKit below v0.12.5 all the same",

@@ -24,6 +24,7 @@ from provision.spec import (
     LogLevel,
     NetworkMode,
     Registry,
+    Source,
     Ssh,
 )
 
@@ -55,6 +56,7 @@ _BUILDKIT: Final = {
     **{f"sha256.{key}": Setting(values.digest, unset="the pinned table") for key in asset.digest_keys()},
     "group": Setting(names.group, Buildkit.group),
     "users": Setting(list_of(names.user), ()),
+    "source": Setting(one_of(get_args(Source)), Buildkit.source),
     "fetch": Setting(one_of(get_args(Fetch)), Buildkit.fetch),
     "allow_insecure_version": Setting(boolean, Buildkit.allow_insecure_version),
     "max_parallelism": Setting(integer(1, 4096), unset="no limit"),

@@ -15,10 +15,15 @@ import pytest
 
 from provision import elf
 from provision.architectures import normalise, of_platform
+from provision.buildkit import choice
+from provision.buildkit.errors import SilentError
 from provision.buildkit.go import toolchain
 from provision.buildkit.go.store import Built, Store
+from provision.errors import ReleaseError
+from provision.spec import LATEST, Buildkit, Log
 from tests.builds.small import ARM, VERSION, Heard, Workshop, programs
 from tests.lab import checkout
+from tests.lab.goproxy import small_buildkit
 from tests.lab.patience import until
 
 _BUILD: Final = """
@@ -139,3 +144,27 @@ def test_an_archive_that_is_gone_is_built_anew(small: Workshop) -> None:
     first.archive.unlink()
     assert small.build() == first
     assert first.archive.is_file()
+
+
+def test_the_latest_is_what_the_go_proxy_has(small: Workshop) -> None:
+    small.proxy.published = (
+        *small.proxy.published,
+        small_buildkit("v0.98.0"),
+        small_buildkit("v0.100.0-rc1"),
+    )
+    assert choice.wanted_version(Buildkit(version=LATEST, source="go"), small.cache) == VERSION
+
+
+def test_the_latest_of_a_release_host_that_is_silent_is_that_of_the_go_proxy(
+    small: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    assert choice.wanted_version(Buildkit(version=LATEST), small.cache) == VERSION
+    for settings in ({"source": "release"}, {"mirror": "http://127.0.0.1:9"}):
+        with pytest.raises(SilentError):
+            choice.wanted_version(Buildkit(version=LATEST, **settings), small.cache)  # type: ignore[arg-type]
+    # A setting that the newest cannot be used with is refused, wherever it comes from.
+    small.proxy.published = (small_buildkit("v0.20.0"),)
+    with pytest.raises(ReleaseError, match=r"at the Go proxy is v0\.20\.0, which does not suit"):
+        choice.wanted_version(Buildkit(version=LATEST, source="go", log=Log(level="trace")), small.cache)

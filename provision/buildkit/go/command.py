@@ -25,7 +25,7 @@ class Go:
     program: str
     environment: Mapping[str, str]
     purpose: str
-    """What fails if Go fails: "BuildKit v0.32.2 for linux/arm/v6"."""
+    """What fails if Go fails: "BuildKit v1.2.3 for linux/arm/v6"."""
 
     def __call__(self, folder: Path, *arguments: str, line: Line = _unheard) -> str:
         """What `go ARGUMENTS` prints on standard output, run in `folder`; `line` is told each line of the other.

@@ -30,7 +30,7 @@ class Source:
     """What a build is made from and by: the same source gives the same programs."""
 
     version: str
-    """Of BuildKit: "v0.32.2"."""
+    """Of BuildKit: "v1.2.3"."""
     platform: str
     go: str
     """"go1.26.8"."""

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
 import pytest
 
 from provision import apply
 from provision.facts import question
 from provision.health import deep
-from provision.plan.steps import AddMember, EnableBinfmt, MountBinfmt, Plan, SendInterpreter, Step
+from provision.plan.steps import (
+    AddMember,
+    EnableBinfmt,
+    InstallRunc,
+    MountBinfmt,
+    Plan,
+    SendInterpreter,
+    Step,
+)
 from provision.render import render
-from provision.spec import Spec
+from provision.spec import Buildkit, Source, Spec
 from provision.transport import Secret
 from provision.transport.become import opening
 from tests.lab.checkout import ROOT
@@ -24,6 +32,7 @@ from tests.unit.recorded import facts, planned
 MORE: Final = (
     MountBinfmt(id="mount", action="mount", target="binfmt_misc"),
     EnableBinfmt(id="binfmt-status", action="enable", target="binfmt_misc"),
+    InstallRunc(id="runc", action="install", target="runc", manager="apt-get", oldest=(1, 1)),
     AddMember(id="member", action="add", target="a user", group="buildkit", user="a user"),
     SendInterpreter(
         id="send",
@@ -44,7 +53,8 @@ def whole_plan() -> Plan:
 
 def scripts() -> Iterator[tuple[str, str]]:
     """Each template's name, and a text it renders to."""
-    yield "probe.sh", question.question(Spec()).script
+    for source in get_args(Source):
+        yield "probe.sh", question.question(Spec(buildkit=Buildkit(source=source))).script
     yield "apply.sh", apply.script(whole_plan())
     yield "workplace.sh", render("workplace.sh")
     yield "deep.sh", deep.script(Spec(), facts("provisioned"))
