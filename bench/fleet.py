@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from bench.lab import many_hosts, measure, one_host
 from bench.lab.measure import Cost
+from tests.lab.requirements import missing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +55,12 @@ def targets(one: Mapping[str, Cost], many: Mapping[str, Cost]) -> Iterator[Targe
 
 
 def main() -> int:
+    if lacking := missing("host", "ssh"):
+        print(
+            "\n".join(("error: this benchmark cannot run here", *(f"  {each}" for each in lacking))),
+            file=sys.stderr,
+        )
+        return 1
     items, one = one_host.measured()
     print(measure.table(f"The no-op of {items} items on one host", one), flush=True)
     many = many_hosts.measured()

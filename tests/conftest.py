@@ -6,36 +6,19 @@ skipped with the reason and the command that would enable it. In CI (`CI=true`) 
 
 from __future__ import annotations
 
-import shutil
+import os
 import signal
-from dataclasses import dataclass, field
+from collections import Counter
 from pathlib import Path
 from typing import Final
 
 import pytest
 
-from tests.lab import requirements
+from tests.lab import needs, requirements
 
-RUNGS: Final = ("unit", "kernel", "shells", "ssh", "builds", "host", "vm")
+RUNGS: Final = tuple(requirements.RUNGS)
 TESTS: Final = Path(__file__).resolve().parent
-
-
-@dataclass(kw_only=True)
-class Ladder:
-    """What is known about the rungs in this run."""
-
-    chosen: tuple[str, ...]
-    obstacles: dict[str, str] = field(default_factory=dict)
-    missing: dict[str, str] = field(default_factory=dict)
-
-    def obstacle(self, rung: str) -> str:
-        """Why the rung cannot run here, with the command that would enable it; empty if it can."""
-        if rung not in self.obstacles:
-            self.obstacles[rung] = "; ".join(str(each) for each in requirements.missing(rung))
-        return self.obstacles[rung]
-
-
-LADDER: Final = pytest.StashKey[Ladder]()
+CHOSEN: Final = pytest.StashKey[tuple[str, ...]]()
 
 
 def rung_of(path: Path) -> str:
@@ -53,20 +36,27 @@ def parse_rungs(text: str) -> tuple[str, ...]:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--rung", default="", help=f"only these rungs, comma-separated: {' '.join(RUNGS)}")
+    parser.addoption(
+        "--part-of-all", action="store_true", help="`./inv test --all` runs the other rungs itself"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     # A script starts its background jobs with Ctrl-C ignored, and what the tests interrupt would inherit that.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    chosen = parse_rungs(config.getoption("--rung"))
-    config.stash[LADDER] = Ladder(chosen=chosen)
+    # A process of pytest-xdist has the width of the terminal there, which programs under test would take.
+    if hasattr(config, "workerinput"):
+        os.environ.pop("COLUMNS", None)
+    config.stash[CHOSEN] = parse_rungs(config.getoption("--rung"))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    chosen = config.stash[LADDER].chosen
+    chosen = config.stash[CHOSEN]
     for item in items:
         item.add_marker(rung_of(item.path))
+        if unknown := [name for name in needed(item) if name not in needs.NEEDS]:
+            raise pytest.UsageError(f"{item.nodeid} needs {unknown}, and tests/lab/needs.py has no such row")
     dropped = [item for item in items if rung_of(item.path) not in chosen]
     if dropped:
         config.hook.pytest_deselected(items=dropped)
@@ -77,25 +67,34 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     )
 
 
+def needed(item: pytest.Item) -> list[str]:
+    """The programs that the test says it needs."""
+    return [name for marker in item.iter_markers("needs") for name in marker.args]
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    ladder = item.config.stash[LADDER]
     rung = rung_of(item.path)
-    if obstacle := ladder.obstacle(rung):
-        requirements.refuse(f"rung {rung} cannot run here: {obstacle}")
-    for marker in item.iter_markers("needs"):
-        program, package = marker.args
-        if shutil.which(program) is None:
-            ladder.missing[program] = f"apt-get install -y {package}"
-            requirements.refuse(f"{program} is not installed; enable with: {ladder.missing[program]}")
+    if lacking := requirements.missing(rung):
+        requirements.refuse(f"rung {rung} cannot run here: {'; '.join(map(str, lacking))}")
+    requirements.require(*needed(item))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    ladder = config.stash[LADDER]
-    blocked = {rung: why for rung, why in ladder.obstacles.items() if why}
-    if not blocked and not ladder.missing:
+    skipped = Counter(reason(report) for report in terminalreporter.stats.get("skipped", []))
+    others = [rung for rung in RUNGS if rung not in config.stash[CHOSEN]]
+    if config.getoption("--part-of-all"):
+        others = []
+    if not skipped and not others:
         return
-    terminalreporter.section("not run on this machine")
-    for rung, why in blocked.items():
-        terminalreporter.line(f"rung {rung}: {why}")
-    for program, command in ladder.missing.items():
-        terminalreporter.line(f"tests that need {program}: {command}")
+    terminalreporter.section("left out")
+    for why, count in skipped.most_common():
+        terminalreporter.line(f"{count} {'test' if count == 1 else 'tests'}: {why}")
+    if others:
+        terminalreporter.line(f"not asked for: the rungs {' '.join(others)}")
+    terminalreporter.line("To install what is missing and run everything:  ./inv test --all")
+
+
+def reason(report: pytest.TestReport) -> str:
+    """Why a test was skipped."""
+    where = report.longrepr
+    return where[2].removeprefix("Skipped: ") if isinstance(where, tuple) else str(where)

@@ -29,7 +29,7 @@ from tests.shells.conftest import furnished
 from tests.shells.machine import Machine
 from tests.shells.test_change import EMULATOR, FOREIGN, IDS, furnish, listen
 
-pytestmark = pytest.mark.needs(EMULATOR, "qemu-user-static")
+pytestmark = pytest.mark.needs("qemu-aarch64-static")
 
 # What the facts script asks buildctl for.
 _CLIENT = """package main

@@ -21,7 +21,7 @@ import pytest
 from tests.host.test_provision import check_build
 from tests.lab import rootfs
 from tests.lab.checkout import ROOT
-from tests.lab.cli import COMMAND, Outcome, environment, provision
+from tests.lab.cli import COMMAND, FAB, Outcome, environment, provision
 from tests.lab.nspawn import Host, free_port
 from tests.lab.proxy import Proxy
 from tests.lab.registry import Registry
@@ -273,7 +273,14 @@ def check_settled(fleet: Fleet) -> None:
 
 def check_fab(fleet: Fleet) -> None:
     """`fab -H a,b provision` goes from host to host, by the same configuration."""
-    command = [str(COMMAND.with_name("fab")), "--search-root", str(ROOT), "-H", "one,ops@two", "provision"]
+    command = [
+        str(FAB),
+        "--search-root",
+        str(ROOT),
+        "-H",
+        "one,ops@two",
+        "provision",
+    ]
     done = subprocess.run(
         [*command, "--format", "json"],
         cwd=fleet.folder,

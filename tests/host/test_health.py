@@ -465,6 +465,7 @@ chroot /mnt /usr/bin/busybox sh -c 'cat > {BINFMT}/register' < /root/rule
 """As `docker run --privileged tonistiigi/binfmt` does it: in its own mounts and root, which end with it."""
 
 
+@pytest.mark.needs("qemu-aarch64-static")
 def test_an_untouched_host_that_used_the_container_way(boot: Callable[[str], Host], tmp_path: Path) -> None:
     """Works now, gone after the reboot; the command that the finding gives makes it permanent."""
     bench = prepare(tmp_path, boot("used"))

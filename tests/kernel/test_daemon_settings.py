@@ -21,7 +21,7 @@ from provision.config import values
 from provision.spec import Buildkit, Dns, Log, Registry
 from tests.lab.release import VERSION, publish
 
-pytestmark = pytest.mark.needs("runc", "runc")
+pytestmark = pytest.mark.needs("runc")
 
 # The daemon ends with the namespace's first process, whatever becomes of the test.
 _UNSHARE: Final = ("unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork", "--kill-child")

@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 import shlex
 import subprocess
+import sys
 from pathlib import Path
-from typing import Final
 
 import pytest
 
 from provision.cli.called import typed_name
 from tests.kernel.namespace import Namespace
 from tests.lab.checkout import ROOT
-from tests.lab.cli import COMMAND, environment
-
-FAB: Final = COMMAND.with_name("fab")
+from tests.lab.cli import COMMAND, FAB, environment
 
 
 @pytest.mark.parametrize(
@@ -38,7 +36,7 @@ def test_a_fix_names_the_program_that_was_started(
         # nsenter leaves the folder.
         namespace.command("sh", "-c", 'cd "$0" && exec "$@"', ROOT, *started, *words),
         check=False,
-        env=environment(tmp_path) | {"PROVISION_VENV": str(COMMAND.parents[1])},
+        env=environment(tmp_path) | {"PROVISION_VENV": sys.prefix},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

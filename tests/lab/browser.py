@@ -15,8 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
-from tests.lab.nspawn import free_port
 from tests.lab.patience import until
+from tests.lab.sshd import free_port
 
 _ELEMENT: Final = "element-6066-11e4-a52e-4f735466cecf"  # W3C WebDriver, "web element identifier"
 # Without a sandbox, which needs more than root in a container gives; and without any connection of its own.

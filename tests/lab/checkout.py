@@ -27,18 +27,31 @@ MADE: Final = frozenset(
 
 def files() -> list[Path]:
     """Absolute paths, sorted."""
-    listing = subprocess.run(
-        ["git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        check=False,
-    )
-    if listing.returncode == 0:
-        names = listing.stdout.decode().split("\0")
-        found = [ROOT / name for name in names if name]
+    names = _listed_by_git()
+    if names is not None:
+        found = [ROOT / name for name in names]
     else:
         found = [path for path in ROOT.rglob("*") if not MADE & set(path.relative_to(ROOT).parts)]
     return sorted(path for path in found if path.is_file())
+
+
+def _listed_by_git() -> list[str] | None:
+    """None where there is no git or no repository."""
+    command = [
+        "git",
+        "-c",
+        "safe.directory=*",
+        "ls-files",
+        "-z",
+        "--cached",
+        "--others",
+        "--exclude-standard",
+    ]
+    try:
+        listing = subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+    except (FileNotFoundError, subprocess.CalledProcessError):
+        return None
+    return [name for name in listing.stdout.decode().split("\0") if name]
 
 
 def copy(target: Path) -> None:

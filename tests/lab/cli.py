@@ -1,16 +1,48 @@
-"""The product as its users have it: the installed command, in a process of its own."""
+"""The product as its users have it: the command `provision`, in a process of its own.
+
+tests/unit/house/test_wheel.py has it installed; everywhere else it runs from this checkout.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-COMMAND = Path(sys.executable).with_name("provision")
+from tests.lab.cache import Cache, fingerprint
+from tests.lab.checkout import ROOT
+
+# As pip writes it: the interpreter's path may hold blanks, which a first line of its own may not.
+SCRIPT: Final = """\
+#!/bin/sh
+'''exec' {python} "$0" "$@"
+' '''
+import sys
+sys.path.insert(1, {root!r})
+from provision.cli.start import main
+sys.exit(main())
+"""
+
+
+def _command() -> Path:
+    """The script of that name in an environment that this checkout is installed in; it is alone in its folder."""
+    text = SCRIPT.format(python=shlex.quote(sys.executable), root=str(ROOT))
+
+    def build(target: Path) -> None:
+        target.mkdir()
+        (target / "provision").write_text(text)
+        (target / "provision").chmod(0o755)
+
+    return Cache.default().get("command", fingerprint(text), build) / "provision"
+
+
+COMMAND: Final = _command()
+FAB: Final = Path(sys.executable).with_name("fab")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,8 +6,6 @@ It is what an installer leaves: systemd, OpenSSH, sudo and git; no Python, no QE
 from __future__ import annotations
 
 import io
-import os
-import re
 import shutil
 import subprocess
 import tarfile
@@ -16,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.lab import rootfs
+from tests.lab import registries, rootfs
 from tests.lab.cache import Cache, fingerprint
 
 USER: Final = "builder"
@@ -122,10 +120,7 @@ def _set_up(root: Path) -> None:
 
 
 def seed(authorized_key: str) -> bytes:
-    """What one machine is given: who may log in, and how this machine reaches package registries.
-
-    Read from this machine's environment and configuration when it is asked for, and kept nowhere else.
-    """
+    """What one machine is given: who may log in, and how this machine reaches package registries."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for home, owner in ((f"home/{USER}", USER_ID), ("root", 0)):
@@ -133,37 +128,16 @@ def seed(authorized_key: str) -> bytes:
             _file(
                 tar, f"{home}/.ssh/authorized_keys", f"{authorized_key}\n".encode(), owner=owner, mode=0o600
             )
-        for path in (*_apt_settings(), *_pip_settings()):
+        for path in registries.files():
             _file(tar, str(path).lstrip("/"), path.read_bytes())
-        _file(tar, "etc/environment", _environment(os.environ).encode())
+        _file(tar, "etc/environment", _environment(registries.environment()).encode())
     return buffer.getvalue()
 
 
-def _apt_settings() -> list[Path]:
-    """Proxies, time-outs and what to make of a mirror's clock; not what other packages hook into apt."""
-    found = sorted(Path("/etc/apt/apt.conf.d").glob("*"))
-    return [
-        path for path in found if re.search(r"(?m)^\s*Acquire::(http|https|Check|Retries)", path.read_text())
-    ]
-
-
-def _pip_settings() -> list[Path]:
-    return [path for path in (Path("/etc/pip.conf"), Path("/etc/xdg/pip/pip.conf")) if path.is_file()]
-
-
 def _environment(ours: Mapping[str, str]) -> str:
-    """For pam_env: pip's settings and the proxies, unless they name a place on this machine."""
-    chosen = {
-        name: value
-        for name, value in ours.items()
-        if (name.startswith("PIP_") or name.lower() in {"http_proxy", "https_proxy", "no_proxy"})
-        and not (value.startswith("/") and name != "PIP_CERT")
-    }
-    if "PIP_CERT" in chosen:
-        # Where `update-ca-certificates` puts what this machine trusts too.
-        chosen["PIP_CERT"] = "/etc/ssl/certs/ca-certificates.crt"
+    """For pam_env."""
     return "PATH=/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin\n" + "".join(
-        f'{name}="{value}"\n' for name, value in sorted(chosen.items())
+        f'{name}="{value}"\n' for name, value in ours.items()
     )
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from provision.transport.local import Local
-from tests.lab.requirements import SEARCH
+from tests.lab.needs import SEARCH
 
 SCRIPT: Final = Path(__file__).with_suffix(".sh")
 MOUNTED: Final = "mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc"

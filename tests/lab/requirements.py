@@ -1,25 +1,22 @@
 """What each rung of the ladder needs from the machine, and the command that brings it.
 
-A part is a name ("go", "systemd-nspawn") with a function that says what is missing, or None. A rung is a
-list of parts.
+A rung is a list of parts. A part is a program of `tests.lab.needs`, or a condition with a function that says what is
+missing, or None.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from typing import Final, NoReturn
 
 import pytest
 
 from provision.buildkit.go import toolchain
-
-# Programs for administrators (sshd, runc) are installed where a normal user's PATH does not look.
-SEARCH: Final = f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"
+from tests.lab import needs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,29 +40,35 @@ def refuse(why: str) -> NoReturn:
     pytest.skip(why)
 
 
+def require(*parts: str) -> None:
+    """Ends the test that calls it if this machine lacks one of these parts."""
+    if lacking := _lacking(parts):
+        refuse("; ".join(map(str, lacking)))
+
+
 def missing(*names: str) -> tuple[Missing, ...]:
-    """What is lacking for the rungs or parts of these names. Raises KeyError for a name of neither."""
-    parts = dict.fromkeys(part for name in names for part in RUNGS.get(name, (name,)))
-    found = (_ask(part) for part in parts)
+    """What the machine lacks for the rungs or parts of these names. Raises KeyError for a name of neither."""
+    return _lacking([part for name in names for part in RUNGS.get(name, (name,))])
+
+
+def _lacking(parts: Iterable[str]) -> tuple[Missing, ...]:
+    found = (_ask(part) for part in dict.fromkeys(parts))
     return tuple(dict.fromkeys(lack for lack in found if lack))
 
 
 @cache
 def _ask(part: str) -> Missing | None:
     """Asked once a run: some checks start a process."""
-    return PARTS[part]()
-
-
-def _program(name: str, package: str) -> Missing | None:
-    if shutil.which(name, path=SEARCH):
-        return None
-    return Missing(reason=f"{name} is not installed", command=f"apt-get install -y {package}")
+    if condition := CONDITIONS.get(part):
+        return condition()
+    row = needs.NEEDS[part]
+    return None if row.met else Missing(reason=f"{part} is not installed", command=needs.command(row))
 
 
 def _root() -> Missing | None:
     if os.geteuid() == 0:
         return None
-    return Missing(reason="this rung boots hosts, which needs root", command="sudo ./inv test")
+    return Missing(reason="this rung boots hosts, which needs root", command="sudo ./inv test --all")
 
 
 def _go() -> Missing | None:
@@ -91,33 +94,20 @@ def _private_binfmt() -> Missing | None:
     )
 
 
-PARTS: Final[Mapping[str, Check]] = {
+CONDITIONS: Final[Mapping[str, Check]] = {
     "root": _root,
     "go": _go,
     "private-binfmt": _private_binfmt,
-    "qemu-user": partial(_program, "qemu-aarch64-static", "qemu-user-static"),
-    "systemd-nspawn": partial(_program, "systemd-nspawn", "systemd-container"),
-    "mmdebstrap": partial(_program, "mmdebstrap", "mmdebstrap"),
-    "docker-registry": partial(_program, "docker-registry", "docker-registry"),
-    "skopeo": partial(_program, "skopeo", "skopeo"),
-    "runc": partial(_program, "runc", "runc"),
-    "ssh": partial(_program, "ssh", "openssh-client"),
-    "sshd": partial(_program, "sshd", "openssh-server"),
-    "dropbear": partial(_program, "dropbear", "dropbear-bin"),
-    "sudo": partial(_program, "sudo", "sudo"),
-    "busybox": partial(_program, "busybox", "busybox-static"),
-    "dash": partial(_program, "dash", "dash"),
-    "bash": partial(_program, "bash", "bash"),
-    "qemu-system": partial(_program, "qemu-system-x86_64", "qemu-system-x86"),
-    "mke2fs": partial(_program, "mke2fs", "e2fsprogs"),
 }
+"""What is more than a program on PATH. All other parts are rows of `needs.NEEDS`."""
 
 RUNGS: Final[Mapping[str, tuple[str, ...]]] = {
     "unit": (),
-    "kernel": ("private-binfmt", "qemu-user", "go"),
+    "kernel": ("private-binfmt", "qemu-aarch64-static", "go"),
     "shells": ("dash", "bash", "busybox"),
-    "ssh": ("ssh", "sshd"),
+    "ssh": ("ssh", "ssh-keygen", "sshd"),
     "builds": ("go",),
+    "bare": ("root", "private-binfmt", "mmdebstrap", "mke2fs"),
     "host": (
         "root",
         "systemd-nspawn",
@@ -129,6 +119,10 @@ RUNGS: Final[Mapping[str, tuple[str, ...]]] = {
         "docker-registry",
         "skopeo",
         "ssh",
+        "ssh-keygen",
     ),
-    "vm": ("root", "qemu-system", "mmdebstrap", "mke2fs", "go", "runc", "ssh"),
+    "vm": ("root", "qemu-system-x86_64", "mmdebstrap", "mke2fs", "go", "runc", "ssh", "ssh-keygen"),
 }
+"""The ladder, from the bottom up: what each rung needs."""
+QUICK: Final = ("unit", "kernel", "shells", "ssh")
+"""What `./inv test` runs: about five minutes on two cores. The others boot machines."""

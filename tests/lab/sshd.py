@@ -11,6 +11,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -223,7 +224,9 @@ def _accounts(folder: Path, log: Path) -> list[Path]:
     rules = "\n".join(line for line in USERS.values() if line)
     # use_pty is Debian's and Ubuntu's default.
     files["sudoers"] = f"Defaults env_reset, use_pty, !syslog, logfile={log}\nroot ALL=(ALL) ALL\n{rules}\n"
-    for parent in (folder, *folder.parents[:3]):
+    # The users must get to their homes: pytest's own folders, of which a process of pytest-xdist has one more.
+    temporary = Path(tempfile.gettempdir())
+    for parent in (folder, *(each for each in folder.parents if temporary in each.parents)):
         parent.chmod(parent.stat().st_mode | 0o011)
     for name, text in files.items():
         path = folder / name

@@ -33,6 +33,5 @@ def each_machine(tmp_path: Path) -> Iterator[tuple[Machine, ...]]:
 
 def furnished(folder: Path, shell: str) -> Machine:
     """A host in a folder of its own; without a private binfmt_misc the test cannot run here."""
-    if lacking := requirements.missing("private-binfmt"):
-        requirements.refuse("; ".join(str(each) for each in lacking))
+    requirements.require("private-binfmt")
     return Machine(base=Root(folder / shell, shell))

@@ -18,8 +18,8 @@ BIG = plain(more=os.urandom(600_000))
 PART = f"{paths.CACHE}/{sha256(BIG)}.part"
 FOLDER = paths.release(archives.VERSION, sha256(BIG))
 CLIENTS = [
-    pytest.param("dash", "curl", marks=pytest.mark.needs("curl", "curl"), id="curl"),
-    pytest.param("bash", "wget", marks=pytest.mark.needs("wget", "wget"), id="wget"),
+    pytest.param("dash", "curl", marks=pytest.mark.needs("curl"), id="curl"),
+    pytest.param("bash", "wget", marks=pytest.mark.needs("wget"), id="wget"),
     pytest.param("busybox", "wget", id="busybox"),
 ]
 

@@ -30,7 +30,7 @@ REASONS = {
     "dynamic": NOT_STARTED,
 }
 
-pytestmark = pytest.mark.needs("qemu-aarch64-static", "qemu-user-static")
+pytestmark = pytest.mark.needs("qemu-aarch64-static")
 
 
 @pytest.fixture

@@ -7,8 +7,10 @@ note how they were called. tests/vm has it once with everything real.
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -18,7 +20,7 @@ import pytest
 from tests.lab.checkout import ROOT
 
 SHELLS: Final = (("dash",), ("bash", "--posix"), ("busybox", "sh"))
-TOOLS: Final = "cat chmod cksum env flock mkdir mv readlink rm rmdir sed sh touch true".split()
+TOOLS: Final = "cat chmod cksum env flock grep mkdir mv readlink rm rmdir sed sh touch true".split()
 
 # What `inv` asks of Python: its version, whether it has venv, to make an environment, to install, to run the tasks.
 PYTHON: Final = r"""#!/bin/sh
@@ -29,19 +31,41 @@ case $* in
     echo "venv $3" >>"$MACHINE/calls"
     mkdir -p "$3/bin" && cat "$0" >"$3/bin/python" && chmod +x "$3/bin/python" ;;
 *'import pip'*) exit 0 ;;
+*'["dependencies"]'*) exec @REAL@ -I "$@" ;;
 '-m pip install '*)
     for last; do :; done
-    echo "pip $last" >>"$MACHINE/calls"
+    wanted=$(cat "$last")
+    echo "pip" $wanted >>"$MACHINE/calls"
     [ ! -e "$MACHINE/no-network" ] || { echo 'ERROR: no network' >&2; exit 1; }
-    touch "${0%/*}/provision" && chmod +x "${0%/*}/provision" ;;
-'-I -c '*'import tasks; tasks.main()'*) shift 3; echo "in $PWD: $*" ;;
+    for one in $wanted; do
+        [ ! -e "$MACHINE/no-wheel-${one%%>*}" ] || { echo 'error: subprocess-exited-with-error' >&2; exit 1; }
+    done ;;
+'-I -c '*'import tasks; tasks.main()'*) root=$4; shift 4; echo "of $root in $PWD: $*" ;;
 *) echo "unexpected: $*" >&2; exit 99 ;;
 esac
+"""
+UV: Final = r"""#!/bin/sh
+echo "uv $*" >>"$MACHINE/calls"
+[ ! -e "$MACHINE/uv-fails-at-$1" ] || exit 2
+[ "$1" != venv ] || for last; do :; done
+[ "$1" != venv ] || { mkdir -p "$last/bin" && cat "$MACHINE/bin/python3" >"$last/bin/python"; }
+[ "$1" != venv ] || chmod +x "$last/bin/python"
 """
 NOTE: Final = '#!/bin/sh\necho "${0##*/} $*" >>"$MACHINE/calls"\n'
 INSTALL: Final = NOTE + 'case $* in *install* | add* | -S*) touch "$MACHINE/has-venv" ;; esac\n'
 SUDO: Final = NOTE + 'if [ "$1" = -n ]; then [ ! -e "$MACHINE/sudo-asks" ] || exit 1; shift; fi\nexec "$@"\n'
 APT: Final = "apt-get install -qq -y --no-install-recommends -o DPkg::Lock::Timeout=300"
+
+
+PROJECT: Final = """
+[project]
+dependencies = ["fabric>=3", "rich>=13", "psutil>=5"]
+[project.optional-dependencies]
+dev = ["pytest>=8"]
+"""
+PIP: Final = "pip fabric>=3 rich>=13 psutil>=5"
+"""The call that installs what the product needs; with `DEV` what its developers need too."""
+DEV: Final = f"{PIP} pytest>=8"
 
 
 @dataclass(kw_only=True)
@@ -67,7 +91,8 @@ class Machine:
         path.chmod(0o755)
 
     def python(self, name: str = "python3", *, old: bool = False, complete: bool = True) -> None:
-        self.program(name, PYTHON.replace("@OLD@", str(int(old))).replace("@COMPLETE@", "yes" * complete))
+        text = PYTHON.replace("@OLD@", str(int(old))).replace("@COMPLETE@", "yes" * complete)
+        self.program(name, text.replace("@REAL@", shlex.quote(sys.executable)))
 
     def user(self, number: int) -> None:
         self.program("id", f"#!/bin/sh\necho {number}\n")
@@ -98,7 +123,7 @@ def machine(request: pytest.FixtureRequest, tmp_path: Path) -> Machine:
         assert found is not None
         (tmp_path / "bin" / tool).symlink_to(found)
     shutil.copy2(ROOT / "inv", made.checkout)
-    (made.checkout / "pyproject.toml").write_text("[project]\n")
+    (made.checkout / "pyproject.toml").write_text(PROJECT)
     made.user(0)
     return made
 
@@ -111,9 +136,9 @@ def test_first_use_makes_the_environment_and_the_next_costs_nothing(machine: Mac
     machine.python()
     first = machine.inv("provision", "--hosts", "a b")
     assert first.returncode == 0
-    assert first.stdout == f"in {machine.folder}: provision --hosts a b\n"
+    assert first.stdout == f"of {machine.checkout} in {machine.folder}: provision --hosts a b\n"
     assert len(first.stderr.splitlines()) == 2
-    assert machine.calls == [f"venv {machine.checkout}/.venv", f"pip {machine.checkout}"]
+    assert machine.calls == [f"venv {machine.checkout}/.venv", PIP]
     second = machine.inv("--list")
     assert (second.returncode, second.stderr) == (0, "")
     assert len(machine.calls) == 2
@@ -125,16 +150,16 @@ def test_it_runs_through_a_symlink_and_leaves_the_working_directory_alone(machin
     elsewhere.mkdir()
     (elsewhere / "provision").symlink_to(machine.checkout / "inv")
     done = machine.inv("plan", path=elsewhere / "provision", cwd=elsewhere)
-    assert done.stdout == f"in {elsewhere}: plan\n"
+    assert done.stdout == f"of {machine.checkout} in {elsewhere}: plan\n"
 
 
 @pytest.mark.parametrize("task", ["test", "lint", "bench"])
 def test_the_developers_tools_are_installed_when_they_are_needed(machine: Machine, task: str) -> None:
     machine.python()
     machine.inv("provision", "--hosts", task)
-    assert machine.calls[-1] == f"pip {machine.checkout}"
+    assert machine.calls[-1] == PIP
     machine.inv(task, "--help")
-    assert machine.calls[-1] == f"pip {machine.checkout}[dev]"
+    assert machine.calls[-1] == DEV
     count = len(machine.calls)
     machine.inv("provision")
     machine.inv("--echo", task)
@@ -144,10 +169,10 @@ def test_the_developers_tools_are_installed_when_they_are_needed(machine: Machin
 def test_changed_dependencies_are_installed_into_the_same_environment(machine: Machine) -> None:
     machine.python()
     machine.inv("test")
-    (machine.checkout / "pyproject.toml").write_text("[project]\nname = 'other'\n")
+    (machine.checkout / "pyproject.toml").write_text(PROJECT.replace("rich>=13", "rich>=14"))
     assert machine.inv("--list").returncode == 0
     # The developers' tools stay.
-    assert machine.calls[2:] == [f"pip {machine.checkout}[dev]"]
+    assert machine.calls[2:] == [DEV.replace("rich>=13", "rich>=14")]
 
 
 def test_a_moved_checkout_gets_a_new_environment(machine: Machine) -> None:
@@ -156,7 +181,7 @@ def test_a_moved_checkout_gets_a_new_environment(machine: Machine) -> None:
     moved = machine.folder / "moved"
     machine.checkout.rename(moved)
     assert machine.inv("--list", path=moved / "inv").returncode == 0
-    assert machine.calls[2:] == [f"venv {moved}/.venv", f"pip {moved}"]
+    assert machine.calls[2:] == [f"venv {moved}/.venv", PIP]
 
 
 def test_a_vanished_interpreter_gets_a_new_environment(machine: Machine) -> None:
@@ -177,7 +202,7 @@ def test_an_interrupted_first_use_is_repaired_by_the_next(machine: Machine) -> N
     (machine.folder / "no-network").unlink()
     assert machine.inv("--list").returncode == 0
     # From the ground up: what a broken installation left is not built upon.
-    assert machine.calls[2:] == [f"venv {machine.checkout}/.venv", f"pip {machine.checkout}"]
+    assert machine.calls[2:] == [f"venv {machine.checkout}/.venv", PIP]
 
 
 def test_an_environment_made_by_hand_is_kept(machine: Machine) -> None:
@@ -186,7 +211,91 @@ def test_an_environment_made_by_hand_is_kept(machine: Machine) -> None:
     venv.mkdir(parents=True)
     shutil.copy2(machine.folder / "bin/python3", venv / "python")
     assert machine.inv("--list").returncode == 0
-    assert machine.calls == [f"pip {machine.checkout}"]
+    assert machine.calls == [PIP]
+
+
+@pytest.mark.parametrize(
+    ("lacking", "task", "installed"),
+    [
+        (("psutil",), "top", "fabric>=3 rich>=13"),
+        (("psutil", "fabric"), "check", "rich>=13"),
+        (("fabric",), "check", "rich>=13"),
+    ],
+)
+def test_what_cannot_be_compiled_here_is_left_out_until_it_is_needed(
+    machine: Machine, lacking: tuple[str, ...], task: str, installed: str
+) -> None:
+    machine.python()
+    for name in lacking:
+        (machine.folder / f"no-wheel-{name}").touch()
+    done = machine.inv("--list")
+    assert done.returncode == 0
+    assert machine.calls[-1] == f"pip {installed}"
+    assert "could not be installed, so ./inv top" in done.stderr
+    assert ("--hosts do not work" in done.stderr) == ("fabric" in lacking)
+    count = len(machine.calls)
+    assert (machine.inv("plan").stderr, len(machine.calls)) == ("", count)
+    # A compiler was installed since then.
+    for name in lacking:
+        (machine.folder / f"no-wheel-{name}").unlink()
+    assert machine.inv(task, "--hosts", "pi1").returncode == 0
+    assert machine.calls[count:] == [PIP]
+
+
+def test_nothing_is_left_out_because_the_network_is_down(machine: Machine) -> None:
+    machine.python()
+    (machine.folder / "no-network").touch()
+    assert machine.inv("--list").returncode == 1
+    assert machine.calls[1:] == [PIP]
+
+
+own_index: Final = pytest.mark.skipif(
+    any(
+        "index" in path.read_text()
+        for path in map(Path, ("/etc/pip.conf", "/etc/xdg/pip/pip.conf"))
+        if path.exists()
+    ),
+    reason="pip of this machine has an index of its own, and `inv` sees that",
+)
+
+
+@own_index
+def test_uv_is_used_where_it_is(machine: Machine) -> None:
+    # It needs no ensurepip.
+    machine.python(complete=False)
+    machine.program("uv", UV)
+    first = machine.inv("test")
+    assert (first.returncode, len(first.stderr.splitlines())) == (0, 2)
+    made, installed = machine.calls
+    assert made.startswith("uv venv ")
+    assert made.endswith(f" {machine.checkout}/.venv")
+    assert installed.startswith("uv pip install ")
+    assert installed.endswith(f"--requirements {machine.checkout}/pyproject.toml --extra dev")
+    assert machine.inv("check").stderr == ""
+    assert len(machine.calls) == 2
+
+
+@own_index
+@pytest.mark.parametrize("step", ["venv", "pip"])
+def test_pip_takes_over_where_uv_fails(machine: Machine, step: str) -> None:
+    machine.python()
+    machine.program("uv", UV)
+    (machine.folder / f"uv-fails-at-{step}").touch()
+    assert machine.inv("--list").returncode == 0
+    assert machine.calls[-1] == PIP
+    assert machine.inv("--list").stderr == ""
+
+
+@pytest.mark.parametrize("setting", ["PIP_INDEX_URL", "XDG_CONFIG_HOME"])
+def test_pips_own_settings_are_respected(machine: Machine, setting: str) -> None:
+    """An index of one's own is a promise that nothing comes from elsewhere, and uv does not read it."""
+    machine.python()
+    machine.program("uv", UV)
+    machine.environment[setting] = str(machine.folder)
+    (machine.folder / "pip").mkdir()
+    (machine.folder / "pip/pip.conf").write_text("[global]\nindex-url = http://127.0.0.1:9/\n")
+    machine.inv("--list")
+    assert machine.calls == [f"venv {machine.checkout}/.venv", PIP]
 
 
 def test_a_newer_python_beside_an_old_one_is_found(machine: Machine) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.requirements import missing, refuse
+from tests.lab.requirements import refuse, require
 from tests.lab.sshd import Dropbear, Sshd
 
 Serve = Callable[..., Sshd]
@@ -24,7 +24,9 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
             *, users: bool = False, path: Path | None = None, kind: type[Sshd] = Sshd, **options: str
         ) -> Sshd:
             if users and os.geteuid() != 0:
-                refuse("throw-away users need root; enable with: sudo ./inv test")
+                refuse("throw-away users need root; enable with: sudo ./inv test --all")
+            if users:
+                require("sudo", "openssl")
             folder = tmp_path / f"sshd{len(list(tmp_path.glob('sshd*')))}"
             folder.mkdir()
             return stack.enter_context(kind(folder=folder, options=options, users=users, path=path))
@@ -41,6 +43,5 @@ def sshd(serve: Serve) -> Sshd:
 @pytest.fixture
 def dropbear(serve: Serve) -> Sshd:
     """The other SSH server, with the throw-away users, and known."""
-    for lack in missing("dropbear"):
-        refuse(str(lack))
+    require("dropbear")
     return serve(users=True, kind=Dropbear)

@@ -26,6 +26,7 @@ from provision.report import Style
 from provision.result import HostResult
 from provision.spec import Config, Host, Ssh
 from provision.transport.ssh import SSH
+from tests.lab.checkout import ROOT
 from tests.lab.cli import COMMAND, environment, provision
 
 SLIPS = {
@@ -135,10 +136,15 @@ def test_the_exit_code_is_the_same_for_a_reader_that_stops_early(
     assert done.returncode == code
 
 
+def start_of_inv() -> str:
+    """The Python that `inv` starts the tasks with; its first argument is the checkout."""
+    return (ROOT / "inv").read_text().rpartition("-I -c '")[2].partition("'")[0]
+
+
 def test_modules_in_the_users_folder_are_not_ours(tmp_path: Path) -> None:
     for name in ("tasks", "provision", "invoke", "typing"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('not ours')")
-    inv = [sys.executable, "-I", "-c", "import tasks; tasks.main()", "--version"]
+    inv = [sys.executable, "-I", "-c", start_of_inv(), str(ROOT), "--version"]
     done = subprocess.run(inv, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, f"inv {__version__}\n", "")
 
@@ -232,14 +238,12 @@ def test_ctrl_c_before_a_task_begins_has_its_own_exit_code(monkeypatch: pytest.M
 
 @pytest.mark.parametrize(("handler", "code"), [("SIG_DFL", -signal.SIGINT), ("SIG_IGN", 0)])
 def test_ctrl_c_during_the_imports_leaves_no_traceback(handler: str, code: int, tmp_path: Path) -> None:
-    # The words of `inv`, with a module that is interrupted while it is imported.
-    words = (Path(cli.__file__).parents[2] / "inv").read_text().rpartition("-I -c '")[2].partition("'")[0]
+    # A module that is interrupted while it is imported.
     (tmp_path / "tasks.py").write_text(
         "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\ndef main() -> None: pass\n"
     )
-    start = f"import sys; sys.path.insert(0, '.')\n{words}"
     done = subprocess.run(
-        [sys.executable, "-c", start],
+        [sys.executable, "-I", "-c", start_of_inv(), str(tmp_path)],
         cwd=tmp_path,
         capture_output=True,
         check=False,

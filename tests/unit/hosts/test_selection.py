@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -139,7 +138,7 @@ def test_only_names_that_may_be_mistyped_are_looked_up(text: str) -> None:
     assert parse_selection(text, FILE, known)
 
 
-@pytest.mark.skipif(shutil.which("ssh") is None, reason="ssh reads its configuration")
+@pytest.mark.needs("ssh")
 def test_a_host_behind_a_jump_host_need_not_resolve(tmp_path: Path) -> None:
     config = tmp_path / "config"
     config.write_text("Host inner\n  ProxyJump gate\nHost plain.invalid\n  User ci\n")
@@ -148,7 +147,7 @@ def test_a_host_behind_a_jump_host_need_not_resolve(tmp_path: Path) -> None:
     assert not known_to_ssh("PLAIN.invalid", str(config)), "ssh -G prints it in lower case"
 
 
-@pytest.mark.skipif(shutil.which("ssh") is None, reason="ssh reads its configuration")
+@pytest.mark.needs("ssh")
 def test_a_configuration_that_ssh_refuses_is_not_blamed_on_the_host(tmp_path: Path) -> None:
     config = tmp_path / "config"
     config.write_text("Hots inner\n")

@@ -13,7 +13,7 @@ import pytest
 
 from tests.lab.checkout import ROOT
 
-pytestmark = pytest.mark.needs("vagrant", "vagrant")
+pytestmark = pytest.mark.needs("vagrant")
 
 # Stands for ./inv: notes how it was started, and ends as it is told to.
 INV: Final = '#!/bin/sh\nprintf "%s\\n" "$@" >inv.arguments\nexit "${FAKE_EXIT:-0}"\n'

@@ -22,6 +22,8 @@ TASKS: Final = ("check", "hosts", "plan", "platforms", "provision")
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Built from what git would hold, through a source archive, as a release is."""
+    # pip, build and venv need it; an environment made by uv may be there without it.
+    pytest.importorskip("ensurepip")
     source = tmp_path_factory.mktemp("source")
     target = tmp_path_factory.mktemp("dist")
     checkout.copy(source)

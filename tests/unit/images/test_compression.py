@@ -38,7 +38,7 @@ T = TypeVar("T", bound=Callable[..., None])
 
 def in_both_ways(test: T) -> T:
     """A test of zstd."""
-    marked: T = pytest.mark.needs("zstd", "zstd")(pytest.mark.usefixtures("zstd")(test))
+    marked: T = pytest.mark.needs("zstd")(pytest.mark.usefixtures("zstd")(test))
     return marked
 
 

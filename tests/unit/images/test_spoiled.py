@@ -13,7 +13,7 @@ from tests.lab.registry import Registry as Server
 from tests.unit.images.conftest import Check, ids
 from tests.unit.images.made import AMD64, ARM64, attestation, entry, index, of_entries, one, program, static
 
-pytestmark = pytest.mark.needs("docker-registry", "docker-registry")
+pytestmark = pytest.mark.needs("docker-registry")
 
 
 @pytest.fixture

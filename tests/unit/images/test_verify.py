@@ -37,7 +37,7 @@ from tests.unit.images.made import (
     static,
 )
 
-pytestmark = pytest.mark.needs("docker-registry", "docker-registry")
+pytestmark = pytest.mark.needs("docker-registry")
 
 
 def test_a_right_image(repository: Repository, check: Check) -> None:
@@ -173,7 +173,7 @@ def test_a_script_of_an_older_layer(repository: Repository, check: Check) -> Non
     assert result.images[0].entrypoint == ("/usr/local/bin/run", "/usr/bin/dash")
 
 
-@pytest.mark.needs("zstd", "zstd")
+@pytest.mark.needs("zstd")
 def test_zstd(repository: Repository, check: Check) -> None:
     plain = archive({"app": program(ARM64)})
     data = subprocess.run(["zstd", "-c"], input=plain, capture_output=True, check=True).stdout

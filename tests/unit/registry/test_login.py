@@ -26,7 +26,7 @@ from tests.lab.terminal import Terminal
 from tests.lab.tokens import TokenServer
 
 PASSWORD = "p:w é\"'$"
-registry_needed = pytest.mark.needs("docker-registry", "docker-registry")
+registry_needed = pytest.mark.needs("docker-registry")
 
 
 @pytest.fixture
@@ -233,7 +233,7 @@ def test_the_command_on_a_terminal(tmp_path: Path) -> None:
 
 
 @registry_needed
-@pytest.mark.needs("skopeo", "skopeo")
+@pytest.mark.needs("skopeo")
 def test_other_programs_read_it(tmp_path: Path) -> None:
     with Server(auth=basic(tmp_path)) as server:
         (tmp_path / "none").mkdir()

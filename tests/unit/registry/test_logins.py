@@ -21,7 +21,7 @@ from tests.lab.images import Repository, layer
 from tests.lab.registry import Registry as Server
 from tests.lab.tokens import TokenServer
 
-pytestmark = pytest.mark.needs("docker-registry", "docker-registry")
+pytestmark = pytest.mark.needs("docker-registry")
 
 PASSWORD = "p:w é"
 

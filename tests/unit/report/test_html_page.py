@@ -106,7 +106,7 @@ def test_a_run_that_failed_as_a_whole() -> None:
     assert "no &lt;file&gt;" in page
 
 
-in_chromium = pytest.mark.needs("chromedriver", "chromium-driver chromium")
+in_chromium = pytest.mark.needs("chromedriver")
 SHOWN: Final = "[...document.querySelectorAll('tbody tr')].filter(row => row.offsetParent)"
 COLOURS: Final = """
 const clear = e => getComputedStyle(e).backgroundColor === "rgba(0, 0, 0, 0)";

@@ -21,6 +21,7 @@ from provision.report.cells import duration
 from provision.report.console import console
 from provision.result import CheckLine, Finding, HostResult, HostStatus, PlatformRow, StepResult
 from provision.spec import LOCAL, Host
+from tests.lab.checkout import ROOT
 
 WIDE = "x" * 100
 
@@ -340,7 +341,11 @@ hosts = tuple(HostResult(host=str(n) * 100, status="pending") for n in range(200
 raise SystemExit(output(Report(command="plan", hosts=hosts), Style.of({style!r})))
 """
     running = subprocess.Popen(
-        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     assert running.stdout is not None
     running.stdout.close()

@@ -11,7 +11,7 @@ from provision.errors import UsageError
 from provision.transport import SshSettings, Target
 from provision.transport.ssh.config import Endpoint, endpoint, hop, resolve
 
-needs_ssh = pytest.mark.needs("ssh", "openssh-client")
+needs_ssh = pytest.mark.needs("ssh")
 
 
 def configured(folder: Path, text: str) -> SshSettings:
