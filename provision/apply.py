@@ -13,7 +13,15 @@ from typing import Final
 from provision import paths
 from provision.facts.records import Record, RecordReader, number
 from provision.facts.view import meaning
-from provision.plan.steps import Plan, RegisterHandler, SendInterpreter, Step, UnpackRelease
+from provision.plan.steps import (
+    MountBinfmt,
+    Plan,
+    RegisterHandler,
+    RunService,
+    SendInterpreter,
+    Step,
+    UnpackRelease,
+)
 from provision.render import render
 from provision.result import StepResult, StepStatus
 from provision.transport import Payload
@@ -89,7 +97,8 @@ def payload(wanted: Sequence[Upload], progress: TransferProgress) -> Iterator[Pa
 def script(plan: Plan, sending: Sequence[Upload] = ()) -> str:
     """The script that carries out the plan; the bytes of `sending` follow it on the channel."""
     lengths = {each.step: each.length for each in sending}
-    return render("apply.sh", steps=plan.steps, paths=paths, lengths=lengths)
+    managers = sorted({step.manager for step in plan.steps if isinstance(step, MountBinfmt | RunService)})
+    return render("apply.sh", steps=plan.steps, paths=paths, lengths=lengths, managers=managers)
 
 
 @dataclass(kw_only=True)

@@ -22,6 +22,8 @@ LOADER: Final = "/etc/systemd/system/systemd-binfmt.service.d/provision.conf"
 RULES: Final = "/etc/binfmt.d"
 RULE_FOLDERS: Final = (RULES, "/run/binfmt.d", "/usr/local/lib/binfmt.d", "/usr/lib/binfmt.d")
 """Where systemd-binfmt reads rules, highest first (binfmt.d(5)); /lib is a link to /usr/lib, or as good as one."""
+OPENRC_RULE_FOLDERS: Final = (RULES, "/run/binfmt.d", "/usr/lib/binfmt.d")
+"""Where OpenRC's sh/binfmt.sh reads rules, highest first."""
 UNIT_FOLDERS: Final = (
     "/lib/systemd/system",
     "/usr/lib/systemd/system",
@@ -36,6 +38,16 @@ SCRATCH: Final = "/var/lib/buildkit/tmp"
 """TMPDIR of the service (templates/buildkit.service)."""
 SOCKET_FOLDER: Final = "/run/buildkit"
 SOCKET: Final = f"{SOCKET_FOLDER}/buildkitd.sock"
+PID: Final = f"{SOCKET_FOLDER}/buildkitd.pid"
+STARTED: Final = f"{SOCKET_FOLDER}/buildkitd.started"
+"""The daemon's process and when it was started, which tells it from another process with its number."""
+LOG: Final = "/var/log/buildkitd.log"
+SERVICE_SCRIPT: Final = f"{EMULATORS}/buildkit-service"
+"""Runs the daemon where systemd does not."""
+INIT_SCRIPTS: Final = "/etc/init.d"
+OPENRC_SERVICE: Final = "buildkit"
+OPENRC_SCRIPT: Final = f"{INIT_SCRIPTS}/{OPENRC_SERVICE}"
+OPENRC_LOADER: Final = f"{INIT_SCRIPTS}/provision-binfmt"
 BINFMT: Final = "/proc/sys/fs/binfmt_misc"
 
 SERVICE: Final = "buildkit.service"

@@ -16,6 +16,7 @@ Fetch = Literal["auto", "host", "controller"]
 Source = Literal["auto", "release", "go"]
 NetworkMode = Literal["auto", "host", "cni", "bridge"]
 LogLevel = Literal["trace", "debug", "info", "warn", "error"]
+ServiceSetting = Literal["auto", "systemd", "openrc", "process"]
 LogFormat = Literal["text", "json"]
 
 PACKAGES: Final = "packages"
@@ -101,6 +102,8 @@ class Buildkit:
     group: str = "buildkit"
     users: tuple[str, ...] = ()
     """Users of the host to put into `group`. Membership amounts to root on that host."""
+    service: ServiceSetting = "auto"
+    """What runs the daemon; "auto" is what runs as process 1, or else a process that nothing supervises."""
     fetch: Fetch = "auto"
     """Who downloads: the host, this machine (`controller`), or whichever can (`auto`)."""
     allow_insecure_version: bool = False
@@ -164,6 +167,7 @@ class Host:
     """ProxyJump's syntax: `[user@]host[:port]`, several with commas."""
     platforms: tuple[str, ...] | None = None
     interpreters: str | None = None
+    service: ServiceSetting | None = None
     sudo: bool | None = None
     """True: always through sudo. False: never (the login is root). None: sudo unless the login is root."""
     sudo_password_command: str | None = None
@@ -205,6 +209,8 @@ class Config:
             spec = replace(spec, platforms=host.platforms)
         if host.interpreters is not None and "emulation.interpreters" not in self.pinned:
             spec = replace(spec, emulation=replace(spec.emulation, interpreters=host.interpreters))
+        if host.service is not None and "service" not in self.pinned:
+            spec = replace(spec, buildkit=replace(spec.buildkit, service=host.service))
         return spec
 
     def sudo_password_command_for(self, host: Host) -> str | None:

@@ -76,11 +76,12 @@ runtime() {
     || fail "the distribution has runc $1.$2, and BuildKit needs $major.$minor or newer"
 }
 
+# mount_binfmt MANAGER
 mount_binfmt() {
   # The folder appears with the module; without modprobe the mount itself loads it (fs-binfmt_misc alias).
   [ -d "$binfmt" ] || modprobe binfmt_misc || fail "this kernel has no binfmt_misc" || return 1
   [ -e "$binfmt/register" ] && return 0
-  [ -d /run/systemd/system ] && systemctl start {{ paths.BINFMT_MOUNT }}
+  "mount_by_$1"
   [ -e "$binfmt/register" ] || mount -t binfmt_misc binfmt_misc "$binfmt" || return 1
   [ -e "$binfmt/register" ] || fail "mounted, yet there is no register file"
 }
@@ -264,18 +265,10 @@ link() {
   mv -fT "$1.new" "$1" 2>/dev/null || { rm -f "$1" && mv -f "$1.new" "$1"; }
 }
 
-unit() {
-  systemctl daemon-reload || return 1
-  [ "$2" != {{ paths.SERVICE }} ] || [ "$1" = enable ] || prepare || return 1
-  systemctl "$1" "$2" || {
-    note=$(journalctl -q -n 3 -o cat -u "$2" 2>/dev/null | tail -n 3)
-    return 1
-  }
-}
+{% for manager in managers %}
+{% include "services/" ~ manager ~ ".sh" %}
 
-# The socket's folder must have its group before the daemon creates the socket (moby/buildkit#4618).
-prepare() { systemd-tmpfiles --create {{ paths.TMPFILES }}; }
-
+{% endfor %}
 {% include "workplace.sh" %}
 
 workplace '' || exit 1
@@ -306,7 +299,7 @@ run {{ step.id | q }} yes runtime {{ step.manager | q }} {{ step.oldest | q }}
 {% elif step.kind == "interpreter" %}
 run {{ step.id | q }} yes interpreter {{ step.path | q }} {{ step.sha256 | q }} {{ lengths.get(step.id, 0) }}
 {% elif step.kind == "mount" %}
-run {{ step.id | q }} yes mount_binfmt
+run {{ step.id | q }} yes mount_binfmt {{ step.manager | q }}
 {% elif step.kind == "enable-binfmt" %}
 run {{ step.id | q }} yes enable_binfmt
 {% elif step.kind == "handler" %}
@@ -332,8 +325,8 @@ run {{ step.id | q }} yes member {{ step.group | q }} {{ step.user | q }}
 run {{ step.id | q }} yes release {{ step.folder | q }} {{ step.archive | q }} {{ step.sha256 | q }} {{ step.header | q }} {{ lengths.get(step.id, 0) }} {{ (step.url or '') | q }}
 {% elif step.kind == "link" %}
 run {{ step.id | q }} yes link {{ step.path | q }} {{ step.to | q }}
-{% elif step.kind == "unit" %}
-run {{ step.id | q }} yes unit {{ step.verb | q }} {{ step.unit | q }}
+{% elif step.kind == "service" %}
+run {{ step.id | q }} yes {{ ("tell_" ~ step.manager) | q }} {{ step.verb | q }} {{ step.service | q }}
 {% endif %}
 {% endfor %}
 [ "$failures" -eq 0 ]

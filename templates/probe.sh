@@ -352,6 +352,8 @@ service() {
   for path in {{ paths.CACHE }}/*; do
     [ -f "$path" ] && record cached "${path##*/}" "$(stat -c %s "$path")"
   done
+  # What OpenRC booted has this (verify_boot in its openrc-run.sh), and what systemd booted that (sd_booted(3)).
+  [ ! -e /run/openrc/softlevel ] || init_scripts
   if [ -d /run/systemd/system ]; then
     record systemd "$(systemctl --version 2>/dev/null | { read -r _ version _; printf '%s' "$version"; })"
     # systemctl prints the properties in an order of its own, and an empty line between units.
@@ -362,7 +364,52 @@ service() {
     done
     [ "$settings" != ro ] || loader
   fi
+  mark
   workers
+}
+
+# What runs as process 1, and whether the table of handlers is a machine's around this container.
+surroundings() {
+  init=; { read -r init </proc/1/comm; } 2>/dev/null
+  record init "$init"
+  record namespaces "$(readlink /proc/self/ns/user)" "$(readlink /proc/self/ns/pid)"
+  manager=$(tr '\000' '\n' 2>/dev/null </proc/1/environ | sed -n 's/^container=//p')
+  [ -n "$manager" ] || [ ! -e /run/.containerenv ] || manager=podman
+  [ -n "$manager" ] || [ ! -e /.dockerenv ] || manager=docker
+  [ -z "$manager" ] || record container "$manager"
+}
+
+# OpenRC's services, read from the files that it keeps: rc-service would start a shell for each.
+init_scripts() {
+  record openrc "$(openrc --version 2>/dev/null | { read -r line; printf '%s' "${line##* }"; })"
+  # The kind of container, such as LXC, as OpenRC sees it.
+  kind=$(openrc --sys 2>/dev/null | tr '[:upper:]' '[:lower:]')
+  for name in {{ init_scripts | q }}; do
+    [ -f "{{ paths.INIT_SCRIPTS }}/$name" ] || continue
+    state=
+    for each in started starting stopping inactive failed; do
+      [ ! -h "/run/openrc/$each/$name" ] || state=$each
+    done
+    levels=
+    for level in /etc/runlevels/*/"$name"; do
+      [ ! -h "$level" ] || { level=${level%/*}; levels="$levels ${level##*/}"; }
+    done
+    refuses=
+    [ -z "$kind" ] || while read -r word marks; do
+      [ "$word" = keyword ] || continue
+      case " $marks " in *" -$kind "*|*" no$kind "*|*" -containers "*) refuses=refuses ;; esac
+    done <"{{ paths.INIT_SCRIPTS }}/$name"
+    count=; { read -r count <"/run/openrc/options/$name/start_count"; } 2>/dev/null
+    record init-script "$name" "$state" "$levels" "$refuses" "$count"
+  done
+}
+
+{% include "services/identity.sh" %}
+
+# The daemon that templates/buildkit-service.sh started, if one did.
+mark() {
+  if alive; then record mark running "$pid"; daemon "$pid"
+  elif recall; then record mark ended "$number"; fi
 }
 
 # Before systemd 253 (systemd#25693) the service that loads binfmt.d at boot starts only where /proc/sys is writable,
@@ -440,6 +487,7 @@ interpreters
 probes
 natives
 files
+surroundings
 service
 {% if source != "release" %}
 runc_version

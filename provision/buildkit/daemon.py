@@ -41,9 +41,14 @@ def render_unit(buildkit: Buildkit, version: str, generation: str) -> str:
         version=version,
         generation=generation,
         group=buildkit.group,
-        addresses=(f"unix://{paths.SOCKET}", *buildkit.listen),
+        addresses=addresses(buildkit),
         paths=paths,
     )
+
+
+def addresses(buildkit: Buildkit) -> tuple[str, ...]:
+    """All that the daemon listens on."""
+    return (f"unix://{paths.SOCKET}", *buildkit.listen)
 
 
 def render_tmpfiles(buildkit: Buildkit) -> str:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from provision import paths
-from provision.fix import NO_FIX, PROVISION, Fix, run
-
-RESTART: Final = run("systemctl", "restart", paths.SERVICE)
+from provision.fix import NO_FIX, PROVISION, Fix, HostCommand
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,12 +16,14 @@ class Meaning:
     pattern: str
     """A regular expression that the output holds."""
     cause: str
-    fix: Fix
-    """`NO_FIX` where the message alone does not tell."""
+    fix: Fix = NO_FIX
+    """Nothing where the message alone does not tell."""
+    restart: bool = False
+    """Whether a restart of the daemon belongs to the fix, by whatever runs it on the host."""
 
 
-def _means(pattern: str, cause: str, fix: Fix) -> Meaning:
-    return Meaning(pattern=pattern, cause=cause, fix=fix)
+def _means(pattern: str, cause: str, fix: Fix, *, restart: bool = False) -> Meaning:
+    return Meaning(pattern=pattern, cause=cause, fix=fix, restart=restart)
 
 
 # The first that fits counts. Texts: buildctl v0.32.2; gRPC, crypto/tls and runc bring most of them.
@@ -32,7 +31,8 @@ _MEANINGS: Final = (
     _means(
         r"dial unix \S+: connect: no such file or directory",
         "buildkitd does not run, or its socket is somewhere else",
-        Fix.by(RESTART, words="if buildctl uses another socket, see BUILDKIT_HOST and --addr"),
+        Fix(words="if buildctl uses another socket, see BUILDKIT_HOST and --addr"),
+        restart=True,
     ),
     _means(
         r"dial unix \S+: connect: permission denied",
@@ -42,7 +42,8 @@ _MEANINGS: Final = (
     _means(
         r"connect: connection refused",
         "nothing listens there: buildkitd has stopped or is still starting",
-        Fix.by(RESTART),
+        NO_FIX,
+        restart=True,
     ),
     _means(
         r"tls: certificate required",
@@ -89,7 +90,8 @@ _MEANINGS: Final = (
     _means(
         r"context deadline exceeded",
         "the daemon did not answer in time",
-        Fix.by(RESTART, words="if it is only busy, ask again later"),
+        Fix(words="if it is only busy, ask again later"),
+        restart=True,
     ),
     _means(
         r"exec \S+: exec format error",
@@ -104,6 +106,12 @@ _MEANINGS: Final = (
 )
 
 
-def meaning_of(output: str) -> Meaning | None:
-    """What the output of a buildctl that failed means; None where its words are not known."""
-    return next((each for each in _MEANINGS if re.search(each.pattern, output)), None)
+def meaning_of(output: str, restart: HostCommand) -> Meaning | None:
+    """What the output of a buildctl that failed means; None where its words are not known.
+
+    `restart` is the command that restarts the daemon on that host.
+    """
+    found = next((each for each in _MEANINGS if re.search(each.pattern, output)), None)
+    if found is None or not found.restart:
+        return found
+    return replace(found, fix=Fix.by(restart, words=found.fix.words))

@@ -100,6 +100,9 @@ SPEC: Final[Mapping[str, Option]] = {
         help="where BuildKit comes from: auto, release, or go (built here from its Go module)",
         setting="buildkit.source",
     ),
+    "service": Option(
+        help="what runs buildkitd: auto, systemd, openrc or process", setting="buildkit.service"
+    ),
     "fetch": Option(help="who downloads the release: auto, host or controller", setting="buildkit.fetch"),
     "allow_insecure_version": Option(
         help="install BuildKit below v0.12.5 all the same",
@@ -126,6 +129,7 @@ HEALTH: Final[Mapping[str, Option]] = {
     "interpreters": SPEC["interpreters"],
     "buildkit_version": SPEC["buildkit_version"],
     "group": SPEC["group"],
+    "service": SPEC["service"],
     **AGAIN,
 }
 SEVERITY: Final = Option(

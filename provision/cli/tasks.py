@@ -42,7 +42,7 @@ else:
 
 @command({**SPEC, **AGAIN})
 def check_(call: Call) -> Report:
-    """Can this machine become a build machine? Kernel, binfmt_misc, systemd, room, rights: seen, needed, fix."""
+    """Can this machine become a build machine? Kernel, handlers, service manager, room, rights: seen, needed, fix."""
     version = call.version()
     return call.run(
         lambda transport, host: inspect.check_host(transport, call.config.spec_for(host), version),

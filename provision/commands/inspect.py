@@ -73,7 +73,7 @@ def build_all(
         return seen, ()
     script = deep_builds.script(spec, facts)
     measured = deep_builds.parse(transport.ask(script, timeout=deep_builds.TIMEOUT).records)
-    return deep_builds.rows(measured, seen, facts), deep_builds.findings(measured)
+    return deep_builds.rows(measured, seen, facts), deep_builds.findings(spec, facts, measured)
 
 
 def explain(transport: Transport, spec: Spec, platform: str) -> HostResult:

@@ -24,6 +24,7 @@ from provision.spec import (
     LogLevel,
     NetworkMode,
     Registry,
+    ServiceSetting,
     Source,
     Ssh,
 )
@@ -57,6 +58,7 @@ _BUILDKIT: Final = {
     "group": Setting(names.group, Buildkit.group),
     "users": Setting(list_of(names.user), ()),
     "source": Setting(one_of(get_args(Source)), Buildkit.source),
+    "service": Setting(one_of(get_args(ServiceSetting)), Buildkit.service),
     "fetch": Setting(one_of(get_args(Fetch)), Buildkit.fetch),
     "allow_insecure_version": Setting(boolean, Buildkit.allow_insecure_version),
     "max_parallelism": Setting(integer(1, 4096), unset="no limit"),
@@ -97,6 +99,7 @@ _HOST: Final = {
     "jump": Setting(names.jump, unset="what the SSH configuration names"),
     "platforms": Setting(list_of(_platform), unset="those of the file"),
     "interpreters": Setting(values.interpreters, unset="those of [emulation]"),
+    "service": Setting(one_of(get_args(ServiceSetting)), unset="that of [buildkit]"),
     "sudo": Setting(boolean, unset="sudo unless the login is root"),
     "sudo_password_command": Setting(values.command, unset="that of [ssh]"),
 }

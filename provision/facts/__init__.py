@@ -11,6 +11,24 @@ from provision import elf
 from provision.architectures import Architecture
 from provision.binfmt import Entry
 from provision.buildkit.workers import Workers
+from provision.services.manager import DaemonMark, InitScript, Unit
+
+__all__ = [
+    "Binfmt",
+    "Daemon",
+    "DaemonMark",
+    "Disk",
+    "Facts",
+    "File",
+    "InitScript",
+    "Interpreter",
+    "Mount",
+    "Probe",
+    "Rule",
+    "System",
+    "Unit",
+    "User",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +53,16 @@ class System:
     """Seconds since 1970 by the host's clock; 0 if it is not known."""
     cgroup_memory: bool | None = None
     """Whether the kernel can limit and account memory; None if that is not known."""
+    init: str = ""
+    """What runs as process 1, by its name; empty if it is not known."""
     systemd: str | None = None
+    """Its version, where it runs the machine."""
+    openrc: str | None = None
+    """Its version, where it runs the machine."""
+    container: str = ""
+    """The container manager around this, such as "docker" or "podman"; empty if nothing names one."""
+    shared_table: bool | None = False
+    """Whether the table of handlers belongs to a machine around this container. None: not known."""
 
     @cached_property
     def header(self) -> elf.Header | None:
@@ -223,29 +250,6 @@ class Daemon:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Unit:
-    """A unit of systemd, in the words of `systemctl show`. Empty: not known."""
-
-    load: str = ""
-    """Such as "loaded", "masked" or "not-found"."""
-    active: str = ""
-    """Such as "active", "inactive", "activating" or "failed"."""
-    sub: str = ""
-    """Such as "running", "dead" or "auto-restart"."""
-    file_state: str = ""
-    """What the next boot does with it: "enabled", "disabled", "static", "generated", "masked" …"""
-    restarts: int = 0
-    """How often systemd restarted it by itself since somebody started it."""
-    reload_due: bool = False
-    """Whether its file changed after systemd read it."""
-
-    @property
-    def found(self) -> bool:
-        """Whether systemd knows such a unit. It does if the unit is masked."""
-        return self.load not in ("", "not-found")
-
-
-@dataclass(frozen=True, kw_only=True)
 class Facts:
     """Everything that is known of a host."""
 
@@ -272,6 +276,10 @@ class Facts:
     units: Mapping[str, Unit] = field(default_factory=dict)
     runc: Runc | None = None
     """None where there is none, or where BuildKit has its own."""
+    init_scripts: Mapping[str, InitScript] = field(default_factory=dict)
+    """Services of OpenRC, by name."""
+    mark: DaemonMark = field(default_factory=DaemonMark)
+    """What is left of the start of a daemon without systemd."""
     daemon: Daemon | None = None
     worker: Workers | None = None
     """What buildkitd answered; None if it was not asked (no socket, no buildctl) or did not answer."""

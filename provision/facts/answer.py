@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Final, Literal
 
 from provision import elf
 from provision.architectures import of_qemu
@@ -12,9 +13,11 @@ from provision.errors import HostError
 from provision.facts import (
     Binfmt,
     Daemon,
+    DaemonMark,
     Disk,
     Facts,
     File,
+    InitScript,
     Interpreter,
     Mount,
     Probe,
@@ -70,6 +73,16 @@ def parse(lines: Iterable[str], expected: Mapping[str, int]) -> Facts:
         cached={r[0]: number(r[1]) for r in of.get("cached", ())},
         units=_units(of.get("unit", ())),
         runc=next((Runc(path=r[0], version=r[1]) for r in of.get("runc", ())), None),
+        init_scripts={
+            r[0]: InitScript(
+                state=r[1],
+                runlevels=words(r[2], " "),
+                refuses=r[3] == "refuses",
+                restarts=number(r[4]),
+            )
+            for r in of.get("init-script", ())
+        },
+        mark=_mark(_one(of, "mark")),
         daemon=next(
             (
                 Daemon(executable=r[0], generation=r[1], tmpdir=r[2], command=r[3].strip())
@@ -104,8 +117,28 @@ def _system(of: Found) -> System:
         boot=_one(of, "boot")[0],
         clock=number(_one(of, "clock")[0]),
         cgroup_memory=_cgroup_memory(_one(of, "cgroup")),
+        init=_one(of, "init")[0],
         systemd=_one(of, "systemd")[0] if "systemd" in of else None,
+        openrc=_one(of, "openrc")[0] if "openrc" in of else None,
+        container=_one(of, "container")[0],
+        shared_table=_shared_table(of),
     )
+
+
+# The first namespaces of a machine have fixed numbers: PROC_USER_INIT_INO and PROC_PID_INIT_INO in Linux.
+_FIRST_USER: Final = "user:[4026531837]"
+_FIRST_PID: Final = "pid:[4026531836]"
+
+
+def _shared_table(of: Found) -> bool | None:
+    """Since Linux 6.7 each user namespace may have a table of handlers of its own; before, no other than the first may
+    write to one. So it is shared by a container in the first user namespace.
+    """
+    user, pid = _one(of, "namespaces")[0], _one(of, "namespaces")[1]
+    named = bool(_one(of, "container")[0])
+    if not (user and pid):
+        return None if named else False
+    return user == _FIRST_USER and (named or pid != _FIRST_PID)
 
 
 def _cgroup_memory(record: Record) -> bool | None:
@@ -231,6 +264,13 @@ def _unit(properties: Mapping[str, str]) -> Unit:
         restarts=number(properties.get("NRestarts", "")),
         reload_due=properties.get("NeedDaemonReload") == "yes",
     )
+
+
+def _mark(record: Record) -> DaemonMark:
+    state: Literal["running", "ended", "none"] = "none"
+    if record[0]:
+        state = "running" if record[0] == "running" else "ended"
+    return DaemonMark(state=state, pid=number(record[1]))
 
 
 def _worker(of: Found) -> tuple[Workers | None, str]:

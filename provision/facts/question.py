@@ -13,6 +13,7 @@ from provision.architectures import ARCHITECTURES
 from provision.facts.interpreters import candidates, wanted_rows
 from provision.facts.local_emulators import emulators_to_send
 from provision.render import render
+from provision.services import openrc
 from provision.spec import Spec
 
 TOOLS: Final = (
@@ -34,7 +35,7 @@ TOOLS: Final = (
 
 MANAGED: Final = (
     *(paths.CURRENT, paths.BUILDCTL, paths.CONFIG, paths.UNIT, paths.TMPFILES, paths.MODULES),
-    paths.LOADER,
+    *(paths.LOADER, paths.SERVICE_SCRIPT, paths.OPENRC_SCRIPT, paths.OPENRC_LOADER),
     *(paths.SOCKET, paths.SOCKET_FOLDER),
     *(paths.rule(arch.qemu) for arch in ARCHITECTURES),
 )
@@ -84,6 +85,7 @@ def question(spec: Spec) -> Question:
         group=spec.buildkit.group,
         source=spec.buildkit.source,
         disks=DISKS,
+        init_scripts=openrc.SERVICES,
         paths=paths,
     )
     return Question(script=script, expected=expected)

@@ -29,6 +29,7 @@ class ArchitectureOnHost:
     arch: Architecture
     platform: str
     """Findings name this one of the architecture's platforms: the first that is wanted."""
+    spec: Spec
     facts: Facts
 
     @property
@@ -148,8 +149,10 @@ def meaning(status: int, expected: int) -> str:
 
 def provisioned(facts: Facts) -> bool:
     """Whether this tool ever changed the host: its release, its unit or a rule of its own is there."""
-    own = [file for path, file in facts.files.items() if path == paths.UNIT or path.startswith(paths.RULES)]
-    return paths.CURRENT in facts.files or any((file.text or "").startswith(MARK) for file in own)
+    services = (paths.UNIT, paths.SERVICE_SCRIPT)
+    own = [file for path, file in facts.files.items() if path in services or path.startswith(paths.RULES)]
+    # In a script the mark is the second line.
+    return paths.CURRENT in facts.files or any(MARK in (file.text or "")[:100] for file in own)
 
 
 def concerned(spec: Spec, facts: Facts) -> tuple[ArchitectureOnHost, ...]:
@@ -166,7 +169,7 @@ def concerned(spec: Spec, facts: Facts) -> tuple[ArchitectureOnHost, ...]:
 def view(arch: Architecture, spec: Spec, facts: Facts) -> ArchitectureOnHost:
     """One architecture, wanted or not."""
     platform = next((p for p in spec.platforms or () if p in _all_platforms(arch)), arch.platforms[0])
-    return ArchitectureOnHost(arch=arch, platform=platform, facts=facts)
+    return ArchitectureOnHost(arch=arch, platform=platform, spec=spec, facts=facts)
 
 
 def all_views(spec: Spec, facts: Facts) -> tuple[ArchitectureOnHost, ...]:

@@ -10,6 +10,7 @@ from typing import Final
 
 from provision import paths
 from provision.facts import Facts
+from provision.facts.managers import service_manager
 from provision.facts.view import concerned, provisioned
 from provision.fix import PROVISION, Fix
 from provision.health import access, boot, daemon, emulation, known_bad, resources
@@ -34,7 +35,7 @@ AREAS: Final[tuple[Area, ...]] = (
 def find(spec: Spec, facts: Facts) -> tuple[Finding, ...]:
     """Everything that is not as it should be on a host, worst first; empty on a healthy one."""
     if not provisioned(facts):
-        return ranked((_not_provisioned(facts), *_container_handlers(spec, facts)))
+        return ranked((_not_provisioned(spec, facts), *_container_handlers(spec, facts)))
     return ranked(each for area in AREAS for each in area(spec, facts))
 
 
@@ -47,11 +48,12 @@ def _rank(found: Finding) -> int:
     return SEVERITIES.index(found.severity)
 
 
-def _not_provisioned(facts: Facts) -> Finding:
+def _not_provisioned(spec: Spec, facts: Facts) -> Finding:
     others = [entry.name for entry in facts.entries]
     seen = f"; handlers of others: {', '.join(others)}" if others else ""
     daemon = "; a buildkitd of somebody else answers" if facts.worker else ""
-    evidence = f"no {paths.CURRENT}, no {paths.UNIT}, no rule of this tool in {paths.RULES}{seen}{daemon}"
+    service = service_manager(spec, facts).path
+    evidence = f"no {paths.CURRENT}, no {service}, no rule of this tool in {paths.RULES}{seen}{daemon}"
     return finding("not-provisioned", "error", evidence, "not a build machine", Fix.by(PROVISION))
 
 

@@ -1,4 +1,4 @@
-"""Which handlers the next boot registers, from binfmt.d's order and masks and the units that read it. Pure.
+"""Which handlers the next boot registers, from binfmt.d's order and masks and the services that read it. Pure.
 
 A restart of systemd-binfmt, which first drops every handler, has the same outcome.
 """
@@ -13,15 +13,16 @@ from provision import binfmt, elf, paths
 from provision.architectures import ARCHITECTURES
 from provision.binfmt import Entry
 from provision.facts import Facts, Rule
-from provision.facts.boot import mounted_at_boot
 from provision.facts.interpreters import unfit
+from provision.facts.managers import reading, service_manager
 from provision.facts.view import ArchitectureOnHost, concerned
 from provision.facts.view import view as view_of
 from provision.fix import PROVISION, Fix, HostCommand, run
 from provision.health import emulation
-from provision.health.emulation import describe
+from provision.health.emulation import describe, next_boot
 from provision.health.finding_table import finding
 from provision.result import Finding
+from provision.services.manager import Lack
 from provision.spec import Spec
 
 _AGAIN: Final = Fix.by(PROVISION)
@@ -35,22 +36,25 @@ class Coming:
     path: str
 
 
-def effective(rules: Iterable[Rule]) -> tuple[Rule, ...]:
-    """The files that count, by name. Of several with one name that is the highest folder's, even if it is a mask."""
+def effective(rules: Iterable[Rule], folders: Iterable[str]) -> tuple[Rule, ...]:
+    """The files that count, by name. Of several with one name that is the highest folder's, even if it is a mask.
+
+    `folders` are those that the host's service manager reads, highest first.
+    """
     chosen: dict[str, Rule] = {}
-    for folder in paths.RULE_FOLDERS:
+    for folder in folders:
         for rule in rules:
             if rule.path == f"{folder}/{rule.name}":
                 chosen.setdefault(rule.name, rule)
     return tuple(chosen[name] for name in sorted(chosen))
 
 
-def registrations(facts: Facts) -> tuple[Coming, ...]:
-    """The entries that systemd-binfmt will register, newest first. It reads files by name; a later rule replaces its
-    namesake.
+def registrations(spec: Spec, facts: Facts) -> tuple[Coming, ...]:
+    """The entries that the boot will register, newest first. systemd-binfmt and OpenRC's binfmt.sh read files by name;
+    a later rule replaces its namesake.
     """
     found: dict[str, Coming] = {}
-    for rule in effective(facts.rules):
+    for rule in effective(facts.rules, reading(spec, facts).boot.folders):
         if rule.masked or rule.path.startswith("/run/"):
             continue  # /run is empty after a boot
         for entry in binfmt.parse_rules(rule.text):
@@ -61,21 +65,38 @@ def registrations(facts: Facts) -> tuple[Coming, ...]:
 
 def coming(view: ArchitectureOnHost, order: Sequence[Coming] | None = None) -> Coming | None:
     """The entry that answers for an architecture after the boot. `order`: the registrations, if known already."""
-    order = registrations(view.facts) if order is None else order
+    order = registrations(view.spec, view.facts) if order is None else order
     winner = binfmt.winner((each.entry for each in order), view.header)
     return next((each for each in order if each.entry == winner), None)
 
 
 def findings(spec: Spec, facts: Facts) -> tuple[Finding, ...]:
     """Faults that the next boot brings and that are not there now."""
-    if not facts.system.systemd:
-        return ()
-    order = registrations(facts)
+    if not reading(spec, facts).boot.happens:
+        return (_nothing(spec, facts),)
+    order = registrations(spec, facts)
     return (*_over_native(spec, facts, order), *_coming_back(spec, facts, order))
+
+
+def _nothing(spec: Spec, facts: Facts) -> Finding:
+    """What somebody chose, or what the machine is: nothing to be fixed, but to be known."""
+    start = service_manager(spec, facts).commands.start
+    init = f" ({facts.system.init})" if facts.system.init else ""
+    return finding(
+        "boot-nothing",
+        "info",
+        f"no service manager runs buildkitd: process 1{init} is none that this tool uses here",
+        "after the next boot neither buildkitd nor a handler is there, until somebody starts them",
+        Fix(
+            words=f"put this line into the script that boots the machine or begins the CI job: {start.line}"
+        ),
+    )
 
 
 def _over_native(spec: Spec, facts: Facts, order: Sequence[Coming]) -> Iterator[Finding]:
     """Files whose handlers take programs from the CPU. If they are the machine's own, none starts any more (ELOOP)."""
+    dropping = service_manager(spec, facts).drops_handlers
+    restart = f", or a restart of {dropping}," if dropping else ""
     for arch in ARCHITECTURES:
         seen = view_of(arch, spec, facts)
         lethal = facts.system.architecture == arch
@@ -88,7 +109,7 @@ def _over_native(spec: Spec, facts: Facts, order: Sequence[Coming]) -> Iterator[
                     "boot-over-native",
                     "error" if lethal else "warning",
                     f"{each.path} brings {describe(each.entry)}, which takes programs that the CPU runs itself",
-                    "after the next boot, or a restart of systemd-binfmt, no program of this machine starts"
+                    f"after the next boot{restart} no program of this machine starts"
                     if lethal
                     else "after the next boot they are emulated: many times slower",
                     Fix.by(_remove(each.path)),
@@ -110,8 +131,8 @@ def _coming_back(spec: Spec, facts: Facts, order: Sequence[Coming]) -> tuple[Fin
     views = [view for view in concerned(spec, facts) if view.winner and not view.native]
     if not views:
         return ()
-    general = tuple(found for found in (_mount(facts), _loader(facts)) if found)
-    held = _held(facts)
+    general = tuple(_lack(each) for each in reading(spec, facts).boot.lacks)
+    held = _held(spec, facts)
     if general:
         return (*general, *held)
     # Architectures that are broken now are skipped: their fix rewrites the boot file anyway.
@@ -131,7 +152,7 @@ def fault_at_boot(view: ArchitectureOnHost, order: Sequence[Coming]) -> Finding 
             "boot-broken",
             "warning",
             f"{then.path} brings {describe(then.entry)}, which {why}",
-            "works until the next boot, or until systemd-binfmt is restarted",
+            f"broken after {next_boot(view)}",
             _AGAIN,
             view.platform,
         )
@@ -155,14 +176,14 @@ def _character(entry: Entry) -> tuple[str, str, bool, bool]:
 
 
 def _gone(view: ArchitectureOnHost) -> Finding:
-    rules = effective(view.facts.rules)
+    rules = effective(view.facts.rules, reading(view.spec, view.facts).boot.folders)
     mask = next((rule for rule in rules if rule.masked and rule.name == f"{view.name}.conf"), None)
     if mask:
         return finding(
             "boot-masked",
             "warning",
             f"{mask.path} is a link to /dev/null, which masks every file of its name",
-            "gone after the next boot, or as soon as systemd-binfmt is restarted",
+            f"gone after {next_boot(view)}",
             Fix.by(run("rm", mask.path), PROVISION),
             view.platform,
         )
@@ -171,7 +192,7 @@ def _gone(view: ArchitectureOnHost) -> Finding:
         "boot-missing",
         "warning",
         evidence,
-        "gone after the next boot, or as soon as systemd-binfmt is restarted",
+        f"gone after {next_boot(view)}",
         _AGAIN,
         view.platform,
     )
@@ -187,43 +208,12 @@ def _unfit(view: ArchitectureOnHost, then: Coming) -> str:
     return unfit(file, view.facts)
 
 
-def _mount(facts: Facts) -> Finding | None:
-    if mounted_at_boot(facts):
-        return None
-    return finding(
-        "boot-no-mount",
-        "warning",
-        f"neither {paths.BINFMT_AUTOMOUNT} is active nor {paths.BINFMT_MOUNT} enabled",
-        "after the next boot no handler is there",
-        Fix.by(run("systemctl", "enable", paths.BINFMT_MOUNT)),
-    )
+def _lack(lack: Lack) -> Finding:
+    consequence = "after the next boot no handler is there"
+    return finding(lack.finding, "warning", lack.evidence, consequence, lack.fix)
 
 
-def _loader(facts: Facts) -> Finding | None:
-    if facts.binfmt.loader_refuses:
-        return finding(
-            "boot-no-loader",
-            "warning",
-            f"{paths.SYSTEMD_BINFMT} starts only where /proc/sys is writable, and here it is read-only",
-            "after the next boot no handler is there",
-            _AGAIN,
-        )
-    load = facts.unit(paths.SYSTEMD_BINFMT).load
-    if load not in ("masked", "not-found"):
-        return None
-    masked = load == "masked"
-    return finding(
-        "boot-no-loader",
-        "warning",
-        f"{paths.SYSTEMD_BINFMT} is {'masked' if masked else 'not there'}: nothing reads binfmt.d",
-        "after the next boot no handler is there",
-        Fix.by(run("systemctl", "unmask", paths.SYSTEMD_BINFMT))
-        if masked
-        else Fix(words="install systemd's systemd-binfmt.service"),
-    )
-
-
-def _held(facts: Facts) -> tuple[Finding, ...]:
+def _held(spec: Spec, facts: Facts) -> tuple[Finding, ...]:
     """Since Linux 6.7, and in stable kernels from late 2024 on, the last umount drops every entry."""
     if facts.binfmt.held is not False:
         return ()
@@ -233,6 +223,6 @@ def _held(facts: Facts) -> tuple[Finding, ...]:
             "warning",
             f"{paths.BINFMT} is mounted for this session and not for init",
             "every handler is gone when the last process that sees the mount ends",
-            Fix.by(run("systemctl", "start", paths.BINFMT_MOUNT), PROVISION),
+            Fix.by(service_manager(spec, facts).commands.hold_table, PROVISION),
         ),
     )

@@ -2,117 +2,133 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
 from provision import paths
 from provision.architectures import PLATFORMS, of_platform
-from provision.buildkit.failures import RESTART, meaning_of
+from provision.buildkit.failures import meaning_of
 from provision.buildkit.version import REFUSED_BELOW, WARNED_BELOW, at_least, canonical, is_version
 from provision.buildkit.workers import Workers, covers, undetected
 from provision.errors import UsageError
-from provision.facts import Facts, Unit
+from provision.facts import Facts
+from provision.facts.managers import reading, runs, service_manager
 from provision.facts.view import concerned, view
-from provision.fix import PROVISION, Fix, provision_for, run
+from provision.fix import PROVISION, Fix, HostCommand, provision_for, run
 from provision.health import emulation
 from provision.health.finding_table import finding
 from provision.result import Finding
+from provision.services.manager import Commands, Service, ServiceManager
 from provision.spec import DEFAULT_VERSION, LATEST, Spec
 
 _AGAIN: Final = Fix.by(PROVISION)
-_JOURNAL: Final = run("journalctl", "--no-pager", "-n", "30", "-u", paths.SERVICE)
-"""The last lines. `ssh -t` and a terminal would start a pager, which waits for a key."""
 
 
 def findings(spec: Spec, facts: Facts) -> tuple[Finding, ...]:
     """Faults of buildkitd. If it does not run or answer, that is the only one besides those of its service."""
-    if stopped := _stopped(facts):
-        return (*_service(facts), stopped)
+    if stopped := _stopped(spec, facts):
+        return (*_service(spec, facts), stopped)
     worker = facts.worker
     if worker is None:
-        return (*_service(facts), _silent(facts))
+        return (*_service(spec, facts), _silent(spec, facts))
     return (
-        *_service(facts),
+        *_service(spec, facts),
         *_version(spec, worker),
-        *_settings(spec, worker),
+        *_settings(spec, facts, worker),
         *_listing(spec, facts, worker),
     )
 
 
-def _stopped(facts: Facts) -> Finding | None:
-    unit = facts.unit(paths.SERVICE)
-    if not facts.system.systemd or not unit.found:
-        if facts.worker:
-            return None  # somebody else started it, and it works
-        evidence, fix = f"there is no {paths.SERVICE}", _AGAIN
-        if not facts.system.systemd:
-            evidence = "systemd does not run here"
-            fix = Fix.by(PROVISION, words="first boot the machine with systemd")
-        return finding("service-missing", "error", evidence, "nothing can be built", fix)
-    state = unit.active or "unknown"
-    if state == "active":
+def _stopped(spec: Spec, facts: Facts) -> Finding | None:
+    manager, service = service_manager(spec, facts), reading(spec, facts).service
+    if not runs(manager, facts.system) or service.state == "missing":
+        return None if facts.worker else _missing(manager, facts)  # if somebody else started it, it works
+    if service.state == "running":
         return None
-    fix = Fix.by(run("systemctl", "start", paths.SERVICE))
-    if unit.load == "masked":
-        fix = Fix.by(run("systemctl", "unmask", paths.SERVICE), PROVISION)
-    elif unit.sub == "auto-restart" or state == "failed":
-        fix = Fix.by(_JOURNAL, PROVISION, words="the journal shows why it ended")
-    evidence = f"{paths.SERVICE} is {state} ({unit.sub or 'unknown'})"
+    fix = Fix.by(manager.commands.start)
+    if service.masked and manager.commands.unmask:
+        fix = Fix.by(manager.commands.unmask, PROVISION)
+    elif service.state == "failed":
+        fix = Fix.by(
+            manager.commands.log, PROVISION, words=f"the {manager.commands.log_name} shows why it ended"
+        )
+    evidence = f"{manager.service} is {service.words}"
     return finding("service-stopped", "error", evidence, "nothing can be built", fix)
 
 
-def _service(facts: Facts) -> Iterator[Finding]:
-    unit = facts.unit(paths.SERVICE)
-    if unit.load != "loaded":
+def _missing(manager: ServiceManager, facts: Facts) -> Finding:
+    evidence, fix = f"there is no {manager.path}", _AGAIN
+    if not runs(manager, facts.system):
+        evidence = f"{manager.title} does not run here"
+        words = f'first boot the machine with {manager.title}, or set [buildkit] service = "auto"'
+        fix = Fix.by(PROVISION, words=words)
+    return finding("service-missing", "error", evidence, "nothing can be built", fix)
+
+
+def _service(spec: Spec, facts: Facts) -> Iterator[Finding]:
+    manager, service = service_manager(spec, facts), reading(spec, facts).service
+    if service.state == "missing" or service.masked:
         return
-    if unit.file_state not in ("enabled", "enabled-runtime"):
+    commands, restarts = manager.commands, service.restarts
+    if service.enabled is False and commands.enable:
         yield finding(
             "service-disabled",
             "warning",
-            f"{paths.SERVICE} is {unit.file_state or 'not enabled'}",
+            f"{manager.service} is not enabled",
             "after the next boot nothing can be built",
-            Fix.by(run("systemctl", "enable", paths.SERVICE)),
+            Fix.by(commands.enable),
         )
-    restarts = unit.restarts
-    if restarts and unit.active == "active":
+    if restarts and service.state == "running":
         yield finding(
             "service-restarts",
             "warning",
-            f"systemd restarted it {restarts} time{'s' if restarts > 1 else ''} since it was last started by hand",
+            f"{manager.title} restarted it {restarts} time{'s' if restarts > 1 else ''}"
+            " since it was last started by hand",
             "each time the builds that ran were lost",
-            Fix.by(
-                _JOURNAL,
-                run("systemctl", "reset-failed", paths.SERVICE),
-                words="the journal shows why it ended; reset-failed sets the count to 0",
-            ),
+            Fix.by(*_present(commands.log, commands.forget), words=_why(commands)),
         )
-    if evidence := _outdated(facts, unit):
+    if evidence := _outdated(manager, service, facts):
         consequence = "the settings on the disk do not count yet"
-        fix = Fix.by(run("systemctl", "daemon-reload"), RESTART)
+        fix = Fix.by(*_present(commands.reload, commands.restart))
         yield finding("service-settings", "warning", evidence, consequence, fix)
 
 
-def _outdated(facts: Facts, unit: Unit) -> str:
+def _present(*commands: HostCommand | None) -> tuple[HostCommand, ...]:
+    return tuple(each for each in commands if each)
+
+
+def _why(commands: Commands) -> str:
+    forgets = f"; {commands.forget.arguments[1]} sets the count to 0" if commands.forget else ""
+    return f"the {commands.log_name} shows why it ended{forgets}"
+
+
+def _outdated(manager: ServiceManager, service: Service, facts: Facts) -> str:
     """Evidence that the daemon runs with other settings than the files have; empty if it does not."""
-    if unit.reload_due:
-        return f"{paths.UNIT} was changed after systemd read it"
-    file = facts.files.get(paths.UNIT)
-    written = (file.text or "").partition("PROVISION_GENERATION=")[2].split("\n")[0] if file else ""
+    if service.reload_due:
+        return f"{manager.path} was changed after {manager.title} read it"
+    file = facts.files.get(manager.path)
+    written = re.search(r"PROVISION_GENERATION=(\w+)", file.text or "") if file else None
     running = facts.daemon.generation if facts.daemon else ""
-    if written and running and written != running:
-        return f"the daemon runs generation {running}, {paths.UNIT} has {written}"
+    if written and running and written[1] != running:
+        return f"the daemon runs generation {running}, {manager.path} has {written[1]}"
     return ""
 
 
-def _silent(facts: Facts) -> Finding:
+def _silent(spec: Spec, facts: Facts) -> Finding:
+    manager = service_manager(spec, facts)
     evidence = (
         facts.worker_error[:200]
-        or f"{paths.SERVICE} is active, but there is no socket {paths.SOCKET} or no buildctl"
+        or f"{manager.service} runs, but there is no socket {paths.SOCKET} or no buildctl"
     )
-    meaning = meaning_of(facts.worker_error)
+    meaning = meaning_of(facts.worker_error, manager.commands.restart)
     if meaning is None:
-        fix = Fix.by(RESTART, _JOURNAL, words="the journal shows more")
+        fix = Fix.by(
+            manager.commands.restart,
+            manager.commands.log,
+            words=f"the {manager.commands.log_name} shows more",
+        )
         return finding("worker-silent", "error", evidence, "nothing can be built", fix)
     consequence = f"nothing can be built: {meaning.cause}"
     return finding("worker-silent", "error", evidence, consequence, meaning.fix)
@@ -140,14 +156,15 @@ def _version(spec: Spec, worker: Workers) -> Iterator[Finding]:
         yield finding("worker-version", "warning", evidence, consequence, _AGAIN)
 
 
-def _settings(spec: Spec, worker: Workers) -> Iterator[Finding]:
+def _settings(spec: Spec, facts: Facts, worker: Workers) -> Iterator[Finding]:
+    restart = service_manager(spec, facts).commands.restart
     if worker.snapshotter == "native":
         yield finding(
             "worker-snapshotter",
             "warning",
             "the worker's snapshotter is native: overlayfs does not work here",
             "every layer is a full copy: the disk fills and builds are slow",
-            Fix.by(RESTART, words=f"first put {paths.STATE} on ext4 or xfs (with ftype=1)"),
+            Fix.by(restart, words=f"first put {paths.STATE} on ext4 or xfs (with ftype=1)"),
         )
     wanted = spec.buildkit.network
     if wanted != "auto" and worker.network and worker.network != wanted:
@@ -160,11 +177,13 @@ def _settings(spec: Spec, worker: Workers) -> Iterator[Finding]:
             "warning",
             "the worker's process mode is no-sandbox",
             "build steps see the host's processes and can end them",
-            Fix.by(RESTART, words=f"first remove noProcessSandbox from {paths.CONFIG}"),
+            Fix.by(restart, words=f"first remove noProcessSandbox from {paths.CONFIG}"),
         )
 
 
 def _listing(spec: Spec, facts: Facts, worker: Workers) -> Iterator[Finding]:
+    manager = service_manager(spec, facts)
+    restart = manager.commands.restart
     tmpdir = (facts.daemon.tmpdir or "/tmp") if facts.daemon else paths.SCRATCH  # noqa: S108 - as Go does
     mount = facts.mount_of(tmpdir)
     if mount and "noexec" in mount.options:
@@ -173,11 +192,11 @@ def _listing(spec: Spec, facts: Facts, worker: Workers) -> Iterator[Finding]:
             "error",
             f"{tmpdir}, where it starts them, lies on {mount.point}, which is mounted noexec",
             "from its next start on it lists the native platform alone, without a message",
-            Fix.by(run("mount", "-o", "remount,exec", mount.point), RESTART),
+            Fix.by(run("mount", "-o", "remount,exec", mount.point), restart),
         )
         return
     for platform in _runs_here(spec, facts):
-        if found := _unlisted(platform, worker):
+        if found := _unlisted(platform, worker, restart):
             yield found
     reported = {each.platform for each in emulation.findings(spec, facts)}
     if None in reported:
@@ -196,7 +215,7 @@ def _listing(spec: Spec, facts: Facts, worker: Workers) -> Iterator[Finding]:
                 "build steps for it fail, though the list promises them",
                 Fix.by(
                     provision_for(seen.platform),
-                    words=f"if you do not want it, restart {paths.SERVICE}: it is gone from the list then",
+                    words=f"if you do not want it, restart {manager.service}: it is gone from the list then",
                 ),
                 seen.platform,
             )
@@ -209,7 +228,7 @@ def _runs_here(spec: Spec, facts: Facts) -> tuple[str, ...]:
     return tuple(p for p in names if of_platform(p) in works)
 
 
-def _unlisted(platform: str, worker: Workers) -> Finding | None:
+def _unlisted(platform: str, worker: Workers, restart: HostCommand) -> Finding | None:
     """BuildKit finds more platforms while it runs, but hides those that a listed one stands for."""
     cover = covers(worker.platforms, platform)
     if cover == "listed" or (cover and platform not in PLATFORMS):
@@ -232,8 +251,8 @@ def _unlisted(platform: str, worker: Workers) -> Finding | None:
             "warning",
             f"{seen}: it was registered after buildkitd's start",
             "it builds here, but a client that chooses machines by the list (buildx) does not choose this one",
-            Fix.by(RESTART),
+            Fix.by(restart),
             platform,
         )
     consequence = "buildx refuses it, and build steps may be run by another emulator than the kernel's"
-    return finding("worker-unlisted", "error", seen, consequence, Fix.by(RESTART), platform)
+    return finding("worker-unlisted", "error", seen, consequence, Fix.by(restart), platform)

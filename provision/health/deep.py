@@ -12,9 +12,10 @@ from provision import elf, paths
 from provision.architectures import PLATFORMS, Architecture, of_platform
 from provision.buildkit.failures import meaning_of
 from provision.facts import Facts
+from provision.facts.managers import service_manager
 from provision.facts.records import number, records
 from provision.facts.view import all_views, concerned
-from provision.fix import NO_FIX, Fix, ToolCommand
+from provision.fix import NO_FIX, Fix, HostCommand, ToolCommand
 from provision.health.finding_table import finding
 from provision.render import render
 from provision.result import Finding, PlatformRow
@@ -94,14 +95,16 @@ def parse(lines: Iterable[str]) -> Measurements:
     return Measurements(work=work, builds=builds)
 
 
-def findings(measured: Measurements) -> tuple[Finding, ...]:
+def findings(spec: Spec, facts: Facts, measured: Measurements) -> tuple[Finding, ...]:
     """The builds that failed."""
-    return tuple(_failed(name, build) for name, build in measured.builds.items() if build.status != 0)
+    restart = service_manager(spec, facts).commands.restart
+    failed = {name: build for name, build in measured.builds.items() if build.status != 0}
+    return tuple(_failed(name, build, restart) for name, build in failed.items())
 
 
-def _failed(platform: str, build: Build) -> Finding:
+def _failed(platform: str, build: Build, restart: HostCommand) -> Finding:
     output = f"no end after {_BUILD} s" if build.status == 124 else _last_output(build.text)  # timeout(1)
-    meaning = meaning_of(build.text)
+    meaning = meaning_of(build.text, restart)
     fix = meaning.fix.for_platform(platform) if meaning else NO_FIX
     return finding(
         "worker-build",

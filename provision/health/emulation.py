@@ -12,6 +12,7 @@ from typing import Final
 from provision import binfmt, paths
 from provision.binfmt import Entry
 from provision.facts import Facts, packages
+from provision.facts.managers import service_manager
 from provision.facts.view import ArchitectureOnHost, concerned
 from provision.fix import PROVISION, Fix, HostCommand, provision_for, run, shell_line
 from provision.health.finding_table import finding
@@ -191,6 +192,12 @@ def broken(view: ArchitectureOnHost, _spec: Spec) -> Finding | None:
     )
 
 
+def next_boot(view: ArchitectureOnHost) -> str:
+    """The next boot, and what else has its outcome on that host."""
+    service = service_manager(view.spec, view.facts).drops_handlers
+    return f"the next boot, or as soon as {service} is restarted" if service else "the next boot"
+
+
 def container(view: ArchitectureOnHost, _spec: Spec) -> Finding | None:
     """The way of `docker run --privileged tonistiigi/binfmt`: works until the next boot."""
     if view.winner is None or not view.ran or not view.contained:
@@ -200,7 +207,7 @@ def container(view: ArchitectureOnHost, _spec: Spec) -> Finding | None:
         "warning",
         f"works now ({_speed(view)}), by {describe(view.winner)}, a file that is not on this host:"
         " a container brought it",
-        "gone after the next boot, or as soon as systemd-binfmt is restarted",
+        f"gone after {next_boot(view)}",
         Fix.by(provision_for(view.platform)),
         view.platform,
     )

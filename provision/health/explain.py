@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from provision import binfmt, paths
+from provision import binfmt
 from provision.architectures import of_platform
 from provision.buildkit.workers import covers
 from provision.facts import Facts
+from provision.facts.managers import service_manager
 from provision.facts.view import ArchitectureOnHost, view
 from provision.health import boot, daemon, emulation, known_bad
 from provision.health.finding_table import ROWS, LinkId
@@ -120,13 +121,11 @@ def _boot(seen: ArchitectureOnHost, _platform: str) -> Description:
     then = boot.coming(seen)
     if then:
         return "ok", f"{then.path} brings it back"
-    if seen.facts.system.systemd:
-        return "skipped", "no file brings it back"
-    return "skipped", "not known: systemd does not run here"
+    return "skipped", "no file brings it back"
 
 
-def _service(_seen: ArchitectureOnHost, _platform: str) -> Description:
-    return "ok", f"{paths.SERVICE} runs and answers"
+def _service(seen: ArchitectureOnHost, _platform: str) -> Description:
+    return "ok", f"{service_manager(seen.spec, seen.facts).service} runs and answers"
 
 
 def _listing(seen: ArchitectureOnHost, platform: str) -> Description:

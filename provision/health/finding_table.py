@@ -146,13 +146,19 @@ AREAS: Final[Mapping[str, tuple[FindingRow, ...]]] = MappingProxyType(
                 "boot-no-mount",
                 "boot",
                 "nothing mounts the table of handlers at boot",
-                f"`systemctl enable {paths.BINFMT_MOUNT}`",
+                "enabling the service that does",
             ),
             _row(
                 "boot-no-loader",
                 "boot",
                 "nothing loads `binfmt.d` at boot",
-                f"`systemctl unmask {paths.SYSTEMD_BINFMT}`; `provision` in a container with systemd below 253",
+                "enabling the service that does; `provision` where it does not start (in some containers)",
+            ),
+            _row(
+                "boot-nothing",
+                "boot",
+                "no service manager runs buildkitd: nothing brings it or the handlers back (info)",
+                "a line in the boot or CI script",
             ),
             _row(
                 "binfmt-not-held",
@@ -162,33 +168,36 @@ AREAS: Final[Mapping[str, tuple[FindingRow, ...]]] = MappingProxyType(
             ),
         ),
         "The service and its worker": (
-            _row("service-missing", "service", "there is no buildkit service, or no systemd", "`provision`"),
             _row(
-                "service-stopped", "service", "buildkitd does not run", f"`systemctl start {paths.SERVICE}`"
+                "service-missing",
+                "service",
+                "there is no buildkit service, or not the service manager that was asked for",
+                "`provision`",
             ),
+            _row("service-stopped", "service", "buildkitd does not run", "starting it"),
             _row(
                 "service-disabled",
                 "service",
                 "buildkitd does not start at boot",
-                f"`systemctl enable {paths.SERVICE}`",
+                "enabling it",
             ),
             _row(
                 "service-restarts",
                 None,
                 "buildkitd ended by itself and was restarted",
-                "the cause, which the journal shows",
+                "the cause, which the log shows",
             ),
             _row(
                 "service-settings",
                 None,
                 "buildkitd runs with older settings than its files have",
-                f"`systemctl restart {paths.SERVICE}`",
+                "restarting it",
             ),
             _row(
                 "worker-silent",
                 "service",
                 "buildkitd does not answer",
-                f"`systemctl restart {paths.SERVICE}`; the journal shows the cause",
+                "restarting it; the log shows the cause",
             ),
             _row("worker-version", None, "buildkitd has another version than wanted", "`provision`"),
             _row(
@@ -201,13 +210,13 @@ AREAS: Final[Mapping[str, tuple[FindingRow, ...]]] = MappingProxyType(
                 "worker-unlisted",
                 "listing",
                 "a platform runs, and buildkitd does not list it",
-                f"`systemctl restart {paths.SERVICE}`",
+                "restarting it",
             ),
             _row(
                 "worker-masked",
                 "listing",
                 "a platform builds, but another one stands for it in the list: buildx does not choose this host",
-                f"`systemctl restart {paths.SERVICE}`",
+                "restarting it",
             ),
             _row(
                 "worker-stale",

@@ -8,7 +8,7 @@ from typing import Final
 
 from provision import binfmt, paths
 from provision.facts import Facts, packages
-from provision.facts.boot import mounted_at_boot
+from provision.facts.managers import reading, service_manager
 from provision.facts.view import view
 from provision.plan import handlers
 from provision.plan.interpreters import Choice
@@ -17,13 +17,12 @@ from provision.plan.steps import (
     InstallPackages,
     MountBinfmt,
     RegisterHandler,
-    RunUnit,
+    RunService,
     SendInterpreter,
     Step,
     write_file,
 )
 from provision.plan.target import Target
-from provision.render import render
 from provision.spec import Spec
 
 _CREDENTIALS: Final = (
@@ -55,16 +54,19 @@ def plan_emulation(target: Target, nonce: bytes, argc: int) -> Emulation:
     for choice in usable:
         steps += _handler_steps(choice, spec, facts, nonce, argc)
         notes += handlers.shadow_notes(choice.arch, f"qemu-{choice.arch.qemu}", facts)
+    registers = any(isinstance(step, RegisterHandler) for step in steps)
+    if registers and facts.system.shared_table:
+        notes.append(handlers.shared_table(facts))
     return Emulation(
         # Mounting comes first: it shows whether this kernel has binfmt_misc at all, before anything is changed.
         steps=(
-            *(_mount_steps(facts) if usable else ()),
+            *(_mount_steps(spec, facts) if usable else ()),
             *_package_steps(usable, facts),
             *_send_steps(usable),
             *steps,
         ),
         notes=tuple(notes),
-        registers=any(isinstance(step, RegisterHandler) for step in steps),
+        registers=registers,
     )
 
 
@@ -74,13 +76,12 @@ def _handler_steps(choice: Choice, spec: Spec, facts: Facts, nonce: bytes, argc:
     good = handlers.working_entry(view(arch, spec, facts), wanted)
     if good is None:
         register = handlers.register(arch, choice.path, spec, facts, nonce, argc)
-        rule = handlers.rule(arch, register.variants[0].line, facts, follows=True)
+        rule = handlers.rule(arch, register.variants[0].line, spec, facts, follows=True)
         return [register, rule] if rule else [register]
     # The kernel adds O to C by itself.
     flags = "".join(flag for flag in "PFC" if flag in good.flags)
-    rule = handlers.rule(
-        arch, binfmt.format_rule(binfmt.handler(arch, choice.path, flags)), facts, follows=False
-    )
+    line = binfmt.format_rule(binfmt.handler(arch, choice.path, flags))
+    rule = handlers.rule(arch, line, spec, facts, follows=False)
     return [rule] if rule else []
 
 
@@ -119,27 +120,30 @@ def _send_steps(choices: Iterable[Choice]) -> tuple[Step, ...]:
     )
 
 
-def _mount_steps(facts: Facts) -> tuple[Step, ...]:
-    state = facts.binfmt
+def _mount_steps(spec: Spec, facts: Facts) -> tuple[Step, ...]:
+    state, manager = facts.binfmt, service_manager(spec, facts)
     steps: list[Step] = []
     if not state.usable:
-        steps.append(MountBinfmt(id="binfmt-mount", action="mount", target=paths.BINFMT))
+        steps.append(
+            MountBinfmt(id="binfmt-mount", action="mount", target=paths.BINFMT, manager=manager.name)
+        )
     elif not state.enabled:
         steps.append(EnableBinfmt(id="binfmt-enable", action="enable", target=paths.BINFMT))
-    if not state.present:
+    if not state.present and manager.loads_modules:
         # The folder appears when the module is loaded; systemd's automount unit needs it there at boot.
         steps += write_file("module", paths.MODULES, "binfmt_misc\n", facts)
-    if state.loader_refuses:
-        steps += write_file("binfmt-loader", paths.LOADER, render("systemd-binfmt.conf"), facts)
-    if facts.system.systemd and not mounted_at_boot(facts):
-        # Nothing would mount it at the next boot (a container, or a masked automount).
-        steps.append(
-            RunUnit(
-                id="binfmt-boot",
-                action="enable",
-                target=paths.BINFMT_MOUNT,
-                verb="enable",
-                unit=paths.BINFMT_MOUNT,
-            )
+    boot = reading(spec, facts).boot
+    for each in boot.files:
+        steps += write_file(each.id, each.path, each.text, facts, each.mode)
+    steps += [
+        RunService(
+            id=f"binfmt-boot-{number}" if number else "binfmt-boot",
+            action="enable",
+            target=name,
+            manager=manager.name,
+            verb="enable",
+            service=name,
         )
+        for number, name in enumerate(boot.enable)
+    ]
     return tuple(steps)

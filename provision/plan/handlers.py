@@ -9,13 +9,10 @@ from provision import binfmt, elf, paths
 from provision.architectures import Architecture
 from provision.binfmt import Entry
 from provision.facts import Facts, kernel
-from provision.facts.view import ArchitectureOnHost, view
+from provision.facts.managers import service_manager
+from provision.facts.view import MARK, ArchitectureOnHost, view
 from provision.plan.steps import RegisterHandler, Variant, WriteRule, file_change
 from provision.spec import Spec
-
-_HEADER = """\
-# Written by provision. systemd-binfmt loads this file at boot; it overrides one of the same name in /usr/lib.
-"""
 
 
 def flag_choices(path: str, spec: Spec, facts: Facts) -> tuple[str, ...]:
@@ -101,10 +98,11 @@ def _entry_diff(registered: Sequence[Entry], wanted: Entry, *, replaced: bool) -
     return "\n".join([*lines, f"+{binfmt.format_rule(wanted)}"])
 
 
-def rule(arch: Architecture, line: str, facts: Facts, *, follows: bool) -> WriteRule | None:
+def rule(arch: Architecture, line: str, spec: Spec, facts: Facts, *, follows: bool) -> WriteRule | None:
     """The step that writes a handler's file for the next boot; None if the file is already so."""
     path = paths.rule(arch.qemu)
-    change = file_change(path, f"{_HEADER}{line}\n", facts)
+    header = f"{MARK}. {service_manager(spec, facts).rule_loader}\n"
+    change = file_change(path, f"{header}{line}\n", facts)
     if change is None:
         return None
     return WriteRule(
@@ -114,7 +112,7 @@ def rule(arch: Architecture, line: str, facts: Facts, *, follows: bool) -> Write
         detail=change.detail,
         qemu=arch.qemu,
         path=path,
-        header=_HEADER,
+        header=header,
         line=line,
         follows=follows,
     )
@@ -130,4 +128,12 @@ def shadow_notes(arch: Architecture, name: str, facts: Facts) -> tuple[str, ...]
         f"{other.name} ({other.interpreter}) also handles {arch.platforms[0]}: the kernel tries the newest first, so"
         f" {name} answers; {other.name} is left as it is"
         for other in others
+    )
+
+
+def shared_table(facts: Facts) -> str:
+    """What it means that a container has no table of handlers of its own."""
+    manager = f" ({facts.system.container})" if facts.system.container else ""
+    return (
+        f"this container{manager} shares the kernel's table: handlers work for the whole machine around it"
     )

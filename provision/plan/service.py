@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from dataclasses import replace
 
 from provision import elf, paths
 from provision.buildkit import daemon
@@ -11,6 +13,7 @@ from provision.buildkit.source import shown
 from provision.buildkit.workers import undetected
 from provision.facts import Facts, packages
 from provision.facts.interpreters import running
+from provision.facts.managers import others, reading, service_manager
 from provision.plan.download import host_fetches
 from provision.plan.requirements.buildkit import OLDEST_RUNC
 from provision.plan.steps import (
@@ -18,12 +21,14 @@ from provision.plan.steps import (
     CreateGroup,
     InstallRunc,
     MakeLink,
-    RunUnit,
+    RunService,
     Step,
     UnpackRelease,
+    Verb,
     write_file,
 )
 from provision.plan.target import Target, release_folder
+from provision.services.manager import ServiceManager, Settings
 from provision.spec import Spec
 
 
@@ -34,21 +39,24 @@ def plan_service(target: Target, *, restart: bool) -> tuple[tuple[Step, ...], st
     """
     spec, facts, release = target.spec, target.facts, target.known_release()
     folder = release_folder(release)
+    manager = service_manager(spec, facts)
     config = daemon.render_config(spec.buildkit, release.version, disk_bytes(facts))
-    tmpfiles = daemon.render_tmpfiles(spec.buildkit)
-    generation = _generation(
-        folder, config, tmpfiles, daemon.render_unit(spec.buildkit, release.version, "")
-    )
-    unit = daemon.render_unit(spec.buildkit, release.version, generation)
+    settings = Settings(buildkit=spec.buildkit, version=release.version)
+    generation = _generation(folder, config, *(each.text for each in manager.files(settings)))
     steps = (
         *_group(spec, facts),
         *_release(target, release),
         *write_file("buildkit-config", paths.CONFIG, config, facts),
-        *write_file("buildkit-tmpfiles", paths.TMPFILES, tmpfiles, facts),
-        *write_file("buildkit-unit", paths.UNIT, unit, facts),
+        *(
+            step
+            for each in manager.files(replace(settings, generation=generation))
+            for step in write_file(each.id, each.path, each.text, facts, each.mode)
+        ),
         *_links(folder, facts),
+        *_hand_over(spec, facts),
+        *_service(spec, facts, generation, restart),
     )
-    return (*steps, *_unit(spec, facts, generation, restart)), generation
+    return steps, generation
 
 
 def disk_bytes(facts: Facts) -> int:
@@ -139,43 +147,37 @@ def _links(folder: str, facts: Facts) -> tuple[Step, ...]:
     return tuple(steps)
 
 
-def _unit(spec: Spec, facts: Facts, generation: str, restart: bool) -> tuple[Step, ...]:
-    unit = facts.unit(paths.SERVICE)
-    steps: list[Step] = []
-    if unit.file_state != "enabled":
-        steps.append(
-            RunUnit(
-                id="service-enable",
-                action="enable",
-                target=paths.SERVICE,
-                verb="enable",
-                unit=paths.SERVICE,
-            )
-        )
-    running = unit.active == "active"
-    why = restart_reason(spec, facts, generation, restart)
-    if not running:
-        steps.append(
-            RunUnit(
-                id="service-start",
-                action="start",
-                target=paths.SERVICE,
-                verb="restart",
-                unit=paths.SERVICE,
-            )
-        )
-    elif why:
-        steps.append(
-            RunUnit(
-                id="service-restart",
-                action="restart",
-                target=paths.SERVICE,
-                detail=why,
-                verb="restart",
-                unit=paths.SERVICE,
-            )
-        )
-    return tuple(steps)
+def _hand_over(spec: Spec, facts: Facts) -> Iterator[Step]:
+    """Two daemons cannot share the state: one that another manager runs, or would at the next boot, is stopped."""
+    for manager, service in others(spec, facts):
+        if service.enabled:
+            yield _command(manager, "disable", id_=f"{manager.name}-disable")
+        if service.state in ("running", "failed"):
+            yield _command(manager, "stop", id_=f"{manager.name}-stop")
+
+
+def _service(spec: Spec, facts: Facts, generation: str, handlers_change: bool) -> Iterator[Step]:
+    manager, service = service_manager(spec, facts), reading(spec, facts).service
+    if service.enabled is False:
+        yield _command(manager, "enable")
+    if service.state != "running":
+        yield _command(manager, "restart", id_="service-start", action="start")
+    elif why := restart_reason(spec, facts, generation, handlers_change):
+        yield _command(manager, "restart", detail=why)
+
+
+def _command(
+    manager: ServiceManager, verb: Verb, *, id_: str = "", action: str = "", detail: str = ""
+) -> RunService:
+    return RunService(
+        id=id_ or f"service-{verb}",
+        action=action or verb,
+        target=manager.service,
+        detail=detail,
+        manager=manager.name,
+        verb=verb,
+        service=manager.service,
+    )
 
 
 def restart_reason(spec: Spec, facts: Facts, generation: str, handlers_change: bool) -> str:

@@ -11,6 +11,10 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from provision.facts import Facts
+from provision.services.manager import Name
+
+Verb = Literal["enable", "disable", "stop", "restart"]
+"""What a service manager can be told; "restart" starts what does not run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +56,8 @@ class MountBinfmt(Step):
     """Loads and mounts binfmt_misc."""
 
     kind: ClassVar[str] = "mount"
+
+    manager: Name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,13 +181,14 @@ class MakeLink(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunUnit(Step):
-    """Gives systemd a command for a unit."""
+class RunService(Step):
+    """Gives a service manager a command for a service (templates/services/MANAGER.sh)."""
 
-    kind: ClassVar[str] = "unit"
+    kind: ClassVar[str] = "service"
 
-    verb: Literal["enable", "start", "restart"]
-    unit: str
+    manager: Name
+    verb: Verb
+    service: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,27 +213,33 @@ class FileChange:
     detail: str
 
 
-def file_change(path: str, content: str, facts: Facts) -> FileChange | None:
-    """The change that gives a file this content, mode 0644 and root as owner; None if it is already so."""
+def file_change(path: str, content: str, facts: Facts, mode: int = 0o644) -> FileChange | None:
+    """The change that gives a file this content and mode, and root as owner; None if it is already so."""
     old = facts.files.get(path)
     if old is None:
         return FileChange(action="create", detail=diff(path, None, content))
     if old.text != content:
         return FileChange(action="update", detail=diff(path, old.text, content))
-    if (old.mode, old.owner, old.group) != (0o644, "root", "root"):
-        rights = f"-mode {old.mode:04o} {old.owner}:{old.group}\n+mode 0644 root:root"
+    if (old.mode, old.owner, old.group) != (mode, "root", "root"):
+        rights = f"-mode {old.mode:04o} {old.owner}:{old.group}\n+mode {mode:04o} root:root"
         return FileChange(action="update", detail=rights)
     return None
 
 
-def write_file(id_: str, path: str, content: str, facts: Facts) -> tuple[WriteFile, ...]:
+def write_file(id_: str, path: str, content: str, facts: Facts, mode: int = 0o644) -> tuple[WriteFile, ...]:
     """The step that makes that change; empty if none is needed."""
-    change = file_change(path, content, facts)
+    change = file_change(path, content, facts, mode)
     if change is None:
         return ()
     return (
         WriteFile(
-            id=id_, action=change.action, target=path, detail=change.detail, path=path, content=content
+            id=id_,
+            action=change.action,
+            target=path,
+            detail=change.detail,
+            path=path,
+            content=content,
+            mode=f"{mode:04o}",
         ),
     )
 

@@ -18,6 +18,7 @@ from provision.buildkit.failures import meaning_of
 from provision.buildkit.gc import in_bytes
 from provision.buildkit.workers import Workers, parse_workers
 from provision.config import values
+from provision.fix import run as command
 from provision.spec import Buildkit, Dns, Log, Registry
 from tests.lab.release import VERSION, publish
 
@@ -118,7 +119,7 @@ def test_what_we_refuse_as_a_limit_the_daemon_refuses(size: str, place: Path) ->
 def test_no_daemon(place: Path) -> None:
     done = run(_UNREACHABLE, place)
     assert done.returncode == 1
-    meaning = meaning_of(done.stderr)
+    meaning = meaning_of(done.stderr, command("restart", "it"))
     assert meaning
     assert "does not run" in meaning.cause
     assert "failed to list workers" in done.stderr

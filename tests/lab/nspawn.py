@@ -1,4 +1,4 @@
-"""A Debian host: systemd, sshd and a kernel table of its own for binfmt_misc, booted in a second or two.
+"""A Debian host: an init, sshd and a kernel table of its own for binfmt_misc, booted in a second or two.
 
 Hosts share this machine's network, so each has its sshd on a port of its own on loopback, apt works in them,
 and they reach a registry on this machine's loopback. Needs root.
@@ -21,6 +21,7 @@ import psutil
 
 from tests.lab import rootfs
 from tests.lab.cache import Cache
+from tests.lab.inits import SYSTEMD, Init
 
 SCRIPT: Final = Path(__file__).with_suffix(".sh")
 BOOT_SECONDS: Final = 60
@@ -43,6 +44,7 @@ class Host:
         cache: Cache | None = None,
         packages: Sequence[str] = (),
         suite: str = rootfs.SUITE,
+        init: Init = SYSTEMD,
     ) -> None:
         self.name = name
         self.port = free_port()
@@ -53,6 +55,7 @@ class Host:
         self._cache = cache
         self._packages = packages
         self._suite = suite
+        self._init = init
         # The cgroup tree is one for all: this name must be nobody else's.
         self._unit = f"{name}-{os.getpid()}-{self.port}"
         self._nspawn: subprocess.Popen[bytes] | None = None
@@ -72,9 +75,9 @@ class Host:
         self._stop()
 
     def reboot(self) -> None:
-        """As an operator does it: `systemctl reboot` in the host. Returns when it is up again."""
+        """As an operator does it, with the init's own command. Returns when it is up again."""
         # The connection may end before the answer comes.
-        self.run("systemctl --no-block reboot", check=False)
+        self.run(self._init.reboot, check=False)
         assert self._nspawn is not None
         if (code := self._nspawn.wait(STOP_SECONDS)) != REBOOT:
             raise RuntimeError(f"{self.name} did not reboot but ended with {code}:\n{self._tail()}")
@@ -144,20 +147,20 @@ class Host:
         identity = rootfs.Identity(name=self.name, port=self.port, authorized_key=public)
         host_key = rootfs.seed(self.folder / "seed", identity)
         self.known_hosts.write_text(f"[127.0.0.1]:{self.port} {host_key}\n")
-        rootfs.copy(self.folder / "disk", cache=self._cache, extra=self._packages, suite=self._suite)
+        disk = self.folder / "disk"
+        rootfs.copy(disk, cache=self._cache, extra=self._packages, suite=self._suite, init=self._init)
         (self.folder / "root").mkdir()
         (self.folder / "ssh_config").write_text(self.ssh_config)
 
     def _start(self) -> None:
-        command = ["unshare", "--mount", "--cgroup", "sh", str(SCRIPT), self._unit, str(self.folder)]
+        begin = ["unshare", "--mount", "--cgroup", "sh", str(SCRIPT)]
+        command = [*begin, self._unit, str(self.folder), self._init.kill_signal]
         with self.console.open("ab") as console:
             # A session of its own: Ctrl-C in the test's terminal must not reach the host's systemd.
             self._nspawn = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=console, stderr=console, start_new_session=True
             )
-        self._wait_for(
-            lambda: self.run("systemctl is-system-running --wait", check=False).stdout.strip() == "running"
-        )
+        self._wait_for(lambda: self.run(self._init.up, check=False).returncode == 0)
 
     def _wait_for(self, ready: Callable[[], bool]) -> None:
         assert self._nspawn is not None
@@ -169,7 +172,7 @@ class Host:
 
     def _stop(self) -> None:
         if self._nspawn is not None and self._nspawn.poll() is None:
-            # nspawn asks the host's systemd to power off; killed, it takes the host with it.
+            # nspawn asks the host's init to power off; killed, it takes the host with it.
             self._nspawn.terminate()
             try:
                 self._nspawn.wait(STOP_SECONDS)

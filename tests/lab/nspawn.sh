@@ -1,9 +1,9 @@
 #!/bin/sh
-# Boot a disk with systemd-nspawn, in a mount and a cgroup namespace made for it: nspawn.sh NAME FOLDER
+# Boot a disk with systemd-nspawn, in a mount and a cgroup namespace made for it: nspawn.sh NAME FOLDER SIGNAL
 # FOLDER has the disk `disk`, the files `seed` to lay over it, and the empty folder `root` to mount it on.
-# nspawn's process takes this one's place, so that the caller can signal it.
+# SIGNAL is what makes its init power off. nspawn's process takes this one's place, so that the caller can signal it.
 set -eu
-name=$1 folder=$2 root=$2/root
+name=$1 folder=$2 root=$2/root signal=$3
 
 # The mount and its loop device go when the namespace goes.
 mount -o loop,noatime "$folder/disk" "$root"
@@ -22,5 +22,5 @@ echo 0 >"/sys/fs/cgroup/$name/cgroup.procs"
 # --capability, --system-call-filter   what runc needs to start build steps
 exec systemd-nspawn --quiet --directory="$root" --machine="$name" --boot \
 	--register=no --keep-unit --link-journal=no --console=read-only --resolv-conf=copy-host \
-	--private-users=identity \
+	--private-users=identity --kill-signal="$signal" \
 	--capability=all --system-call-filter='@keyring bpf'

@@ -17,19 +17,12 @@ from typing import Final
 
 from tests.lab.apt import source
 from tests.lab.cache import Cache, fingerprint
+from tests.lab.inits import SYSTEMD, Init
 
 SUITE: Final = "bookworm"
 """What this machine's own sources are for; other releases of Debian come from the same mirror."""
-PACKAGES: Final = (
-    "systemd",
-    "systemd-sysv",
-    "dbus",
-    "openssh-server",
-    "sudo",
-    "iproute2",
-    "kmod",
-    "ca-certificates",
-)
+COMMON: Final = ("openssh-server", "sudo", "iproute2", "kmod", "ca-certificates")
+PACKAGES: Final = (*SYSTEMD.packages, *COMMON)
 DISK: Final = "16G"  # sparse: it takes what is written
 # How each user becomes root: `ci` cannot, `ops` without a password, `pw` with PASSWORD.
 USERS: Final = ("ci", "ops", "pw")
@@ -53,9 +46,11 @@ class Identity:
     authorized_key: str
 
 
-def image(cache: Cache | None = None, *, extra: Sequence[str] = (), suite: str = SUITE) -> Path:
+def image(
+    cache: Cache | None = None, *, extra: Sequence[str] = (), suite: str = SUITE, init: Init = SYSTEMD
+) -> Path:
     """The disk that hosts start from a copy of, with packages beyond the bare ones. Made as root."""
-    packages = (*PACKAGES, *extra)
+    packages = (*init.packages, *COMMON, *extra)
     lines = _lines(suite)
     key = fingerprint(Path(__file__), suite, " ".join(packages), *lines, *sources(), *certificates())
 
@@ -63,7 +58,7 @@ def image(cache: Cache | None = None, *, extra: Sequence[str] = (), suite: str =
         tree = target.parent / "tree"
         command = ["mmdebstrap", "--quiet", "--variant=apt", f"--include={','.join(packages)}", suite]
         _run([*command, str(tree), *lines])
-        _make_its_own(tree)
+        _make_its_own(tree, init)
         _run(["mke2fs", "-q", "-t", "ext4", "-d", str(tree), str(target), DISK])
 
     return (cache or Cache.default()).get("rootfs", key, build)
@@ -78,9 +73,16 @@ def _lines(suite: str) -> list[str]:
     return []
 
 
-def copy(target: Path, *, cache: Cache | None = None, extra: Sequence[str] = (), suite: str = SUITE) -> None:
+def copy(
+    target: Path,
+    *,
+    cache: Cache | None = None,
+    extra: Sequence[str] = (),
+    suite: str = SUITE,
+    init: Init = SYSTEMD,
+) -> None:
     """A fresh disk at `target`."""
-    disk = image(cache, extra=extra, suite=suite)
+    disk = image(cache, extra=extra, suite=suite, init=init)
     _run(["cp", "--sparse=always", "--reflink=auto", str(disk), str(target)])
 
 
@@ -103,13 +105,13 @@ def make_key(path: Path, comment: str) -> None:
     _run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(path)])
 
 
-def _make_its_own(root: Path) -> None:
+def _make_its_own(root: Path, init: Init) -> None:
     """What a fresh machine of ours is beyond its packages."""
     trust(root)
     _add_users(root)
     for key in (root / "etc/ssh").glob("ssh_host_*"):
         key.unlink()
-    for unit in MASKED:
+    for unit in MASKED if init is SYSTEMD else ():
         (root / "etc/systemd/system" / unit).symlink_to("/dev/null")
 
 

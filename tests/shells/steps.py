@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 from provision.plan.steps import (
     AddMember,
@@ -13,12 +12,14 @@ from provision.plan.steps import (
     InstallRunc,
     MakeLink,
     MountBinfmt,
-    RunUnit,
+    RunService,
     SendInterpreter,
     UnpackRelease,
+    Verb,
     WriteFile,
     WriteRule,
 )
+from provision.services.manager import Name
 
 SCRIPT = "2321*"
 """How a shell script begins: the programs of the releases that tests pack."""
@@ -65,8 +66,10 @@ def member(user: str, name: str) -> AddMember:
     return AddMember(id=f"member-{user}", action="add", target=f"{user} to {name}", group=name, user=user)
 
 
-def unit(verb: Literal["enable", "start", "restart"], name: str, *, step: str = "") -> RunUnit:
-    return RunUnit(id=step or f"{verb}-{name}", action=verb, target=name, verb=verb, unit=name)
+def service(verb: Verb, name: str, *, manager: Name = "systemd", step: str = "") -> RunService:
+    return RunService(
+        id=step or f"{verb}-{name}", action=verb, target=name, manager=manager, verb=verb, service=name
+    )
 
 
 def release(
@@ -84,8 +87,8 @@ def release(
     )
 
 
-def mount() -> MountBinfmt:
-    return MountBinfmt(id="binfmt-mount", action="mount", target="binfmt_misc")
+def mount(manager: Name = "systemd") -> MountBinfmt:
+    return MountBinfmt(id="binfmt-mount", action="mount", target="binfmt_misc", manager=manager)
 
 
 def enable() -> EnableBinfmt:

@@ -129,9 +129,9 @@ def test_the_unit_is_read_before_it_is_started_and_its_folder_made(machine: Mach
     for name in ("systemctl", "systemd-tmpfiles"):
         machine.fake(name)
     applied = machine.apply(
-        steps.unit("enable", "buildkit.service"),
-        steps.unit("restart", "buildkit.service"),
-        steps.unit("enable", "proc-sys-fs-binfmt_misc.mount"),
+        steps.service("enable", "buildkit.service"),
+        steps.service("restart", "buildkit.service"),
+        steps.service("enable", "proc-sys-fs-binfmt_misc.mount"),
     )
     assert applied.states == ["done"] * 3
     assert machine.calls() == [
@@ -151,7 +151,7 @@ def test_a_service_that_does_not_start_is_explained_by_its_journal(machine: Mach
         "systemctl", '[ "$1" != restart ] || { echo "Job for buildkit.service failed." >&2; exit 1; }'
     )
     machine.fake("journalctl", "echo 'buildkitd: could not lock'; echo 'buildkitd: giving up'")
-    applied = machine.apply(steps.unit("restart", "buildkit.service"))
+    applied = machine.apply(steps.service("restart", "buildkit.service"))
     assert applied.only.detail.split("\n") == [
         "buildkitd: could not lock buildkitd: giving up",
         "Job for buildkit.service failed.",
@@ -161,7 +161,7 @@ def test_a_service_that_does_not_start_is_explained_by_its_journal(machine: Mach
 
 def test_without_a_journal_systemctl_itself_explains(machine: Machine) -> None:
     machine.fake("systemctl", 'echo "Unit $2 is masked." >&2; [ "$1" = daemon-reload ]')
-    applied = machine.apply(steps.unit("enable", "x.service"))
+    applied = machine.apply(steps.service("enable", "x.service"))
     assert applied.only.status == "failed"
     assert "Unit x.service is masked." in applied.only.detail.split("\n")[0]
 
@@ -171,7 +171,7 @@ def test_a_service_is_not_started_when_what_it_needs_fails(machine: Machine, fai
     body = f'case "${{0##*/}} $*" in *{failing}*) echo "cannot" >&2; exit 1 ;; esac'
     for name in ("systemctl", "systemd-tmpfiles"):
         machine.fake(name, body)
-    applied = machine.apply(steps.unit("restart", "buildkit.service"))
+    applied = machine.apply(steps.service("restart", "buildkit.service"))
     assert (applied.only.status, applied.only.detail) == ("failed", "cannot\ncannot")
     assert ["systemctl", "restart", "buildkit.service"] not in machine.calls()
 
@@ -208,7 +208,7 @@ def test_any_value_is_one_word_and_nothing_else(machine: Machine) -> None:
         plan += [
             steps.packages("dnf", value, "other", step=f"packages-{n}"),
             steps.group(value, step=f"group-{n}"),
-            steps.unit("enable", value, step=f"unit-{n}"),
+            steps.service("enable", value, step=f"unit-{n}"),
             steps.file(f"{folder}/file", value, step=f"it's file {n}"),
             steps.link(f"{folder}/link", value, step=f"$(link) {n}"),
             steps.rule(f"{folder}/rule", value, header=value, step=f'`rule` "{n}"'),

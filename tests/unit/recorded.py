@@ -12,10 +12,12 @@ from provision.buildkit.asset import Asset
 from provision.buildkit.digest import Digest
 from provision.buildkit.release import Release
 from provision.buildkit.workers import Workers
-from provision.facts import Facts, File, Interpreter, Probe
+from provision.facts import DaemonMark, Facts, File, InitScript, Interpreter, Probe
 from provision.facts.answer import parse
 from provision.plan import Plan, Target, plan
 from provision.plan.steps import WriteFile, WriteRule
+from provision.services import openrc
+from provision.services.manager import Name
 from provision.spec import Buildkit, Spec
 
 FOLDER = Path(__file__).parent / "fixtures"
@@ -70,13 +72,36 @@ def planned(seen: Facts, spec: Spec = SPEC, release: Release = RELEASE) -> Plan:
 
 def settled(spec: Spec = SPEC) -> Facts:
     """The provisioned host with the files that today's templates write: nothing is left to do there."""
+    return applied(facts("provisioned"), spec)
+
+
+def run_by(manager: Name, spec: Spec = SPEC) -> Facts:
+    """The same host where another service manager, or none, runs buildkitd: nothing is left to do there either."""
     seen = facts("provisioned")
+    if manager == "systemd":
+        return applied(seen, spec)
+    version = "0.45.2" if manager == "openrc" else None
+    enabled = {name: InitScript(state="started", runlevels=("boot",)) for name in openrc.SERVICES}
+    return applied(
+        replace(
+            seen,
+            system=replace(seen.system, init="init", systemd=None, openrc=version),
+            units={},
+            init_scripts=enabled if manager == "openrc" else {},
+            mark=DaemonMark(state="running", pid=671),
+        ),
+        spec,
+    )
+
+
+def applied(seen: Facts, spec: Spec = SPEC) -> Facts:
+    """The facts after a plan for that host was carried out, as far as its files go."""
     made = planned(seen, spec)
     files = {**seen.files}
     for step in made.steps:
         if isinstance(step, WriteFile):
             files[step.path] = File(
-                path=step.path, mode=0o644, owner="root", group="root", text=step.content
+                path=step.path, mode=int(step.mode, 8), owner="root", group="root", text=step.content
             )
         elif isinstance(step, WriteRule):
             text = f"{step.header}{step.line}\n"

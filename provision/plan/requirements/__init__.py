@@ -19,6 +19,7 @@ __all__ = ["EMULATION", "REQUIREMENTS", "Requirement", "check_all", "require"]
 EMULATION: Final[tuple[Requirement, ...]] = (
     emulation.kernel_version,
     emulation.binfmt_mounted,
+    emulation.own_table,
     emulation.fix_binary,
     emulation.own_programs,
     emulation.emulators,

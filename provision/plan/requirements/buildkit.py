@@ -8,10 +8,9 @@ from typing import Final
 from provision import paths
 from provision.buildkit.release import Unbuilt
 from provision.errors import ProvisionError, ReleaseError
-from provision.facts import packages
+from provision.facts import managers, packages
 from provision.fix import PROVISION, Fix
 from provision.plan.download import obstacle
-from provision.plan.requirements.emulation import USE_THE_MACHINE
 from provision.plan.requirements.requirement import Verdict, doubtful, met, refused, requirement, unmet
 from provision.plan.target import Target
 
@@ -22,14 +21,18 @@ SENT: Final = "this machine can send it"
 NOT_NEEDED: Final = "not needed: nothing is to be unpacked"
 
 
-@requirement("service-manager", needed="systemd, for buildkitd's service")
+@requirement("service-manager", needed="the service manager that buildkitd is to be run by")
 def service_manager(target: Target) -> Verdict:
-    """Something has to start the daemon, and start it again."""
-    version = target.facts.system.systemd
-    if version:
-        return met(f"systemd {version}")
-    fix = Fix(words=f"boot the machine with systemd; in a container, {USE_THE_MACHINE}")
-    return unmet("systemd does not run here", fix=fix)
+    """Something has to start the daemon. Without a service manager, a script does, and nothing starts it again."""
+    manager, system = managers.service_manager(target.spec, target.facts), target.facts.system
+    if not managers.runs(manager, system):
+        words = f'boot the machine with {manager.title}, or set [buildkit] service = "auto"'
+        return unmet(f"{manager.title} does not run here", fix=Fix(words=words))
+    versions = {"systemd": system.systemd, "openrc": system.openrc}
+    if version := versions.get(manager.name):
+        return met(f"{manager.title} {version}")
+    init = f"process 1 is {system.init}, " if system.init else ""
+    return met(f"{init}{manager.title}: a script starts buildkitd, and nothing starts it again")
 
 
 @requirement(

@@ -57,6 +57,20 @@ def binfmt_mounted(target: Target) -> Verdict:
     return doubtful(seen, fix=Fix.by(PROVISION, words="it loads and mounts binfmt_misc"))
 
 
+@requirement("own-table", needed="a table of handlers of this machine's own")
+def own_table(target: Target) -> Verdict:
+    """No reason to refuse: a CI job in a privileged container has no other table, and must build."""
+    if not target.emulates:
+        return met(NOT_NEEDED)
+    shared = target.facts.system.shared_table
+    if shared is False:
+        return met("nothing says that another machine's is used")
+    if shared is None:
+        seen = f"not known: this is a container ({target.facts.system.container})"
+        return doubtful(seen, fix=Fix(words=USE_THE_MACHINE))
+    return doubtful(handlers.shared_table(target.facts), fix=Fix(words=f"{USE_THE_MACHINE}, or go on"))
+
+
 @requirement("f-flag", needed="a kernel that takes handlers with the F flag", error=KernelError)
 def fix_binary(target: Target) -> Verdict:
     """A kernel's version does not tell: distributions port changes back, and leave options out."""

@@ -68,7 +68,7 @@ def network(name: str, endpoint: Endpoint, error: OSError) -> UnreachableError:
         return UnreachableError(
             f"{name}: {_place(endpoint)} refused the connection",
             cause="The machine is up, but no sshd listens there.",
-            hint="Start sshd on it (systemctl enable --now ssh), or give the port it listens on.",
+            hint="Start sshd on it, or give the port it listens on.",
         )
     return UnreachableError(
         f"{name}: there is no way to {_place(endpoint)}",

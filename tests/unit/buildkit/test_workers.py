@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from provision.buildkit.failures import meaning_of
 from provision.buildkit.workers import GcRule, covers, parse_workers
 from provision.errors import HostError
+from provision.fix import run
 
+RESTART = run("systemctl", "restart", "buildkit.service")
 NATIVE = (
     '[{"id":"ssydn8ihnyb1iifsmc1k5qcqk","labels":{"org.mobyproject.buildkit.worker.executor":"oci",'
     '"org.mobyproject.buildkit.worker.hostname":"vm","org.mobyproject.buildkit.worker.network":"host",'
@@ -160,7 +162,8 @@ class TestFailures:
     @pytest.mark.parametrize("said", FAILURES)
     def test_known_words(self, said: str) -> None:
         meaning = meaning_of(
-            f'error: failed to list workers: Unavailable: connection error: desc = "{said}"\n'
+            f'error: failed to list workers: Unavailable: connection error: desc = "{said}"\n',
+            RESTART,
         )
         assert meaning
         assert FAILURES[said] in meaning.cause
@@ -171,11 +174,12 @@ class TestFailures:
         """The step's own words are above the error."""
         meaning = meaning_of(
             "#5 [linux/s390x 2/2] RUN /hello\n#5 0.052 exec /hello: exec format error\n"
-            'error: failed to solve: process "/hello" did not complete successfully: exit code: 1\n'
+            'error: failed to solve: process "/hello" did not complete successfully: exit code: 1\n',
+            RESTART,
         )
         assert meaning
         assert "no handler" in meaning.cause
 
     @pytest.mark.parametrize("said", ["", "something new"])
     def test_unknown_words(self, said: str) -> None:
-        assert meaning_of(said) is None
+        assert meaning_of(said, RESTART) is None

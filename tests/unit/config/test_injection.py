@@ -16,7 +16,7 @@ from dataclasses import fields as dataclass_fields
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 from jinja2 import meta
@@ -403,6 +403,8 @@ def stuffed(name: str, hint: object, hostile: str) -> object:
         return OURS[name]
     if hint == tuple[Variant, ...]:
         return (Variant(flags=hostile, line=hostile, standby=hostile, trial=hostile),)
+    if get_origin(hint) is Literal:
+        return get_args(hint)[0]  # of ours: nobody else can choose another word
     kinds: dict[object, object] = {bool: False, int: 1, tuple[str, ...]: (hostile, hostile)}
     return kinds.get(hint, hostile)
 

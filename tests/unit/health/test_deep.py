@@ -37,7 +37,7 @@ def test_what_is_made_of_the_answer() -> None:
     assert (found["linux/arm/v7"].builds, found["linux/arm/v7"].slower) == (False, None)
     # Not asked for, so not known.
     assert found["linux/386"].builds is None
-    arm64, arm = deep.findings(answer)
+    arm64, arm = deep.findings(SPEC, settled(), answer)
     assert arm64.evidence == (
         "a build of three lines for it failed: exec /program: exec format error; "
         'error: failed to solve: process "/program … 1f" did not complete successfully: exit code: 1'
@@ -56,7 +56,7 @@ def test_what_is_made_of_the_answer() -> None:
 
 def test_an_answer_that_was_cut_short() -> None:
     answer = deep.parse(["work\tx86_64\t4\t1", "build\tlinux/amd64"])
-    assert deep.findings(answer) == ()
+    assert deep.findings(SPEC, settled(), answer) == ()
     assert deep.parse([]).builds == {}
 
 

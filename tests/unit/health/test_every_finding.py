@@ -194,7 +194,7 @@ def all_findings() -> list[Finding]:
     """Every finding that there is, once or more."""
     found = [each for fault, _ in all_faults() for each in health.find(fault.spec, fault.change(settled()))]
     bare = health.find(SPEC, recorded.facts("bare"))
-    return [*found, *bare, *deep.findings(deep.parse(ANSWER.splitlines()))]
+    return [*found, *bare, *deep.findings(SPEC, settled(), deep.parse(ANSWER.splitlines()))]
 
 
 @pytest.mark.parametrize("name", FAULTS)

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from provision import binfmt, health, paths
 from provision.architectures import ARCHITECTURES, of_platform
-from provision.buildkit.failures import RESTART
 from provision.facts import Facts, Mount, Rule
 from provision.facts.view import view
+from provision.fix import run
 from provision.health import boot
 from provision.result import Finding
 from provision.spec import Buildkit, Spec
@@ -245,7 +245,7 @@ def test_a_silent_daemon_is_told_by_what_its_messages_mean(
     found = only(replace(settled(), worker=None, worker_error=message))
     assert found.evidence == message
     assert found.consequence.startswith(f"nothing can be built{meaning}")
-    assert found.fix.commands[0] == RESTART
+    assert found.fix.commands[0] == run("systemctl", "restart", paths.SERVICE)
     assert ("journal" in found.fix.words) == journal
 
 
@@ -345,7 +345,7 @@ def test_the_order_of_binfmt_d() -> None:
         rule("/etc/binfmt.d/masked.conf", target="/dev/null"),
         rule("/etc/binfmt.d/empty.conf"),
     )
-    found = boot.registrations(replace(settled(), rules=rules))
+    found = boot.registrations(SPEC, replace(settled(), rules=rules))
     assert [(each.entry.name, each.entry.interpreter) for each in found] == [("b", "/last/b"), ("d", "/i")]
 
 
@@ -357,7 +357,7 @@ def test_the_forecast_of_todays_files_is_todays_table(names: list[str]) -> None:
     rules = tuple(
         rule(f"/etc/binfmt.d/{each.name}.conf", binfmt.format_rule(each)) for each in reversed(entries)
     )
-    found = boot.registrations(replace(settled(), rules=rules))
+    found = boot.registrations(SPEC, replace(settled(), rules=rules))
     assert sorted(each.entry.name for each in found) == sorted(each.name for each in entries)
 
 

@@ -17,10 +17,13 @@ from provision.plan.steps import (
     InstallRunc,
     MountBinfmt,
     Plan,
+    RunService,
     SendInterpreter,
     Step,
 )
 from provision.render import render
+from provision.services import MANAGERS, openrc, process
+from provision.services.manager import Seen, Settings
 from provision.spec import Buildkit, Source, Spec
 from provision.transport import Secret
 from provision.transport.become import opening
@@ -28,9 +31,16 @@ from tests.lab.checkout import ROOT
 from tests.unit.house.test_lint import BIN, accept
 from tests.unit.recorded import facts, planned
 
+SETTINGS: Final = Settings(buildkit=Buildkit(listen=("tcp://127.0.0.1:1234",)), version="v0.32.2")
 # What a plan for the recorded bare machine lacks.
 MORE: Final = (
-    MountBinfmt(id="mount", action="mount", target="binfmt_misc"),
+    MountBinfmt(id="mount", action="mount", target="binfmt_misc", manager="systemd"),
+    *(
+        RunService(
+            id=f"tell-{each.name}", action="stop", target="it", manager=each.name, verb="stop", service="it"
+        )
+        for each in MANAGERS
+    ),
     EnableBinfmt(id="binfmt-status", action="enable", target="binfmt_misc"),
     InstallRunc(id="runc", action="install", target="runc", manager="apt-get", oldest=(1, 1)),
     AddMember(id="member", action="add", target="a user", group="buildkit", user="a user"),
@@ -57,6 +67,9 @@ def scripts() -> Iterator[tuple[str, str]]:
         yield "probe.sh", question.question(Spec(buildkit=Buildkit(source=source))).script
     yield "apply.sh", apply.script(whole_plan())
     yield "workplace.sh", render("workplace.sh")
+    yield "buildkit-service.sh", process.script(SETTINGS).text
+    for each in openrc.files(SETTINGS)[1:] + openrc.read(Seen()).boot.files:
+        yield each.path, each.text
     yield "deep.sh", deep.script(Spec(), facts("provisioned"))
     for sudo in ("auto", "always", "never"):
         for password in (None, Secret("secret")):
@@ -73,7 +86,14 @@ def kinds(base: type[Step]) -> set[str]:
 
 
 def test_every_template_is_checked() -> None:
-    assert {name for name, _ in scripts()} == {path.name for path in (ROOT / "templates").glob("*.sh")}
+    """Those in folders are parts of others."""
+    checked = {name for name, _ in scripts() if not name.startswith("/")}
+    assert checked == {path.name for path in (ROOT / "templates").glob("*.sh")}
+    assert len(checked) + len([*(ROOT / "templates").glob("*.openrc")]) == len(
+        {name for name, _ in scripts()}
+    )
+    parts = {path.name for path in (ROOT / "templates/services").iterdir()}
+    assert parts == {f"{each.name}.sh" for each in MANAGERS} | {"identity.sh", "environment.sh"}
 
 
 def test_every_kind_of_step_is_checked() -> None:

@@ -18,6 +18,7 @@ from tests.lab.checkout import ROOT
 
 LANGUAGE: Final = {
     ".sh": {"q"},
+    ".openrc": {"q"},
     ".toml": {"toml", "toml_key", "comment"},
     ".service": {"unit", "exec", "comment"},
     ".tmpfiles.conf": {"tmpfiles", "comment"},
@@ -48,15 +49,23 @@ OURS: Final = {
         "program.probe": "octal escapes (elf.octal)",
         "program.work": "octal escapes (elf.octal)",
     },
+    "buildkit-service.sh": {
+        "limit": "a number of bytes",
+        "interval": "a number of seconds",
+        "start_seconds": "a number of seconds",
+        "stop_seconds": "a number of seconds",
+    },
+    "buildkit.openrc": {"stop_seconds": "a number of seconds"},
     "boot.sh": {"nonce": "hexadecimal digits (become)", "size": "a number of bytes"},
 }
 """What a script is given without a filter, and why it needs none: no user, host or file has a say in it."""
 
-NAMES: Final = sorted(path.name for path in (ROOT / "templates").iterdir())
+_FOLDER: Final = ROOT / "templates"
+NAMES: Final = sorted(str(path.relative_to(_FOLDER)) for path in _FOLDER.rglob("*") if path.is_file())
 
 
 def parsed(name: str) -> nodes.Template:
-    return environment().parse((ROOT / "templates" / name).read_text(encoding="utf-8"))
+    return environment().parse((_FOLDER / name).read_text(encoding="utf-8"))
 
 
 def values(name: str) -> Iterator[nodes.Expr]:

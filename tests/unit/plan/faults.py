@@ -120,7 +120,17 @@ FAULTS: Final[Mapping[str, Fault]] = {
         breaks="emulators",
         only_named=True,
     ),
-    "no systemd": Fault(facts=system(systemd=None), breaks="service-manager"),
+    "no systemd, which is asked for": Fault(
+        facts=system(systemd=None), spec=buildkit(service="systemd"), breaks="service-manager"
+    ),
+    "no OpenRC, which is asked for": Fault(spec=buildkit(service="openrc"), breaks="service-manager"),
+    "no service manager": Fault(facts=system(systemd=None, init="tini"), breaks=""),
+    "a container that shares the table": Fault(
+        facts=system(shared_table=True, container="docker"), breaks="", doubts={"own-table": ALWAYS}
+    ),
+    "a container whose namespaces are not told": Fault(
+        facts=system(shared_table=None, container="lxc"), breaks="", doubts={"own-table": ALWAYS}
+    ),
     "a processor without a release": Fault(facts=system(machine="mips64"), breaks="release"),
     "a processor that is too old for the release": Fault(facts=system(machine="armv6l"), breaks="release"),
     "a host that is to download and cannot": Fault(

@@ -21,7 +21,7 @@ from provision.plan.steps import (
     InstallPackages,
     MakeLink,
     RegisterHandler,
-    RunUnit,
+    RunService,
     UnpackRelease,
     WriteFile,
     WriteRule,
@@ -353,9 +353,9 @@ def test_a_pattern_without_files_is_refused() -> None:
 # -- the service -----------------------------------------------------------------------------------
 
 
-def test_no_systemd_is_refused() -> None:
+def test_no_systemd_is_refused_where_it_is_asked_for() -> None:
     with pytest.raises(HostError, match="systemd does not run"):
-        planned(replace(BARE, system=replace(BARE.system, systemd=None)))
+        planned(replace(BARE, system=replace(BARE.system, systemd=None)), buildkit(service="systemd"))
 
 
 def test_a_full_disk_is_refused_before_anything() -> None:
@@ -410,7 +410,7 @@ def test_a_stopped_service_is_started_and_a_disabled_one_enabled() -> None:
 
 def test_a_daemon_that_does_not_list_what_runs_is_restarted() -> None:
     (step,) = planned(without_arm64(SETTLED)).steps
-    assert isinstance(step, RunUnit)
+    assert isinstance(step, RunService)
     assert step.detail == "it does not list linux/arm64"
 
 
