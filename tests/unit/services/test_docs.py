@@ -21,7 +21,7 @@ def test_a_column_for_each() -> None:
 
 
 @pytest.mark.parametrize(
-    ("column", "manager"), enumerate(MANAGERS), ids=lambda each: getattr(each, "name", "")
+    ("column", "manager"), [*enumerate(MANAGERS)], ids=lambda each: getattr(each, "name", "")
 )
 def test_its_commands(column: int, manager: ServiceManager) -> None:
     commands = manager.commands
