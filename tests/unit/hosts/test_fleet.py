@@ -235,7 +235,9 @@ def test_ctrl_c_lets_hosts_finish_their_step_and_begins_no_other() -> None:
     assert {result.status for result in results} == {"interrupted"}
     # Two were at work and ended between two steps; two were never begun, and say so.
     assert set(seen) == {"a", "b"}
-    assert all(3 <= steps < 10 for steps in seen.values()), seen
+    # Ctrl-C came at the third step of the host that got there first; the other one may be behind it.
+    assert max(seen.values()) >= 3, seen
+    assert all(1 <= steps < 10 for steps in seen.values()), seen
     errors = [result.error for result in results if result.error]
     assert [error.message for error in errors[2:]] == ["not started", "not started"]
     assert all(error.message.startswith("after ") for error in errors[:2])
