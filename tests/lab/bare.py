@@ -31,7 +31,6 @@ HOMES: Final = {"root": "/root", USER: f"/home/{USER}"}
 PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 DISK: Final = "16G"  # sparse: it takes what is written
 START_SECONDS: Final = 30
-STOP_SECONDS: Final = 30
 
 
 class BareRoot:
@@ -136,7 +135,9 @@ class BareRoot:
             Path(f"/proc/{self._unshare.pid}/{kind}_map").write_text("0 0 65536\n")
         self._unshare.stdin.write(b"\n")
         self._unshare.stdin.close()
-        if self._unshare.stdout.readline() != b"ready\n":
+        with self._unshare.stdout as answer:
+            ready = answer.readline() == b"ready\n"
+        if not ready:
             raise RuntimeError(f"the root of {self.suite} could not be made:\n{log.read_text()}")
         self._connect()
 
@@ -156,11 +157,12 @@ class BareRoot:
             self.run(f"mkdir -p {path.parent} && cat >{path}", stdin=path.read_bytes())
 
     def _stop(self) -> None:
-        if self._unshare is not None and self._unshare.poll() is None:
-            # PID 1: once it has ended, the kernel has ended everything in its namespace, and unshare ends too.
-            for process in _children(self._unshare.pid) or [self._unshare.pid]:
-                os.kill(process, signal.SIGKILL)
-            self._unshare.wait(STOP_SECONDS)
+        if self._unshare is not None:
+            with self._unshare:  # waits for its end, and closes its pipes
+                if self._unshare.poll() is None:
+                    # PID 1: once it has ended, the kernel has ended all in its namespace, and unshare ends too.
+                    for process in _children(self._unshare.pid) or [self._unshare.pid]:
+                        os.kill(process, signal.SIGKILL)
         remove_cgroup(self._name)
         shutil.rmtree(self.folder)
 
