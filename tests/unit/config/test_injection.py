@@ -248,11 +248,11 @@ def fitting(spec: Spec) -> Facts:
     """A bare host with room for the limits of the example, and emulators wherever they are looked for."""
     bare = facts("bare")
     emulator = next(iter(facts("provisioned").interpreters.values()))
-    paths = [path for arch in wanted_rows(spec) for path in candidates(arch, spec, {})]
+    places = [path for arch in wanted_rows(spec) for path in candidates(arch, spec, {})]
     return replace(
         bare,
         disks={place: Disk(size=1 << 30, free=1 << 29, inodes=9) for place in bare.disks},
-        interpreters={path: replace(emulator, path=path) for path in paths},
+        interpreters={path: replace(emulator, path=path) for path in places},
     )
 
 
@@ -436,10 +436,11 @@ def test_the_facts_script_quotes_all_it_is_given(hostile: str, marker: Path) -> 
     assert source is not None
     text, _, _ = source.get_source(environment(), "probe.sh")
     given = meta.find_undeclared_variables(environment().parse(text))
-    ours: dict[str, object] = {"nonce": "00", "probes": [], "paths": paths}
-    lists = {"tools", "interpreters", "files", "disks"}
+    # The paths are constants, plain words all (tests/unit/house/test_paths.py).
+    ours: dict[str, object] = {"nonce": "00", "probes": [], "paths": paths, "disks": [f"/{bad}"]}
+    lists = {"tools", "interpreters", "files"}
     values = {name: ours.get(name, [bad, bad] if name in lists else bad) for name in given}
-    ask(render("probe.sh", **values), "system\ninterpreters\nfiles\nservice\nworkers")
+    ask(render("probe.sh", **values), "system\nmounts\ninterpreters\nfiles\nservice\nworkers")
     assert not marker.exists()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from typing import Final
 
 import pytest
@@ -27,6 +28,12 @@ SOURCES: Final = sorted(
     for path in (ROOT / folder).rglob(kinds)
     if path.name != "paths.py"
 )
+
+
+def test_each_is_one_word_of_sh_as_it_stands() -> None:
+    """Templates use them without quotes, also inside patterns."""
+    assert {path for path in PATHS if shlex.quote(path) != path} == set()
+    assert all(shlex.quote(unit) == unit for unit in (*paths.UNITS, paths.DIGEST))
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
