@@ -54,8 +54,8 @@ def test_from_bare_to_pushed_image_and_through_a_reboot(
     host: Host, workshop: Path, registry: Registry
 ) -> None:
     checked = {each["id"]: each for each in run(host, workshop, "check").host["checks"]}
-    assert checked["service-manager"]["status"] == "ok"
-    assert checked["service-manager"]["seen"].startswith("OpenRC ")
+    assert checked["service"]["status"] == "ok"
+    assert checked["service"]["seen"].startswith("OpenRC ")
     done = run(host, workshop, "provision")
     assert (done.code, done.envelope["status"]) == (0, "changed"), done
     assert {step["status"] for step in done.host["steps"]} == {"done"}

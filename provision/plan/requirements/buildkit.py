@@ -21,7 +21,7 @@ SENT: Final = "this machine can send it"
 NOT_NEEDED: Final = "not needed: nothing is to be unpacked"
 
 
-@requirement("service-manager", needed="the service manager that buildkitd is to be run by")
+@requirement("service", needed="the service manager that buildkitd is to be run by")
 def service_manager(target: Target) -> Verdict:
     """Something has to start the daemon. Without a service manager, a script does, and nothing starts it again."""
     manager, system = managers.service_manager(target.spec, target.facts), target.facts.system

@@ -121,9 +121,9 @@ FAULTS: Final[Mapping[str, Fault]] = {
         only_named=True,
     ),
     "no systemd, which is asked for": Fault(
-        facts=system(systemd=None), spec=buildkit(service="systemd"), breaks="service-manager"
+        facts=system(systemd=None), spec=buildkit(service="systemd"), breaks="service"
     ),
-    "no OpenRC, which is asked for": Fault(spec=buildkit(service="openrc"), breaks="service-manager"),
+    "no OpenRC, which is asked for": Fault(spec=buildkit(service="openrc"), breaks="service"),
     "no service manager": Fault(facts=system(systemd=None, init="tini"), breaks=""),
     "a container that shares the table": Fault(
         facts=system(shared_table=True, container="docker"), breaks="", doubts={"own-table": ALWAYS}
