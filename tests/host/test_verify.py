@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+import bcrypt
 import pytest
 
 from tests.lab.builder import Builder, builder
@@ -134,6 +135,27 @@ def test_a_dockerfile_that_copies_one_program_for_all(
         ("entrypoint-architecture", "linux/arm64"),
         ("entrypoint-architecture", "linux/arm/v7"),
     ]
+
+
+def test_the_pipeline_with_a_password(buildkit: Builder, context: Path, tmp_path: Path, verify: Any) -> None:
+    """Log in, build and push, verify; and nothing of it after the logout."""
+    coded = bcrypt.hashpw(b"p w", bcrypt.gensalt(4)).decode()
+    (tmp_path / "htpasswd").write_text(f"ci:{coded}\n")
+    with Registry(auth={"htpasswd": {"realm": "lab", "path": str(tmp_path / "htpasswd")}}) as guarded:
+        name = f"{guarded.address}/app:1.0"
+        build = ("--opt", f"platform={PLATFORMS}", *output(name))
+        with pytest.raises(RuntimeError, match=r"401 Unauthorized|no basic auth credentials"):
+            buildkit.build(context, *build, home=tmp_path)
+        login = provision(
+            "login", guarded.address, "-u", "ci", "--password-stdin", cwd=tmp_path, given="p w\n"
+        )
+        assert login.code == 0, login.err
+        buildkit.build(context, *build, home=tmp_path)
+        seen = verify(name, "--platforms", PLATFORMS)
+        assert (seen.code, findings(seen)) == (0, [])
+        assert provision("logout", guarded.address, cwd=tmp_path).code == 0
+        seen = verify(name)
+        assert [each["code"] for each in seen.envelope["errors"]] == ["registry-login"]
 
 
 def skopeo(*arguments: str) -> None:

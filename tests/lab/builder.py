@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import tarfile
 import time
@@ -27,14 +28,17 @@ class Builder:
 
     folder: Path
 
-    def build(self, context: Path, *arguments: str) -> None:
-        """`buildctl build` of the Dockerfile in a folder. Raises RuntimeError with its words."""
+    def build(self, context: Path, *arguments: str, home: Path | None = None) -> None:
+        """`buildctl build` of a folder's Dockerfile, with the logins of a home. Raises RuntimeError with its words."""
         places = ("--local", f"context={context}", "--local", f"dockerfile={context}")
-        self.run("build", "--progress=plain", "--frontend=dockerfile.v0", *places, *arguments)
+        self.run("build", "--progress=plain", "--frontend=dockerfile.v0", *places, *arguments, home=home)
 
-    def run(self, *arguments: str) -> str:
+    def run(self, *arguments: str, home: Path | None = None) -> str:
         command = [str(self.folder / "bin/buildctl"), "--addr", f"unix://{self.folder}/socket", *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+        environment = {**os.environ, **({"HOME": str(home)} if home else {})}
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=False, timeout=300
+        )
         if done.returncode:
             raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr}")
         return done.stdout

@@ -69,15 +69,15 @@ def environment(home: Path) -> dict[str, str]:
 
 
 def provision(
-    *arguments: str, cwd: Path, env: dict[str, str] | None = None, timeout: float = 900
+    *arguments: str, cwd: Path, env: dict[str, str] | None = None, timeout: float = 900, given: str = ""
 ) -> Outcome:
-    """Run `provision ARGUMENTS`. Nothing of the tester's own settings or caches takes part."""
+    """Run `provision ARGUMENTS` with `given` on standard input, and nothing of the tester's settings or caches."""
     done = subprocess.run(
         [str(COMMAND), *arguments],
         check=False,
         cwd=cwd,
         env=environment(cwd) | (env or {}),
-        stdin=subprocess.DEVNULL,
+        input=given,
         capture_output=True,
         text=True,
         timeout=timeout,

@@ -252,6 +252,7 @@ def test_a_library_of_another_architecture_does_not_count() -> None:
     [
         ({"rpath": "/opt/lib"}, "opt/lib/libx.so", True),
         ({"runpath": "/none:/opt/lib"}, "opt/lib/libx.so", True),
+        ({"rpath": "/opt/lib", "runpath": "/none"}, "opt/lib/libx.so", False),
         ({"runpath": "$ORIGIN/../lib"}, "srv/lib/libx.so", True),
         ({"rpath": "${ORIGIN}"}, "srv/bin/libx.so", True),
         ({"runpath": "/opt/$LIB"}, "opt/lib/aarch64-linux-gnu/libx.so", True),

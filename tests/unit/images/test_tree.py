@@ -87,6 +87,7 @@ def test_a_file_replaces_a_folder_and_a_link_does() -> None:
     )
     assert where(tree, "/a/x") is None
     assert where(tree, "/b/x") == "/c/x"
+    assert sorted(path for path, _ in tree.items()) == ["a", "b", "c/x"]
 
 
 def test_a_folder_replaces_a_link() -> None:

@@ -19,6 +19,7 @@ from provision.images.faults import FAULTS
 from provision.registry.client import Client
 from provision.registry.errors import AbsentError, RegistrySilentError
 from provision.spec import Registry
+from tests.lab.cli import provision
 from tests.lab.elves import dynamic
 from tests.lab.images import Blob, File, Repository, archive, layer, sha256
 from tests.unit.images.conftest import Check, ids
@@ -80,6 +81,17 @@ def test_platforms_missing_and_too_many(repository: Repository, check: Check) ->
     assert [row.checked for row in result.images] == [True, False]
     assert check(name, [AMD64], threshold="error").status == "ok"
     assert check(name).findings == ()
+
+
+def test_the_configuration_names_the_platforms(repository: Repository, tmp_path: Path) -> None:
+    name = index(repository, arm64=static(repository, ARM64))
+    (tmp_path / "provision.toml").write_text('platforms = ["linux/arm64", "amd64"]\n')
+    seen = provision("verify", name, "--format=json", cwd=tmp_path)
+    assert seen.code == 5
+    assert [(each["id"], each["platform"]) for each in seen.host["findings"]] == [
+        ("platform-missing", AMD64)
+    ]
+    assert provision("verify", name, "--platforms", ARM64, cwd=tmp_path).code == 0
 
 
 def test_a_platform_twice(repository: Repository, check: Check) -> None:
