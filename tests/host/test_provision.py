@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.lab import pipeline
 from tests.lab.busybox import busybox
 from tests.lab.cli import Outcome, provision
 from tests.lab.nspawn import Host
@@ -14,15 +15,6 @@ from tests.lab.registry import Registry
 from tests.lab.release import Release
 
 WANTED = ("linux/amd64", "linux/arm64", "linux/arm/v7", "linux/riscv64", "linux/s390x", "linux/ppc64le")
-DEBIAN = {"amd64": "amd64", "arm64": "arm64", "arm": "armhf"}
-DOCKERFILE = """\
-FROM scratch
-ARG TARGETARCH
-ARG VERSION
-ARG GITSHA
-COPY busybox-$TARGETARCH /bin/busybox
-RUN ["/bin/busybox", "sh", "-c", "/bin/busybox uname -m > /machine; echo $VERSION $GITSHA > /version"]
-"""
 
 
 @pytest.fixture
@@ -107,22 +99,8 @@ def check_security(host: Host) -> None:
 def check_build(host: Host, registry: Registry, image: str) -> None:
     """The pipeline's own command, as a user in the group; skopeo and the layers say what was pushed."""
     host.run("mkdir -p context", user="ci")
-    host.run("cat > context/Dockerfile.demo", user="ci", stdin=DOCKERFILE)
-    for name, debian in DEBIAN.items():
+    host.run("cat > context/Dockerfile.demo", user="ci", stdin=pipeline.DOCKERFILE)
+    for name, debian in pipeline.DEBIAN.items():
         host.put(busybox(debian), f"/home/ci/context/busybox-{name}")
-    host.run(
-        "cd context && buildctl build --progress=plain --frontend=dockerfile.v0 --local context=. --local dockerfile=."
-        " --opt filename=Dockerfile.demo --opt platform=linux/amd64,linux/arm64,linux/arm/v7"
-        " --opt build-arg:VERSION=1.0 --opt build-arg:GITSHA=abc123"
-        f' --output type=image,"name={registry.address}/{image}",push=true',
-        user="ci",
-    )
-    assert registry.platforms(image) == ["linux/amd64", "linux/arm64", "linux/arm/v7"]
-    for platform, machine in (
-        ("linux/amd64", b"x86_64"),
-        ("linux/arm64", b"aarch64"),
-        ("linux/arm/v7", b"armv7l"),
-    ):
-        files = registry.files(image, platform)
-        assert files["machine"].strip() == machine
-        assert files["version"].strip() == b"1.0 abc123"
+    host.run(f"cd context && {pipeline.build_command(f'{registry.address}/{image}')}", user="ci")
+    pipeline.check_pushed(registry, image)
