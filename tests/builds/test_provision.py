@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import platform
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from provision import elf
@@ -21,9 +24,11 @@ from provision.errors import ChecksumError, HostError, ReleaseError
 from provision.report.progress import Progress
 from provision.result import HostResult
 from provision.spec import Buildkit, Spec
+from provision.transport import StoppedError
 from tests.builds.small import VERSION, Workshop, resolve_by_hand
 from tests.lab.goproxy import small_buildkit
 from tests.lab.mirror import Mirror
+from tests.lab.patience import until
 from tests.lab.release import workshop
 from tests.shells.conftest import furnished
 from tests.shells.machine import Machine
@@ -222,6 +227,31 @@ def test_programs_of_another_machine_are_refused_by_the_host(
     result = change.provision(host.space, spec, run, local=True)
     (step,) = [step for step in result.steps if step.status == "failed"]
     assert (step.id, "not made for this machine" in step.detail) == ("release", True)
+
+
+def test_ctrl_c_ends_a_build_and_leaves_nothing(
+    host: Machine, shop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a terminal Go hears it as well as this tool: both are in the foreground."""
+
+    class Impatient(Said):
+        def step(self, host: str, step_id: str, state: str, text: str) -> None:
+            super().step(host, step_id, state, text)
+            if (step_id, state) == ("build-compile", "begin"):
+                threading.Thread(target=interrupt).start()
+
+    def interrupt() -> None:
+        assert until(psutil.Process().children, 30)
+        for child in psutil.Process().children():
+            if child.name() == "go":
+                child.send_signal(signal.SIGINT)
+
+    monkeypatch.setenv("GOCACHE", str(tmp_path / "cold"))
+    spec, run = order(shop, Impatient())
+    with pytest.raises(StoppedError, match="was interrupted"):
+        change.provision(host.space, spec, run, local=True)
+    assert shop.left() == []
+    assert untouched(host)
 
 
 def test_no_go_at_all(host: Machine, shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
