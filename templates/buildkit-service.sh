@@ -99,7 +99,7 @@ prepare() {
   # Not every kernel loads it when it is first mounted; where it is built in, this fails and does not matter.
   modprobe overlay 2>/dev/null
   # runc needs a tree of control groups. Where nothing has mounted one, it is the plain one of today.
-  grep -q ' - cgroup' /proc/self/mountinfo || mount -t cgroup2 cgroup2 /sys/fs/cgroup 2>/dev/null
+  grep -q ' /sys/fs/cgroup.* - cgroup' /proc/self/mountinfo || mount -t cgroup2 cgroup2 /sys/fs/cgroup 2>/dev/null
   # The socket's folder must have its group before the daemon creates the socket (moby/buildkit#4618).
   owned "$folder" 0750 {{ ("root:" ~ group) | q }} && owned {{ paths.STATE }} 0700 root:root \
     && owned {{ paths.SCRATCH }} 0700 root:root || return 1

@@ -75,6 +75,16 @@ control_groups() {
     [ "$name" != memory ] || memory=$enabled
   done 2>/dev/null </proc/cgroups
   record cgroup "$controllers" "$memory"
+  # runc needs version 2 on /sys/fs/cgroup, or version 1 with its controller of devices.
+  tree=none
+  while read -r _ _ _ _ point _ rest; do
+    case "$point ${rest#*- } " in
+      "/sys/fs/cgroup cgroup2 "*) tree=2 ;;
+      /sys/fs/cgroup/*' cgroup '*[,\ ]devices[,\ ]*) tree=1 ;;
+      /sys/fs/cgroup*' cgroup'*) [ "$tree" != none ] || tree=partial ;;
+    esac
+  done </proc/self/mountinfo
+  record control-groups "$tree"
 }
 
 mounts() {

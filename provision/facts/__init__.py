@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Literal
 
 from provision import elf
 from provision.architectures import Architecture
@@ -15,6 +16,7 @@ from provision.services.manager import DaemonMark, InitScript, Unit
 
 __all__ = [
     "Binfmt",
+    "ControlGroups",
     "Daemon",
     "DaemonMark",
     "Disk",
@@ -29,6 +31,9 @@ __all__ = [
     "Unit",
     "User",
 ]
+
+
+ControlGroups = Literal["", "1", "2", "partial", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +58,8 @@ class System:
     """Seconds since 1970 by the host's clock; 0 if it is not known."""
     cgroup_memory: bool | None = None
     """Whether the kernel can limit and account memory; None if that is not known."""
+    control_groups: ControlGroups = ""
+    """The version that runc would use; partial: it cannot use what is mounted. Empty: not known."""
     init: str = ""
     """What runs as process 1, by its name; empty if it is not known."""
     systemd: str | None = None

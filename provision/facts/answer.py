@@ -12,6 +12,7 @@ from provision.buildkit.workers import Workers, parse_workers
 from provision.errors import HostError
 from provision.facts import (
     Binfmt,
+    ControlGroups,
     Daemon,
     DaemonMark,
     Disk,
@@ -95,6 +96,9 @@ def parse(lines: Iterable[str], expected: Mapping[str, int]) -> Facts:
     )
 
 
+_TREES: Final[Mapping[str, ControlGroups]] = {"1": "1", "2": "2", "partial": "partial", "none": "none"}
+
+
 def _one(of: Found, kind: str) -> Record:
     return of.get(kind, (_NOTHING,))[0]
 
@@ -117,6 +121,7 @@ def _system(of: Found) -> System:
         boot=_one(of, "boot")[0],
         clock=number(_one(of, "clock")[0]),
         cgroup_memory=_cgroup_memory(_one(of, "cgroup")),
+        control_groups=_TREES.get(_one(of, "control-groups")[0], ""),
         init=_one(of, "init")[0],
         systemd=_one(of, "systemd")[0] if "systemd" in of else None,
         openrc=_one(of, "openrc")[0] if "openrc" in of else None,

@@ -183,6 +183,8 @@ class ServiceManager:
     read: Callable[[Seen], Reading]
     loads_modules: bool = True
     """Whether its boot reads modules-load.d."""
+    mounts_control_groups: bool = False
+    """Whether the daemon's start mounts a tree of control groups where there is none."""
     rests_on: Name | None = None
     """Another manager, whose script its files use: what that one says of the daemon is about the same daemon."""
     drops_handlers: str = ""

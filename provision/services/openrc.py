@@ -113,6 +113,7 @@ MANAGER: Final = ServiceManager(
     ),
     files=files,
     read=read,
+    mounts_control_groups=True,
     rests_on="process",
     rule_loader="OpenRC loads this file at boot; it overrides one of the same name in /usr/lib.",
 )

@@ -90,5 +90,6 @@ MANAGER: Final = ServiceManager(
     files=files,
     read=read,
     loads_modules=False,
+    mounts_control_groups=True,
     rule_loader=f"`{paths.SERVICE_SCRIPT} start` registers it after a boot.",
 )

@@ -20,6 +20,8 @@ echo 0 >"/sys/fs/cgroup/$name/cgroup.procs"
 #   shifted root and a shared network nspawn drops CAP_NET_BIND_SERVICE, and runc then cannot start a build step
 #   ("unable to apply caps").
 # --capability, --system-call-filter   what runc needs to start build steps
+# - unified hierarchy: nspawn looks for a systemd in there to learn which it takes; any init takes today's.
+export SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1
 exec systemd-nspawn --quiet --directory="$root" --machine="$name" --boot \
 	--register=no --keep-unit --link-journal=no --console=read-only --resolv-conf=copy-host \
 	--private-users=identity --kill-signal="$signal" \

@@ -31,6 +31,7 @@ REQUIREMENTS: Final[tuple[Requirement, ...]] = (
     machine.temporary,
     *EMULATION,
     buildkit.service_manager,
+    machine.control_groups,
     buildkit.release,
     buildkit.download,
     buildkit.runc,

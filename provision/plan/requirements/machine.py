@@ -6,6 +6,7 @@ from typing import Final
 
 from provision import paths
 from provision.errors import BecomeError
+from provision.facts.managers import service_manager
 from provision.fix import PROVISION, Fix
 from provision.plan.requirements.requirement import Verdict, doubtful, met, requirement, unmet
 from provision.plan.target import Target
@@ -51,6 +52,20 @@ def temporary(target: Target) -> Verdict:
         f"programs may run in no folder for temporary files ({', '.join(bad) or 'none is writable'})",
         fix=Fix(words="mount /var/tmp read-write and without noexec"),
     )
+
+
+@requirement("cgroups", needed="control groups, for build steps")
+def control_groups(target: Target) -> Verdict:
+    """Runc starts no build step without: `mountpoint for devices not found`. Builds without RUN work."""
+    tree = target.facts.system.control_groups
+    if tree in ("1", "2"):
+        return met(f"version {tree}")
+    if tree == "":
+        return met("unknown")
+    if tree == "none" and service_manager(target.spec, target.facts).mounts_control_groups:
+        return met("none is mounted: the start of buildkitd mounts version 2")
+    fix = Fix(words="mount cgroup2 on /sys/fs/cgroup, or version 1 with all of its controllers")
+    return doubtful("none is mounted" if tree == "none" else "version 1 without `devices`", fix=fix)
 
 
 @requirement("page-size", needed="4 KiB pages, which every program is linked for")

@@ -124,6 +124,13 @@ FAULTS: Final[Mapping[str, Fault]] = {
         facts=system(systemd=None), spec=buildkit(service="systemd"), breaks="service"
     ),
     "no OpenRC, which is asked for": Fault(spec=buildkit(service="openrc"), breaks="service"),
+    "control groups that runc cannot use": Fault(
+        facts=system(control_groups="partial"), breaks="", doubts={"cgroups": ALWAYS}
+    ),
+    "no control groups": Fault(facts=system(control_groups="none"), breaks="", doubts={"cgroups": ALWAYS}),
+    "no control groups, and a start that mounts them": Fault(
+        facts=system(control_groups="none", systemd=None), breaks=""
+    ),
     "no service manager": Fault(facts=system(systemd=None, init="tini"), breaks=""),
     "a container that shares the table": Fault(
         facts=system(shared_table=True, container="docker"), breaks="", doubts={"own-table": ALWAYS}
