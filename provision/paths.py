@@ -34,6 +34,8 @@ UNIT_FOLDERS: Final = (
 EMULATORS: Final = "/usr/local/lib/provision"
 CACHE: Final = "/var/cache/provision"
 STATE: Final = "/var/lib/buildkit"
+LOCK: Final = f"{STATE}/buildkitd.lock"
+"""Held by the daemon that has the state (buildkitd's cmd/buildkitd/main.go)."""
 SCRATCH: Final = "/var/lib/buildkit/tmp"
 """TMPDIR of the service (templates/buildkit.service)."""
 SOCKET_FOLDER: Final = "/run/buildkit"

@@ -53,17 +53,20 @@ why_not() {
   return 1
 }
 
-# Somebody else's buildkitd would keep ours from its state ("could not lock").
+# Somebody else's buildkitd keeps ours from its state ("could not lock"). One with a state of its own (in a container, or
+# a user's rootless one) is in nobody's way.
 others() {
+  lock={{ paths.LOCK }}
+  [ -e "$lock" ] || return 1
   for process in /proc/[0-9]*; do
     name=; { read -r name <"$process/comm"; } 2>/dev/null
     [ "$name" = buildkitd ] || continue
-    begun "${process#/proc/}" || continue
-    # Under another root (a container) it is nobody's business here.
-    [ "$(stat -L -c %d:%i "$process/root/." 2>/dev/null)" = "$(stat -L -c %d:%i /)" ] || continue
-    complain "a buildkitd that this tool did not start runs as process ${process#/proc/} ($(readlink "$process/exe")):" \
-      "stop it first"
-    return 0
+    for held in "$process"/fd/*; do
+      [ "$held" -ef "$lock" ] || continue
+      complain "a buildkitd that this tool did not start runs as process ${process#/proc/} ($(readlink "$process/exe"))" \
+        "with the state in {{ paths.STATE }}: stop it first"
+      return 0
+    done
   done
   return 1
 }

@@ -281,6 +281,17 @@ def test_a_number_that_is_somebody_elses_by_now_is_left_alone(service: Service) 
         assert f"its process {other} ended, and that number is now /" in status.records[0]
         assert service("stop").status == 0
         assert running(other)
+        # A release's program, started at another time.
+        again = int(
+            service.space.run(
+                "setsid /opt/buildkit/v1/bin/sh -c 'while :; do sleep 0.05; done' >/dev/null 2>&1 & echo $!"
+            )
+        )
+        service.machine.write(paths.STARTED, f"{again} 1\n")
+        assert service("status").status == 1
+        assert service("stop").status == 0
+        assert running(again)
+        os.kill(again, signal.SIGKILL)
         # The right time, and a program that is no release's.
         started = Path(f"/proc/{other}/stat").read_text().rpartition(")")[2].split()[19]
         service.machine.write(paths.STARTED, f"{other} {started}\n")
@@ -300,16 +311,23 @@ def test_a_mark_that_says_nothing_counts_for_none(service: Service, mark: str) -
     assert service("status").status == 0
 
 
-def test_somebody_elses_buildkitd_is_named_and_nothing_started(service: Service) -> None:
-    service.machine.write("/usr/bin/buildkitd", "#!/bin/sh\nwhile :; do sleep 0.05; done\n", 0o755)
+@pytest.mark.parametrize("in_the_way", [True, False])
+def test_somebody_elses_buildkitd_is_named_if_it_has_the_state(service: Service, in_the_way: bool) -> None:
+    where = paths.LOCK if in_the_way else "/lab/buildkitd.lock"
+    service.machine.write(where, "")
+    service.machine.write(paths.LOCK, "")
+    text = f"#!/bin/sh\nexec 7<{where}\nwhile :; do sleep 0.05; done\n"
+    service.machine.write("/usr/bin/buildkitd", text, 0o755)
     other = int(service.space.run("setsid /usr/bin/buildkitd >/dev/null 2>&1 & echo $!"))
     try:
+        assert until(lambda: Path(f"/proc/{other}/fd/7").exists())
         answer = service("start")
-        assert answer.status == 1
-        assert (
+        assert answer.status == int(in_the_way)
+        assert service.machine.at(paths.PID).exists() != in_the_way
+        told = (
             f"a buildkitd that this tool did not start runs as process {other} (/usr/bin/" in answer.stderr
         )
-        assert not service.machine.at(paths.PID).exists()
+        assert told == in_the_way
     finally:
         os.kill(other, signal.SIGKILL)
 
@@ -325,6 +343,14 @@ def test_the_log_stays_small_while_the_daemon_runs(service: Service) -> None:
     # What comes after it stands at the file's beginning, without a hole.
     assert until(lambda: service.log().startswith("word after"))
     assert before.stat().st_mode & 0o7777 == 0o640
+
+
+def test_a_large_log_is_put_aside_by_the_next_start(service: Service) -> None:
+    service.install(limit=2000)
+    service.machine.write(paths.LOG, "x" * 3000)
+    assert service("start").status == 0
+    assert service.machine.at(f"{paths.LOG}.1").read_text() == "x" * 3000
+    assert "x" * 3000 not in service.log()
 
 
 def test_its_environment_is_read_as_systemd_reads_it(service: Service) -> None:
@@ -369,7 +395,7 @@ def test_handlers_that_are_missing_are_registered_and_no_others(service: Service
     assert "interpreter /bin/s:h" in service.space.run(f"cat {paths.BINFMT}/qemu-slash")
     # One that is there stays, whatever the file says by now.
     service.machine.write(mine, f"{header}{rule.replace('/bin/sh', '/bin/cat')}\n")
-    service("handlers")
+    assert service("handlers").stderr == "buildkit-service: qemu-bad could not be registered\n"
     assert "interpreter /bin/sh" in service.space.run(f"cat {paths.BINFMT}/qemu-lab")
     # The line for a boot script brings them too, and a bad one does not keep the daemon from running.
     service.space.run(f"echo -1 >{paths.BINFMT}/qemu-lab")

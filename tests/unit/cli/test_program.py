@@ -189,10 +189,10 @@ def test_the_nearest_word_whatever_its_case(word: str, meant: str | None) -> Non
 def test_a_connection_of_fab_is_named_as_fab_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     import fabric  # noqa: PLC0415 - slow
 
-    connection = fabric.Connection("ci@pi1:2222", connect_kwargs={"key_filename": ["a key"]})
+    connection = fabric.Connection("carol@pi1:2222", connect_kwargs={"key_filename": ["a key"]})
     found = of_fabric(connection)
     assert found is not None
-    assert found.words == ("-i", "a key", "-H", "ci@pi1:2222")
+    assert found.words == ("-i", "a key", "-H", "carol@pi1:2222")
     for path, words in (("/usr/bin/fab", ("/usr/bin/fab", *found.words)), ("build.py", ("provision",))):
         monkeypatch.setattr(sys, "argv", [path])
         assert called.words_of(connection, found) == words

@@ -70,3 +70,32 @@ def test_a_machine_that_does_not_say_what_its_programs_are() -> None:
 def test_an_answer_that_is_cut_is_refused(lost: int) -> None:
     with pytest.raises(HostError, match="not complete"):
         read(lines("provisioned")[:-lost])
+
+
+FIRST = "namespaces\tuser:[4026531837]\tpid:[4026531836]"
+
+
+@pytest.mark.parametrize(
+    ("more", "shared"),
+    [
+        ((FIRST,), False),
+        ((FIRST, "container\tdocker"), True),  # --pid=host
+        (("namespaces\tuser:[4026531837]\tpid:[4026532216]",), True),
+        (("namespaces\tuser:[4026531837]\tpid:[4026532216]", "container\tpodman"), True),
+        (("namespaces\tuser:[4026532209]\tpid:[4026532216]", "container\tlxc"), False),
+        (("namespaces\t\t",), False),
+        (("namespaces\t\t", "container\tlxc"), None),
+        ((), False),
+        (("container\tlxc",), None),
+    ],
+)
+def test_whose_table_of_handlers_it_is(more: tuple[str, ...], shared: bool | None) -> None:
+    assert read(with_records(*more)).system.shared_table is shared
+
+
+@pytest.mark.parametrize(
+    ("record", "tree"),
+    [("2", "2"), ("1", "1"), ("partial", "partial"), ("none", "none"), ("3", ""), ("", "")],
+)
+def test_control_groups(record: str, tree: str) -> None:
+    assert read(with_records(f"control-groups\t{record}")).system.control_groups == tree

@@ -274,6 +274,7 @@ def test_how_a_host_is_reached_by_hand(host: Host, ssh: Ssh, words: str) -> None
     assert shlex.join(ssh_words(host, Config(ssh=ssh), login="anna")) == words
 
 
+@pytest.mark.needs("ssh")
 def test_ssh_takes_these_words(tmp_path: Path) -> None:
     """`ssh -G` reads options and destination as the login does, and contacts nobody."""
     (key := tmp_path / "my key").touch()
