@@ -17,7 +17,6 @@ folder={{ paths.SOCKET_FOLDER }}
 socket={{ paths.SOCKET }}
 log={{ paths.LOG }}
 limit={{ limit }}
-start_line='=== buildkitd starts'
 tab=$(printf '\t') carriage=$(printf '\r')
 newline='
 '
@@ -33,13 +32,6 @@ pause() { sleep 0.1 2>/dev/null || sleep 1; }
 
 # same PID TIME: whether that process still runs, whatever its program is by now.
 same() { begun "$1" && [ "$begun" = "$2" ]; }
-
-# What the daemon printed since it was last started, without the stack that its errors end with (lines of one word, and
-# those with a tab).
-last_words() {
-  tail -n 200 "$log" 2>/dev/null | sed -n "/^$start_line/{s/.*//;h;d;};H;\${g;p;}" \
-    | grep -v -e "^$tab" -e '^[^ ]*$' | tail -n 5
-}
 
 # Why no daemon of ours runs; 1 if it ended by itself, 3 if it was stopped or never started.
 why_not() {
@@ -129,7 +121,7 @@ run() {
   # None of the caller's descriptors, say the channel of the run that started it.
   exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
   cd / || return 1
-  printf '%s, %s, %s\n' "$start_line" {{ version | q }} "$(date -u +%Y-%m-%dT%H:%M:%SZ)"
+  printf '{{ start_line }}, %s, %s\n' {{ version | q }} "$(date -u +%Y-%m-%dT%H:%M:%SZ)"
   # Build steps inherit it. A soft limit of 2^30 makes yum, fakeroot and old Pythons close that many files
   # (moby/moby#38814, moby/buildkit#1665). As far as this process may: a container's limit can be lower.
   # shellcheck disable=SC3045 # dash, bash and busybox know these options

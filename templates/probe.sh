@@ -384,6 +384,9 @@ surroundings() {
   record init "$init"
   record namespaces "$(readlink /proc/self/ns/user)" "$(readlink /proc/self/ns/pid)"
   manager=$(tr '\000' '\n' 2>/dev/null </proc/1/environ | sed -n 's/^container=//p')
+  release=; { read -r release </proc/sys/kernel/osrelease; } 2>/dev/null
+  # All systems of one WSL share its kernel.
+  case $release in *icrosoft*) [ -n "$manager" ] || manager=WSL ;; esac
   [ -n "$manager" ] || [ ! -e /run/.containerenv ] || manager=podman
   [ -n "$manager" ] || [ ! -e /.dockerenv ] || manager=docker
   [ -z "$manager" ] || record container "$manager"
@@ -401,7 +404,7 @@ init_scripts() {
       [ ! -h "/run/openrc/$each/$name" ] || state=$each
     done
     levels=
-    for level in /etc/runlevels/*/"$name"; do
+    for level in {{ paths.RUNLEVELS }}/*/"$name"; do
       [ ! -h "$level" ] || { level=${level%/*}; levels="$levels ${level##*/}"; }
     done
     refuses=
@@ -419,7 +422,7 @@ init_scripts() {
 # The daemon that templates/buildkit-service.sh started, if one did.
 mark() {
   if alive; then record mark running "$pid"; daemon "$pid"
-  elif recall; then record mark ended "$number"; fi
+  elif recall; then record mark ended "$number"; last_words | sed 's/^/|/'; fi
 }
 
 # Before systemd 253 (systemd#25693) the service that loads binfmt.d at boot starts only where /proc/sys is writable,

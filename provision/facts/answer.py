@@ -275,7 +275,7 @@ def _mark(record: Record) -> DaemonMark:
     state: Literal["running", "ended", "none"] = "none"
     if record[0]:
         state = "running" if record[0] == "running" else "ended"
-    return DaemonMark(state=state, pid=number(record[1]))
+    return DaemonMark(state=state, pid=number(record[1]), last_words=" / ".join(record.text.splitlines()))
 
 
 def _worker(of: Found) -> tuple[Workers | None, str]:

@@ -13,7 +13,7 @@ from provision.architectures import ARCHITECTURES
 from provision.facts.interpreters import candidates, wanted_rows
 from provision.facts.local_emulators import emulators_to_send
 from provision.render import render
-from provision.services import openrc
+from provision.services import openrc, process
 from provision.spec import Spec
 
 TOOLS: Final = (
@@ -86,6 +86,7 @@ def question(spec: Spec) -> Question:
         source=spec.buildkit.source,
         disks=DISKS,
         init_scripts=openrc.SERVICES,
+        start_line=process.START_LINE,
         paths=paths,
     )
     return Question(script=script, expected=expected)

@@ -54,7 +54,7 @@ def _stopped(spec: Spec, facts: Facts) -> Finding | None:
         fix = Fix.by(
             manager.commands.log, PROVISION, words=f"the {manager.commands.log_name} shows why it ended"
         )
-    evidence = f"{manager.service} is {service.words}"
+    evidence = f"{manager.service} is {service.described}"
     return finding("service-stopped", "error", evidence, "nothing can be built", fix)
 
 

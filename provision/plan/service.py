@@ -161,7 +161,8 @@ def _service(spec: Spec, facts: Facts, generation: str, handlers_change: bool) -
     if service.enabled is False:
         yield _command(manager, "enable")
     if service.state != "running":
-        yield _command(manager, "restart", id_="service-start", action="start")
+        detail = service.described if service.last_words else ""
+        yield _command(manager, "restart", id_="service-start", action="start", detail=detail)
     elif why := restart_reason(spec, facts, generation, handlers_change):
         yield _command(manager, "restart", detail=why)
 

@@ -58,6 +58,8 @@ class DaemonMark:
     state: Literal["running", "ended", "none"] = "none"
     """ended: by itself, since a stop takes the mark away."""
     pid: int = 0
+    last_words: str = ""
+    """What a daemon that ended by itself printed last."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +91,13 @@ class Service:
     """How often the manager started it again, since it was last started on purpose."""
     reload_due: bool = False
     """Whether the manager has another version of its files in memory than the disk has."""
+    last_words: str = ""
+    """What a daemon that ended by itself printed last, where that is known without asking for its log."""
+
+    @property
+    def described(self) -> str:
+        """The state in words, and how it came to that."""
+        return f"{self.words}; it printed last: {self.last_words}" if self.last_words else self.words
 
 
 @dataclass(frozen=True, kw_only=True)

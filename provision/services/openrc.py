@@ -61,7 +61,13 @@ def _service(seen: Seen) -> Service:
     elif script.state != "started" and state == "running":
         # One that `buildkit-service start` started: OpenRC does not know of it.
         state, words = "stopped", f"{words}, though a daemon runs beside it"
-    return Service(state=state, words=words, enabled=bool(script.runlevels), restarts=script.restarts)
+    return Service(
+        state=state,
+        words=words,
+        enabled=bool(script.runlevels),
+        restarts=script.restarts,
+        last_words=seen.mark.last_words,
+    )
 
 
 def _boot(seen: Seen) -> Boot:

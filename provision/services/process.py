@@ -26,6 +26,8 @@ START_SECONDS: Final = 90
 """How long the daemon may take until it answers: systemd's default (DefaultTimeoutStartSec)."""
 STOP_SECONDS: Final = 120
 """How long it may take to end, as TimeoutStopSec of the unit."""
+START_LINE: Final = "=== buildkitd starts"
+"""How the lines of each start begin in the log."""
 LOG_BYTES: Final = 10_000_000
 """The log and the one before it are each about that large at most."""
 LOG_INTERVAL: Final = 30
@@ -51,6 +53,7 @@ def script(settings: Settings, *, limit: int = LOG_BYTES, interval: float = LOG_
             generation=settings.generation,
             group=settings.buildkit.group,
             addresses=daemon.addresses(settings.buildkit),
+            start_line=START_LINE,
             limit=limit,
             interval=interval,
             start_seconds=START_SECONDS,
@@ -70,7 +73,9 @@ def read(seen: Seen) -> Reading:
     """From the script and the daemon's mark. Nothing of it comes back at boot."""
     state = STATES[seen.mark.state]
     words = "ended by itself" if state == "failed" else state
-    service = Service(state=state, words=words, enabled=None) if seen.script else Service(enabled=None)
+    service = Service(enabled=None)
+    if seen.script:
+        service = Service(state=state, words=words, enabled=None, last_words=seen.mark.last_words)
     return Reading(service=service, boot=Boot(happens=False))
 
 

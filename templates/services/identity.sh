@@ -25,4 +25,12 @@ alive() {
   begun "$number" && [ "$begun" = "$time" ] || return 1
   case $(readlink "/proc/$number/exe") in {{ paths.RELEASES }}/*) pid=$number ;; *) return 1 ;; esac
 }
+
+# last_words: what the daemon printed since it was last started, without the stack that its errors end with (lines of one
+# word, and those that begin with a tab).
+last_words() {
+  # shellcheck disable=SC2016 # for sed
+  tail -n 200 {{ paths.LOG }} 2>/dev/null | sed -n '/^{{ start_line }}/{s/.*//;h;d;};H;${g;p;}' \
+    | grep -v -e "^$tab" -e '^[^ ]*$' | tail -n 5
+}
 {#- #}

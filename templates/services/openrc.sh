@@ -4,7 +4,11 @@ tell_openrc() {
   [ "$2" != {{ paths.OPENRC_SERVICE }} ] || level=default
   case $1 in
     enable) rc-update add "$2" "$level" ;;
-    disable) rc-update delete --all "$2" ;;
+    # Not `delete --all`: that fails for each runlevel that does not have it (OpenRC 0.45).
+    disable)
+      for level in {{ paths.RUNLEVELS }}/*/"$2"; do
+        [ ! -h "$level" ] || { level=${level%/*}; rc-update delete "$2" "${level##*/}" || return 1; }
+      done ;;
     *) rc-service --nocolor "$2" "$1" ;;
   esac
 }

@@ -13,6 +13,11 @@ from tests.shells.test_apply_programs import HOSTILE
 def test_openrc_starts_the_daemon_last_and_handlers_early(machine: Machine) -> None:
     for name in ("rc-update", "rc-service"):
         machine.fake(name)
+    for level in ("boot", "default"):
+        machine.at(f"{paths.RUNLEVELS}/{level}").mkdir(parents=True)
+    for level in ("default", "other"):
+        machine.at(f"{paths.RUNLEVELS}/{level}").mkdir(parents=True, exist_ok=True)
+        machine.at(f"{paths.RUNLEVELS}/{level}/buildkit").symlink_to("/etc/init.d/buildkit")
     applied = machine.apply(
         steps.service("enable", "provision-binfmt", manager="openrc"),
         steps.service("enable", "buildkit", manager="openrc"),
@@ -26,7 +31,8 @@ def test_openrc_starts_the_daemon_last_and_handlers_early(machine: Machine) -> N
         ["rc-update", "add", "buildkit", "default"],
         ["rc-service", "--nocolor", "buildkit", "restart"],
         ["rc-service", "--nocolor", "buildkit", "stop"],
-        ["rc-update", "delete", "--all", "buildkit"],
+        ["rc-update", "delete", "buildkit", "default"],
+        ["rc-update", "delete", "buildkit", "other"],
     ]
 
 

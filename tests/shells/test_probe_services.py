@@ -26,7 +26,10 @@ def boot_with_openrc(machine: Machine, kind: str = "") -> None:
 
 def service(machine: Machine, name: str, text: str, state: str = "", *levels: str) -> None:
     machine.write(f"{paths.INIT_SCRIPTS}/{name}", text, 0o755)
-    folders = [*([f"/run/openrc/{state}"] if state else []), *(f"/etc/runlevels/{each}" for each in levels)]
+    folders = [
+        *([f"/run/openrc/{state}"] if state else []),
+        *(f"{paths.RUNLEVELS}/{each}" for each in levels),
+    ]
     for folder in folders:
         machine.at(folder).mkdir(parents=True, exist_ok=True)
         machine.at(f"{folder}/{name}").symlink_to(f"{paths.INIT_SCRIPTS}/{name}")
@@ -106,8 +109,14 @@ def test_openrc_that_did_not_boot_the_machine_counts_for_nothing(machine: Machin
 def test_a_daemon_that_has_ended(machine: Machine, mark: str | None, state: str) -> None:
     if mark is not None:
         machine.write(paths.STARTED, f"{mark}\n")
+    machine.write(
+        paths.LOG,
+        "of before\n=== buildkitd starts, v1\nbuildkitd: no | room\nmain.main\n\tmain.go:1\nlast line\n",
+    )
     facts = machine.facts()
     assert (facts.mark.state, facts.daemon) == (state, None)
+    # Without the stack, and without what an earlier daemon printed.
+    assert facts.mark.last_words == ("buildkitd: no | room / last line" if mark is not None else "")
     read = process.read(seen(facts, script=True)).service
     assert read.state == {"ended": "failed", "none": "stopped"}[state]
     assert openrc.read(seen(facts, script=True)).service.state == "missing"

@@ -165,6 +165,13 @@ def test_what_openrc_will_not_bring_back() -> None:
     assert found(replace(run_by("systemd"), rules=moved)) == {}
 
 
+@pytest.mark.parametrize("name", ["openrc", "process"])
+def test_a_daemon_that_ended_is_told_with_its_last_words(name: Name) -> None:
+    mark = DaemonMark(state="ended", last_words="could not lock the state")
+    stopped = found(replace(run_by(name), mark=mark, worker=None, daemon=None))["service-stopped"]
+    assert stopped.evidence.endswith("; it printed last: could not lock the state")
+
+
 @pytest.mark.parametrize("wanted", ["systemd", "openrc"])
 def test_a_manager_that_is_asked_for_and_does_not_run(wanted: str) -> None:
     seen = replace(run_by("process"), worker=None)

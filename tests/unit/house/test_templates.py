@@ -50,11 +50,13 @@ OURS: Final = {
         "program.work": "octal escapes (elf.octal)",
     },
     "buildkit-service.sh": {
+        "start_line": "a constant of services/process.py",
         "limit": "a number of bytes",
         "interval": "a number of seconds",
         "start_seconds": "a number of seconds",
         "stop_seconds": "a number of seconds",
     },
+    "services/identity.sh": {"start_line": "a constant of services/process.py"},
     "buildkit.openrc": {"stop_seconds": "a number of seconds"},
     "boot.sh": {"nonce": "hexadecimal digits (become)", "size": "a number of bytes"},
 }

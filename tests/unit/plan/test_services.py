@@ -112,6 +112,9 @@ def test_a_daemon_that_was_killed_is_started() -> None:
     seen = run_by("process")
     killed = replace(seen, mark=DaemonMark(state="ended", pid=671), daemon=None, worker=None)
     assert told(killed) == [("service-start", "process", "restart", "buildkitd")]
+    words = "could not lock / giving up"
+    (step,) = planned(replace(killed, mark=DaemonMark(state="ended", last_words=words))).steps
+    assert step.detail == f"ended by itself; it printed last: {words}"
     stopped = replace(killed, mark=DaemonMark())
     assert told(stopped) == told(killed)
 
