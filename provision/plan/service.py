@@ -160,8 +160,10 @@ def _service(spec: Spec, facts: Facts, generation: str, handlers_change: bool) -
     manager, service = service_manager(spec, facts), reading(spec, facts).service
     if service.enabled is False:
         yield _command(manager, "enable")
-    if service.state != "running":
-        detail = service.described if service.last_words else ""
+    # The daemon that answers may be the one that another manager runs: it has been stopped by then.
+    stopped = any(each.state == "running" for _, each in others(spec, facts))
+    if service.state != "running" or stopped:
+        detail = service.described if service.last_words and not stopped else ""
         yield _command(manager, "restart", id_="service-start", action="start", detail=detail)
     elif why := restart_reason(spec, facts, generation, handlers_change):
         yield _command(manager, "restart", detail=why)

@@ -122,7 +122,7 @@ def test_another_manager_takes_over_and_gives_back(host: Host, workshop: Path, r
     assert moved.code == 0, moved
     assert {"openrc-disable", "openrc-stop", "service-start"} <= {step["id"] for step in moved.host["steps"]}
     assert pid(host) != supervised
-    assert not host.run("pgrep supervise-daemon", check=False).stdout
+    assert not host.run("pgrep -f '[s]upervise-daemon'", check=False).stdout
     assert run(host, workshop, "plan", "--service", "process").code == 0
     check_build(host, registry, "openrc:process")
     # What its owner is told to put into a boot script brings all of it back.
@@ -134,7 +134,7 @@ def test_another_manager_takes_over_and_gives_back(host: Host, workshop: Path, r
     back = run(host, workshop, "provision")
     assert back.code == 0, back
     assert run(host, workshop, "plan").code == 0
-    assert host.run("pgrep supervise-daemon").stdout
+    assert host.run("pgrep -f '[s]upervise-daemon'").stdout
 
 
 def test_a_systemd_that_is_asked_for_is_refused(host: Host, workshop: Path) -> None:

@@ -343,7 +343,7 @@ def test_missing_venv_is_installed_through_sudo(machine: Machine) -> None:
         "sudo -n true",
         "sudo apt-get update -qq",
         "apt-get update -qq",
-        f"sudo env DEBIAN_FRONTEND=noninteractive {APT} python3.12-venv",
+        f"sudo env DEBIAN_FRONTEND=noninteractive DEBCONF_NOWARNINGS=yes {APT} python3.12-venv",
         f"{APT} python3.12-venv",
     ]
 

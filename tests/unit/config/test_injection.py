@@ -36,6 +36,7 @@ from provision.hosts.connect import Connector, _run_password_command, known_to_s
 from provision.hosts.selection import parse_selection
 from provision.plan.steps import Plan, Step, Variant
 from provision.render import environment, quote, render, toml
+from provision.services.process import START_LINE
 from provision.spec import Config, Host, Spec
 from provision.transport.ssh.config import resolve
 from tests.unit.config.test_settings import FULL
@@ -437,9 +438,16 @@ def test_the_facts_script_quotes_all_it_is_given(hostile: str, marker: Path) -> 
     text, _, _ = source.get_source(environment(), "probe.sh")
     given = meta.find_undeclared_variables(environment().parse(text))
     # The paths are constants, plain words all (tests/unit/house/test_paths.py).
-    ours: dict[str, object] = {"nonce": "00", "probes": [], "paths": paths, "disks": [f"/{bad}"]}
+    ours: dict[str, object] = {
+        "nonce": "00",
+        "probes": [],
+        "paths": paths,
+        "disks": [f"/{bad}"],
+        # A constant for templates/services/identity.sh, which probe.sh includes.
+        "start_line": START_LINE,
+    }
     lists = {"tools", "interpreters", "files"}
-    values = {name: ours.get(name, [bad, bad] if name in lists else bad) for name in given}
+    values = {name: ours.get(name, [bad, bad] if name in lists else bad) for name in {*given, "start_line"}}
     ask(render("probe.sh", **values), "system\nmounts\ninterpreters\nfiles\nservice\nworkers")
     assert not marker.exists()
 

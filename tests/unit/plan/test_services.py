@@ -143,7 +143,7 @@ def test_the_daemon_of_another_manager_is_stopped_first() -> None:
     assert [words[0] for words in told(run_by("openrc"), buildkit(service="process"))] == [
         "openrc-disable",
         "openrc-stop",
-        "service-restart",
+        "service-start",
     ]
     # One that a script started, on a machine that has booted with systemd since.
     left = replace(run_by("process"), system=systemd.system, units=BARE.units)
