@@ -25,6 +25,20 @@ def _name(text: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
 
 
+def _signs_certificates() -> x509.KeyUsage:
+    return x509.KeyUsage(
+        key_cert_sign=True,
+        crl_sign=True,
+        digital_signature=False,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
 def make(folder: Path, *, days: int = 2) -> tuple[Path, Certificate]:
     """The authority's certificate, and one for 127.0.0.1 and localhost that ends in `days`."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -39,6 +53,8 @@ def make(folder: Path, *, days: int = 2) -> tuple[Path, Certificate]:
         .not_valid_after(now + dt.timedelta(days=2))
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(authority_key.public_key()), critical=False)
+        # Python 3.13 takes no authority that does not say so (ssl.VERIFY_X509_STRICT).
+        .add_extension(_signs_certificates(), critical=True)
         .sign(authority_key, hashes.SHA256())
     )
     names = [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName("localhost")]
