@@ -29,5 +29,6 @@ cd "$root"
 pivot_root . .
 umount -l .
 cd /
-# `wait` also takes the orphans, which end as zombies where PID 1 does not.
-exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin sh -c 'sleep infinity & echo ready; while :; do wait; done'
+# Standard input ends when the test does, however that ends: then cat ends, PID 1, and with it everything in the root.
+# `wait` also takes the orphans, which would stay as zombies.
+exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin sh -c 'exec 3<&0; cat <&3 >/dev/null & exec 3<&-; echo ready; wait'

@@ -6,9 +6,7 @@ so files need no other owners, and programs may become any of them. Needs root.
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
 import subprocess
 import tempfile
 from collections.abc import Mapping
@@ -134,7 +132,7 @@ class BareRoot:
         for kind in ("uid", "gid"):
             Path(f"/proc/{self._unshare.pid}/{kind}_map").write_text("0 0 65536\n")
         self._unshare.stdin.write(b"\n")
-        self._unshare.stdin.close()
+        self._unshare.stdin.flush()
         with self._unshare.stdout as answer:
             ready = answer.readline() == b"ready\n"
         if not ready:
@@ -158,11 +156,9 @@ class BareRoot:
 
     def _stop(self) -> None:
         if self._unshare is not None:
-            with self._unshare:  # waits for its end, and closes its pipes
-                if self._unshare.poll() is None:
-                    # PID 1: once it has ended, the kernel has ended all in its namespace, and unshare ends too.
-                    for process in _children(self._unshare.pid) or [self._unshare.pid]:
-                        os.kill(process, signal.SIGKILL)
+            # PID 1 ends with its standard input, the kernel then ends all in its namespace, and unshare ends last.
+            with self._unshare:
+                pass
         remove_cgroup(self._name)
         shutil.rmtree(self.folder)
 

@@ -19,5 +19,5 @@ mount --bind /sys "$root/sys"
 mount -o remount,bind,ro "$root/sys"
 
 # exec makes a mapped user 0 root of the namespace, with all capabilities in it (user_namespaces(7)).
-exec unshare --user --pid --fork --kill-child --mount --cgroup \
+exec unshare --user --pid --fork --mount --cgroup \
 	sh -c 'read -r line && exec sh "$@"' sh "$inside" "$root"
