@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping
+from typing import Any
+
 from provision import paths
 from provision.buildkit.compatibility import LIMITS_SINCE
-from provision.buildkit.gc import MAX_USED, RESERVED, Size, limits, lowers_reserve, sized
+from provision.buildkit.gc import MAX_USED, RESERVED, Size, limits, lowers_reserve, sized, steady
 from provision.buildkit.version import at_least
 from provision.render import render
 from provision.spec import Buildkit, Log
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
 
-def render_config(buildkit: Buildkit, version: str, disk_bytes: int) -> str:
+
+def render_config(buildkit: Buildkit, version: str, disk_bytes: int, *, before: str = "") -> str:
     """The text of buildkitd.toml for the daemon of `version`, which suits the settings (`compatibility.conflicts`).
 
     `disk_bytes` is the size of the filesystem that holds the daemon's state, 0 if unknown; limits the user
-    leaves open follow from it (`gc.sized`). Addresses are in the unit: one --addr overrides them all.
+    leaves open follow from it (`gc.sized`). Addresses are in the unit: one --addr overrides them all. `before` is the
+    text on the host, whose limits stay where they fit (`gc.steady`).
     """
     return render(
         "buildkitd.toml",
@@ -22,13 +32,22 @@ def render_config(buildkit: Buildkit, version: str, disk_bytes: int) -> str:
         log=_log(buildkit.log),
         tls=buildkit.tls,
         dns=buildkit.dns,
-        gc=_gc(buildkit, version, disk_bytes),
+        gc=_gc(buildkit, version, disk_bytes, before),
         max_parallelism=buildkit.max_parallelism,
         # "auto" is what the daemon does anyway.
         network=None if buildkit.network == "auto" else buildkit.network,
         labels=buildkit.labels,
         registries=buildkit.registries,
     )
+
+
+def read_config(text: str) -> Mapping[str, Any] | None:
+    """The settings in a buildkitd.toml; None if it is no TOML: then the daemon does not start with it."""
+    try:
+        found: dict[str, Any] = tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        return None
+    return found
 
 
 def render_unit(buildkit: Buildkit, version: str, generation: str) -> str:
@@ -89,9 +108,10 @@ def _log(log: Log) -> dict[str, str]:
     return {key: value for key, (value, default) in wanted.items() if value != default}
 
 
-def _gc(buildkit: Buildkit, version: str, disk_bytes: int) -> dict[str, Size]:
+def _gc(buildkit: Buildkit, version: str, disk_bytes: int, before: str) -> dict[str, Size]:
+    stood = ((read_config(before) or {}).get("worker") or {}).get("oci") or {}
     if at_least(version, LIMITS_SINCE):
-        return limits(buildkit.gc, disk_bytes)
+        return limits(buildkit.gc, disk_bytes, stood)
     maximum = sized(disk_bytes).get(MAX_USED)
     # The one limit there was then: what is above it is collected.
-    return {} if maximum is None else {"gckeepstorage": maximum}
+    return {} if maximum is None else steady({"gckeepstorage": maximum}, stood)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 RESERVED: Final = "reservedSpace"
@@ -44,21 +45,41 @@ def sized(disk_bytes: int) -> dict[str, int]:
     }
 
 
-def limits(wanted: Mapping[str, Size], disk_bytes: int) -> dict[str, Size]:
+def limits(
+    wanted: Mapping[str, Size], disk_bytes: int, before: Mapping[str, object] = MappingProxyType({})
+) -> dict[str, Size]:
     """The limits to write: the user's, and for what they leave open those of `sized`.
+
+    `before` is what stands on the host. It stays where the size of the disk hardly moved (`steady`).
 
     The daemon takes what is left out for 0, not for its default, as soon as one is set (GCConfig.IsUnset),
     and without a maximum it collects down to the reserve. No reserve is added to the user's own maximum,
     because it would beat it (cache/manager.go, calculateKeepBytes); for the same reason the user's own reserve
     is written as their maximum where it is larger on this disk (`lowers_reserve`).
     """
-    defaults: dict[str, Size] = {**sized(disk_bytes)}
+    own = sized(disk_bytes)
     if MAX_USED in wanted:
-        defaults.pop(RESERVED, None)
+        own.pop(RESERVED, None)
+    defaults = steady({key: size for key, size in own.items() if key not in wanted}, before)
     merged = {key: {**defaults, **wanted}[key] for key in KEYS if key in defaults or key in wanted}
     if lowers_reserve(wanted, disk_bytes):
         merged[RESERVED] = merged[MAX_USED]
     return merged
+
+
+def steady(sizes: Mapping[str, int], before: Mapping[str, object]) -> dict[str, Size]:
+    """The limits of before, if each is within 10 % of its size now; else the sizes.
+
+    What `df` calls the size of a ZFS data set or a btrfs quota moves with its neighbours (openzfs/zfs#3953): to follow
+    it would restart the daemon, and end its builds, for nothing.
+    """
+    kept: dict[str, Size] = {}
+    for key, size in sizes.items():
+        old = before.get(key)
+        if not isinstance(old, int) or abs(old - size) * 10 > size:
+            return dict(sizes)
+        kept[key] = old
+    return kept
 
 
 def lowers_reserve(wanted: Mapping[str, Size], disk_bytes: int) -> bool:

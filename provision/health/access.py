@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Final
 
 from provision import paths
+from provision.buildkit.daemon import read_config
 from provision.config.names import is_loopback
 from provision.facts import Facts
 from provision.fix import PROVISION, Fix, HostCommand, run
 from provision.health.finding_table import finding
 from provision.result import Finding
 from provision.spec import Spec
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
 
 SOCKET_MODE: Final = 0o660
 FOLDER: Final = paths.SOCKET_FOLDER
@@ -84,10 +79,8 @@ def _listeners(spec: Spec, facts: Facts) -> Iterator[Finding]:
 
 def _settings(facts: Facts) -> Mapping[str, Any]:
     file = facts.files.get(paths.CONFIG)
-    try:
-        return tomllib.loads(file.text or "") if file else {}
-    except tomllib.TOMLDecodeError:
-        return {}  # the daemon would not start either, which has its own finding
+    # The daemon would not start without TOML either, which has its own finding.
+    return (read_config(file.text or "") if file else None) or {}
 
 
 def _words(command: str) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from provision.buildkit import daemon
 from provision.buildkit.release import Release
+from provision.placed import disk_bytes
 from provision.plan import emulation, service
 from provision.plan.requirements import require
 from provision.plan.steps import Plan, Step, UnpackRelease
@@ -30,7 +31,7 @@ def plan(target: Target, *, nonce: bytes, argc: int) -> Plan:
         notes=(
             *handlers.notes,
             *_release_notes(release, steps),
-            *daemon.warnings(target.spec.buildkit, service.disk_bytes(target.facts)),
+            *daemon.warnings(target.spec.buildkit, disk_bytes(target.facts)),
         ),
         generation=generation,
     )

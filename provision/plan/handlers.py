@@ -11,7 +11,8 @@ from provision.binfmt import Entry
 from provision.facts import Facts, kernel
 from provision.facts.managers import service_manager
 from provision.facts.view import MARK, ArchitectureOnHost, view
-from provision.plan.steps import RegisterHandler, Variant, WriteRule, file_change
+from provision.placed.changes import file_change
+from provision.plan.steps import RegisterHandler, Variant, WriteRule
 from provision.spec import Spec
 
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
 
-from provision import elf, paths
-from provision.buildkit import daemon
+from provision import elf
 from provision.buildkit.release import Release
 from provision.buildkit.source import shown
 from provision.buildkit.workers import undetected
 from provision.facts import Facts, packages
 from provision.facts.interpreters import running
 from provision.facts.managers import others, reading, service_manager
+from provision.placed import Installation, Link, placed
+from provision.placed.changes import link_change
 from provision.plan.download import host_fetches
 from provision.plan.requirements.buildkit import OLDEST_RUNC
 from provision.plan.steps import (
@@ -28,7 +27,7 @@ from provision.plan.steps import (
     write_file,
 )
 from provision.plan.target import Target, release_folder
-from provision.services.manager import ServiceManager, Settings
+from provision.services.manager import ServiceManager
 from provision.spec import Spec
 
 
@@ -39,30 +38,20 @@ def plan_service(target: Target, *, restart: bool) -> tuple[tuple[Step, ...], st
     """
     spec, facts, release = target.spec, target.facts, target.known_release()
     folder = release_folder(release)
-    manager = service_manager(spec, facts)
-    config = daemon.render_config(spec.buildkit, release.version, disk_bytes(facts))
-    settings = Settings(buildkit=spec.buildkit, version=release.version)
-    generation = _generation(folder, config, *(each.text for each in manager.files(settings)))
+    wanted = placed(spec, facts, Installation(version=release.version, folder=folder))
     steps = (
         *_group(spec, facts),
         *_release(target, release),
-        *write_file("buildkit-config", paths.CONFIG, config, facts),
         *(
             step
-            for each in manager.files(replace(settings, generation=generation))
+            for each in wanted.files
             for step in write_file(each.id, each.path, each.text, facts, each.mode)
         ),
-        *_links(folder, facts),
+        *_links(wanted.links, facts),
         *_hand_over(spec, facts),
-        *_service(spec, facts, generation, restart),
+        *_service(spec, facts, wanted.generation, restart),
     )
-    return steps, generation
-
-
-def disk_bytes(facts: Facts) -> int:
-    """The size of the filesystem that holds the daemon's state; 0 if it is unknown."""
-    disk = facts.disks.get(paths.STATE)
-    return disk.size * 1024 if disk else 0
+    return steps, wanted.generation
 
 
 def plan_runc(target: Target) -> tuple[Step, ...]:
@@ -80,11 +69,6 @@ def plan_runc(target: Target) -> tuple[Step, ...]:
             oldest=OLDEST_RUNC,
         ),
     )
-
-
-def _generation(*parts: str) -> str:
-    """A name for everything that the daemon is started from: release, settings and unit."""
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
 def _group(spec: Spec, facts: Facts) -> tuple[Step, ...]:
@@ -128,23 +112,17 @@ def _origin(release: Release) -> str:
     return release.digest.note if release.built else shown(release.location)
 
 
-def _links(folder: str, facts: Facts) -> tuple[Step, ...]:
-    wanted = {
-        paths.CURRENT: ("release-link", folder),
-        paths.BUILDCTL: ("buildctl-link", paths.CLIENT),
-    }
-    steps: list[Step] = []
-    for path, (name, to) in wanted.items():
-        old = facts.files.get(path)
-        if old is None or old.target != to:
-            before = (
-                "" if old is None else f"-{old.target or 'a file of its own (kept as .before-provision)'}\n"
+def _links(wanted: Iterable[Link], facts: Facts) -> Iterator[Step]:
+    for link in wanted:
+        if change := link_change(link, facts):
+            yield MakeLink(
+                id=link.id,
+                action=change.action,
+                target=link.path,
+                detail=change.detail,
+                path=link.path,
+                to=link.to,
             )
-            action = "update" if old else "create"
-            steps.append(
-                MakeLink(id=name, action=action, target=path, detail=f"{before}+{to}", path=path, to=to)
-            )
-    return tuple(steps)
 
 
 def _hand_over(spec: Spec, facts: Facts) -> Iterator[Step]:

@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
 from provision.facts import Facts
+from provision.placed.changes import file_change
 from provision.services.manager import Name
 
 Verb = Literal["enable", "disable", "stop", "restart"]
@@ -205,27 +205,6 @@ class Plan:
         return not self.steps
 
 
-@dataclass(frozen=True, kw_only=True)
-class FileChange:
-    """How a file differs from what is wanted."""
-
-    action: str
-    detail: str
-
-
-def file_change(path: str, content: str, facts: Facts, mode: int = 0o644) -> FileChange | None:
-    """The change that gives a file this content and mode, and root as owner; None if it is already so."""
-    old = facts.files.get(path)
-    if old is None:
-        return FileChange(action="create", detail=diff(path, None, content))
-    if old.text != content:
-        return FileChange(action="update", detail=diff(path, old.text, content))
-    if (old.mode, old.owner, old.group) != (mode, "root", "root"):
-        rights = f"-mode {old.mode:04o} {old.owner}:{old.group}\n+mode {mode:04o} root:root"
-        return FileChange(action="update", detail=rights)
-    return None
-
-
 def write_file(id_: str, path: str, content: str, facts: Facts, mode: int = 0o644) -> tuple[WriteFile, ...]:
     """The step that makes that change; empty if none is needed."""
     change = file_change(path, content, facts, mode)
@@ -242,12 +221,3 @@ def write_file(id_: str, path: str, content: str, facts: Facts, mode: int = 0o64
             mode=f"{mode:04o}",
         ),
     )
-
-
-def diff(path: str, old: str | None, new: str) -> str:
-    """A unified diff. In that of a new file (`old` is None) all lines are additions."""
-    before = [] if old is None else old.splitlines()
-    lines = difflib.unified_diff(
-        before, new.splitlines(), fromfile="/dev/null" if old is None else path, tofile=path, lineterm=""
-    )
-    return "\n".join(lines)

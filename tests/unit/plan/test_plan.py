@@ -27,6 +27,7 @@ from provision.plan.steps import (
     WriteRule,
 )
 from provision.spec import Emulation, Spec
+from tests.unit import recorded
 from tests.unit.recorded import (
     DIGEST,
     RELEASE,
@@ -379,6 +380,26 @@ def test_a_changed_setting_restarts_and_shows_its_diff() -> None:
     made = planned(SETTLED, buildkit(max_parallelism=2))
     assert ids(made) == ["buildkit-config", "buildkit-unit", "service-restart"]
     assert "+max-parallelism = 2" in made.steps[0].detail
+
+
+@pytest.mark.parametrize(
+    ("percent", "moves"), [(-8, False), (-1, False), (1, False), (8, False), (25, True)]
+)
+def test_limits_stay_where_the_size_of_the_disk_hardly_moved(percent: int, moves: bool) -> None:
+    """`df` tells another size of a ZFS data set whenever its neighbours grow: no reason for a restart."""
+    small = sized(settled(), 80_000_000)
+    host = recorded.applied(small)
+    moved = sized(host, 80_000_000 * (100 + percent) // 100)
+    assert planned(host).empty
+    assert planned(moved).empty == (not moves)
+    # What the user sets counts at once.
+    assert "buildkit-config" in ids(planned(moved, buildkit(gc={"minFreeSpace": "3GB"})))
+
+
+def sized(seen: Facts, size: int) -> Facts:
+    """The host with another disk, of so many KiB."""
+    room = replace(seen.disks[paths.STATE], size=size)
+    return replace(seen, disks={**seen.disks, paths.STATE: room})
 
 
 def test_what_brings_the_module_at_boot_is_written_once() -> None:

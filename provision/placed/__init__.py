@@ -1,0 +1,88 @@
+"""What this tool puts on a host for BuildKit, and how the host differs from it. Pure.
+
+`plan` makes it so, `health` compares: both ask here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass, replace
+
+from provision import paths
+from provision.buildkit import daemon
+from provision.buildkit.version import is_version
+from provision.facts import Facts
+from provision.facts.managers import service_manager
+from provision.services.manager import ServiceFile, Settings
+from provision.spec import Spec
+
+_FOLDER = re.compile(re.escape(paths.RELEASES) + r"/(?P<version>v[^/]+)-[0-9a-f]{12}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Installation:
+    """A release in its folder on a host."""
+
+    version: str
+    folder: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Link:
+    """A symlink, under the id of the step that makes it."""
+
+    id: str
+    path: str
+    to: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placed:
+    """Files and links. `generation` names all that the daemon is started from."""
+
+    files: tuple[ServiceFile, ...]
+    links: tuple[Link, ...]
+    generation: str
+
+
+def placed(spec: Spec, facts: Facts, installation: Installation) -> Placed:
+    """What belongs on the host with that release. The limits follow from its disk (`daemon.render_config`)."""
+    old = facts.files.get(paths.CONFIG)
+    config = daemon.render_config(
+        spec.buildkit, installation.version, disk_bytes(facts), before=(old.text or "") if old else ""
+    )
+    manager = service_manager(spec, facts)
+    settings = Settings(buildkit=spec.buildkit, version=installation.version)
+    generation = _generation(installation.folder, config, *(each.text for each in manager.files(settings)))
+    return Placed(
+        files=(
+            ServiceFile(id="buildkit-config", path=paths.CONFIG, text=config),
+            *manager.files(replace(settings, generation=generation)),
+        ),
+        links=(
+            Link(id="release-link", path=paths.CURRENT, to=installation.folder),
+            Link(id="buildctl-link", path=paths.BUILDCTL, to=paths.CLIENT),
+        ),
+        generation=generation,
+    )
+
+
+def current(facts: Facts) -> Installation | None:
+    """The release that the host's link names; None where there is none, or it is not this tool's."""
+    link = facts.files.get(paths.CURRENT)
+    found = _FOLDER.fullmatch(link.target or "") if link else None
+    if found is None or not is_version(found["version"]):
+        return None
+    return Installation(version=found["version"], folder=found[0])
+
+
+def disk_bytes(facts: Facts) -> int:
+    """The size of the filesystem that holds the daemon's state; 0 if it is unknown."""
+    disk = facts.disks.get(paths.STATE)
+    return disk.size * 1024 if disk else 0
+
+
+def _generation(*parts: str) -> str:
+    """A name for everything that the daemon is started from: release, settings and unit."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
