@@ -32,6 +32,9 @@ run() {
   fi
 }
 
+# apart COMMAND...: for what may start programs that outlive this script: they must not keep the lock.
+apart() { "$@" 7>&-; }
+
 # Every step runs in this shell, not in a subshell: it may set `note`, its words for the report, and `wrong`, the exit
 # status of a probe program that did not run as it should.
 fail() { note=$1; return 1; }
@@ -271,11 +274,15 @@ link() {
 {% endfor %}
 {% include "workplace.sh" %}
 
-workplace '' || exit 1
-aside='' receiver=''
+{% include "host/lock.sh" %}
+
+
+aside='' receiver='' work='' taken=''
 # Not before all uploads have arrived: their rest would be taken for the next request.
-trap 'arrival; rm -rf "$work" ${aside:+"$aside"}' EXIT
+trap 'arrival; rm -rf ${work:+"$work"} ${aside:+"$aside"}; unlock' EXIT
 trap 'exit 1' HUP INT TERM
+lock {{ claim.token | q }} {{ claim.who | q }} {{ claim.seen | q }} || exit 1
+workplace '' || exit 1
 # The channel gets a descriptor of its own, so that no command of a step reads from it. Uploads are received at once,
 # while the steps run: unread bytes would hold up a stop, or the end of the link, behind them.
 exec 8<&0 </dev/null
@@ -293,13 +300,13 @@ exec 8<&-
 
 {% for step in steps %}
 {% if step.kind == "packages" %}
-run {{ step.id | q }} yes packages {{ step.manager | q }} {{ step.packages | q }}
+run {{ step.id | q }} yes apart packages {{ step.manager | q }} {{ step.packages | q }}
 {% elif step.kind == "runc" %}
-run {{ step.id | q }} yes runtime {{ step.manager | q }} {{ step.oldest | q }}
+run {{ step.id | q }} yes apart runtime {{ step.manager | q }} {{ step.oldest | q }}
 {% elif step.kind == "interpreter" %}
 run {{ step.id | q }} yes interpreter {{ step.path | q }} {{ step.sha256 | q }} {{ lengths.get(step.id, 0) }}
 {% elif step.kind == "mount" %}
-run {{ step.id | q }} yes mount_binfmt {{ step.manager | q }}
+run {{ step.id | q }} yes apart mount_binfmt {{ step.manager | q }}
 {% elif step.kind == "enable-binfmt" %}
 run {{ step.id | q }} yes enable_binfmt
 {% elif step.kind == "handler" %}
@@ -326,7 +333,7 @@ run {{ step.id | q }} yes release {{ step.folder | q }} {{ step.archive | q }} {
 {% elif step.kind == "link" %}
 run {{ step.id | q }} yes link {{ step.path | q }} {{ step.to | q }}
 {% elif step.kind == "service" %}
-run {{ step.id | q }} yes {{ ("tell_" ~ step.manager) | q }} {{ step.verb | q }} {{ step.service | q }}
+run {{ step.id | q }} yes apart {{ ("tell_" ~ step.manager) | q }} {{ step.verb | q }} {{ step.service | q }}
 {% endif %}
 {% endfor %}
 [ "$failures" -eq 0 ]

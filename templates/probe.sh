@@ -376,6 +376,7 @@ service() {
   fi
   mark
   workers
+  claimed
 }
 
 # What runs as process 1, and whether the table of handlers is a machine's around this container.
@@ -390,6 +391,8 @@ surroundings() {
   [ -n "$manager" ] || [ ! -e /run/.containerenv ] || manager=podman
   [ -n "$manager" ] || [ ! -e /.dockerenv ] || manager=docker
   [ -z "$manager" ] || record container "$manager"
+  identity=; { read -r identity </etc/machine-id; } 2>/dev/null
+  record machine "$identity" "$(stat -c %d:%i /)"
 }
 
 # OpenRC's services, read from the files that it keeps: rc-service would start a shell for each.
@@ -471,6 +474,14 @@ runc_version() {
   record runc "$(command -v runc)" "$(runc --version 2>/dev/null | { read -r _ _ version; printf '%s' "$version"; })"
 }
 {% endif %}
+
+# The run that changed this host last (templates/host/lock.sh). The facts are of a host at rest if it is done, or was killed.
+claimed() {
+  holder=; { IFS=$tab read -r holder state _ process time _ <{{ paths.RUN_LOCK }}; } 2>/dev/null
+  [ -n "$holder" ] || return
+  if [ "$state" = works ] && begun "$process" && [ "$begun" = "$time" ]; then state=changing; fi
+  record run "$holder" "$state"
+}
 
 workers() {
   client={{ paths.CLIENT }}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import gc
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial, wraps
 from inspect import Parameter, Signature
 from pathlib import Path
@@ -20,6 +20,7 @@ from provision import crash, lazy, user_folders
 from provision.cli import called
 from provision.cli.fabric import of_fabric
 from provision.cli.options import COMMON, REQUIRED, Option, overrides, read
+from provision.commands.once import Machines
 from provision.config.load import load
 from provision.errors import EXIT_INTERRUPTED, ProvisionError, UsageError
 from provision.fix import Place
@@ -76,6 +77,7 @@ class Call:
     """Keys that a Fabric Connection brought along."""
     sudo_password: Secret | None = None
     """Fabric's own, for where ours has none."""
+    machines: Machines = field(default_factory=Machines)
     program: tuple[str, ...] = (called.INSTALLED,)
     """How the user calls this program: a name, or more words that select the host as well (`fab -H pi1`)."""
 
@@ -142,6 +144,7 @@ class Call:
             timeout=self.config.ssh.timeout,
             progress=self.style.progress,
             version=version,
+            machines=self.machines,
         )
 
 

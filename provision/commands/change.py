@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from provision.apply import Journal, payload, script, uploads
+from provision.apply.lock import Claim, LockedError
 from provision.buildkit import release as releases
 from provision.buildkit.release import Release
 from provision.commands.ask import ask_facts, ask_target
 from provision.commands.build import with_release
+from provision.commands.once import Machines
 from provision.errors import HostError, ProvisionError
 from provision.facts import Facts, question
 from provision.health.platforms import rows, unmet
@@ -23,6 +25,10 @@ from provision.transport import StoppedError, Transport
 
 if TYPE_CHECKING:  # rich is imported while the host is waited for
     from provision.report.progress import Progress
+
+
+_TURNS: Final = 5
+"""How often a plan is made anew because another run was first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +42,7 @@ class RunSettings:
     progress: Progress
     version: str
     """The BuildKit version, resolved once."""
+    machines: Machines = field(default_factory=Machines)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,37 +67,85 @@ def look(transport: Transport, spec: Spec, run: RunSettings, *, local: bool) -> 
 
 def preview(transport: Transport, spec: Spec, run: RunSettings, *, local: bool = False) -> HostResult:
     """What `provision` would do. Raises what stands against provisioning this host."""
-    made = look(transport, spec, run, local=local).plan
+    outlook = look(transport, spec, run, local=local)
+    made = outlook.plan
     steps = tuple(
         StepResult(id=step.id, action=step.action, target=step.target, status="pending", detail=step.detail)
         for step in made.steps
     )
-    return HostResult(
+    result = HostResult(
         host=transport.name, status="pending" if steps else "ok", steps=steps, notes=made.notes
     )
+    return run.machines.once(outlook.facts.system.identity, transport.name, lambda: result)
 
 
 def provision(transport: Transport, spec: Spec, run: RunSettings, *, local: bool = False) -> HostResult:
     """Make the host as wanted, and prove it. Raises what stands against it; later errors are in the result."""
     outlook = look(transport, spec, run, local=local)
-    facts, notes = outlook.facts, outlook.plan.notes
-    if outlook.plan.empty:
-        return _judged(transport.name, spec, facts, (), notes)
+    change = _Change(transport=transport, spec=spec, run=run, local=local, outlook=outlook)
+    return run.machines.once(outlook.facts.system.identity, transport.name, change.provision)
+
+
+@dataclass(kw_only=True)
+class _Change:
+    """One host on its way to what is wanted. Plans are made anew where a script could not carry one out."""
+
+    transport: Transport
+    spec: Spec
+    run: RunSettings
+    local: bool
+    outlook: PlannedHost
+    journal: Journal = field(default_factory=lambda: Journal(steps=()))
     done: tuple[StepResult, ...] = ()
-    journal = _journal(transport.name, outlook.plan, run.progress)
-    try:
-        carry_out(transport, outlook, run, journal)
-        if spec.buildkit.fetch == "auto" and (why := not_downloaded(journal.results())):
-            # That it has curl says nothing of its network. What is done by now is not in the new plan.
-            outlook = look(transport, from_here(spec), run, local=local)
-            notes = (*notes, f"the host could not download the release ({why}): it got it from here")
-            done = tuple(step for step in journal.results() if step.status == "done")
-            journal = _journal(transport.name, outlook.plan, run.progress)
-            carry_out(transport, outlook, run, journal)
-        facts = ask_facts(transport, spec)
-    except ProvisionError as error:
-        return _broken_off(transport.name, (*done, *journal.results()), notes, error)
-    return _judged(transport.name, spec, facts, (*done, *journal.results()), notes)
+    """Steps of plans before the last one."""
+    notes: tuple[str, ...] = ()
+
+    def provision(self) -> HostResult:
+        """Carry out the plan, and ask again for proof."""
+        facts = self.outlook.facts
+        try:
+            if not self.outlook.plan.empty:
+                self._carry_out()
+                if self.spec.buildkit.fetch == "auto" and (why := not_downloaded(self.journal.results())):
+                    self._send_instead(why)
+                facts = ask_facts(self.transport, self.spec)
+        except ProvisionError as error:
+            return _broken_off(self.transport.name, self._steps(), self._notes(), error)
+        return _judged(self.transport.name, self.spec, facts, self._steps(), self._notes())
+
+    def _send_instead(self, why: str) -> None:
+        """That it has curl says nothing of its network. What is done by now is not in the new plan."""
+        self.done = tuple(step for step in self.journal.results() if step.status == "done")
+        self.notes = (f"the host could not download the release ({why}): it got it from here",)
+        self.spec = from_here(self.spec)
+        self._look()
+        self._carry_out()
+
+    def _look(self) -> None:
+        self.outlook = look(self.transport, self.spec, self.run, local=self.local)
+        self.journal = _journal(self.transport.name, self.outlook.plan, self.run.progress)
+
+    def _carry_out(self) -> None:
+        """Carry out a plan; a new one if another run has changed the host since. Raises LockedError."""
+        for _ in range(_TURNS):
+            self.journal = _journal(self.transport.name, self.outlook.plan, self.run.progress)
+            if self.outlook.plan.empty:
+                return
+            carry_out(self.transport, self.outlook, self.run, self.journal)
+            if not self.journal.overtaken:
+                return
+            self._look()
+        raise LockedError(
+            "other runs change this host again and again",
+            cause=f"{_TURNS} times one was first",
+            hint="Find out who runs this tool there, then run this again. Nothing was changed by this run.",
+        )
+
+    def _steps(self) -> tuple[StepResult, ...]:
+        return (*self.done, *self.journal.results())
+
+    def _notes(self) -> tuple[str, ...]:
+        return (*self.outlook.plan.notes, *self.notes)
 
 
 def from_here(spec: Spec) -> Spec:
@@ -118,7 +173,7 @@ def _journal(host: str, made: Plan, progress: Progress) -> Journal:
 
 
 def carry_out(transport: Transport, outlook: PlannedHost, run: RunSettings, journal: Journal) -> None:
-    """Send the plan as one script, with what the host needs from here."""
+    """Send the plan as one script, with what the host needs from here. Raises LockedError."""
     made, progress, host = outlook.plan, run.progress, transport.name
 
     def archive() -> Path:
@@ -128,7 +183,9 @@ def carry_out(transport: Transport, outlook: PlannedHost, run: RunSettings, jour
 
     wanted = uploads(made.steps, outlook.facts.cached, archive)
     with payload(wanted, lambda done, total: progress.transfer(host, "send", done, total)) as sending:
-        transport.ask(script(made, wanted), timeout=run.timeout, payload=sending, on_record=journal.record)
+        order = script(made, wanted, Claim.after(outlook.facts.last_run))
+        transport.ask(order, timeout=run.timeout, payload=sending, on_record=journal.record)
+    journal.check_lock()
 
 
 _FIXES: Final = (

@@ -24,6 +24,7 @@ __all__ = [
     "File",
     "InitScript",
     "Interpreter",
+    "LastRun",
     "Mount",
     "Probe",
     "Rule",
@@ -70,6 +71,8 @@ class System:
     """The container manager around this, such as "docker" or "podman"; empty if nothing names one."""
     shared_table: bool | None = False
     """Whether the table of handlers belongs to a machine around this container. None: not known."""
+    identity: str = ""
+    """What no other machine or container has at the same time; empty if that is not known."""
 
     @cached_property
     def header(self) -> elf.Header | None:
@@ -257,6 +260,15 @@ class Daemon:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LastRun:
+    """A run of this tool that changed the host, as the host's lock has it (templates/host/lock.sh)."""
+
+    token: str
+    state: Literal["done", "killed", "changing"]
+    """changing: it was at work when the facts were asked, so they may be of a host that is half changed."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Facts:
     """Everything that is known of a host."""
 
@@ -292,6 +304,8 @@ class Facts:
     """What buildkitd answered; None if it was not asked (no socket, no buildctl) or did not answer."""
     worker_error: str = ""
     """The error of buildctl, or why its answer cannot be read; empty if there is an answer or it was not asked."""
+    last_run: LastRun | None = None
+    """The run that changed this host last, since its boot."""
     skew: float | None = None
     """Seconds by which the host's clock is ahead of this machine's; None if they were not compared."""
 

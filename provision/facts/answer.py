@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 from provision import elf
 from provision.architectures import of_qemu
@@ -20,6 +20,7 @@ from provision.facts import (
     File,
     InitScript,
     Interpreter,
+    LastRun,
     Mount,
     Probe,
     Rule,
@@ -93,6 +94,7 @@ def parse(lines: Iterable[str], expected: Mapping[str, int]) -> Facts:
         ),
         worker=worker,
         worker_error=worker_error,
+        last_run=_last_run(_one(of, "run")),
     )
 
 
@@ -127,7 +129,24 @@ def _system(of: Found) -> System:
         openrc=_one(of, "openrc")[0] if "openrc" in of else None,
         container=_one(of, "container")[0],
         shared_table=_shared_table(of),
+        identity=_identity(of),
     )
+
+
+def _identity(of: Found) -> str:
+    """A machine id alone does not tell machines apart: clones of a disk have the same, and Alpine has none.
+
+    Machines have different boot ids. The containers of one machine have different process ids or roots.
+    """
+    machine, boot, pid = _one(of, "machine"), _one(of, "boot")[0], _one(of, "namespaces")[1]
+    return " ".join((machine[0], boot, pid, machine[1])) if boot and pid and machine[1] else ""
+
+
+def _last_run(record: Record) -> LastRun | None:
+    if not record[0]:
+        return None
+    state = {"done": "done", "works": "killed"}.get(record[1], "changing")
+    return LastRun(token=record[0], state=cast("Literal['done', 'killed', 'changing']", state))
 
 
 # The first namespaces of a machine have fixed numbers: PROC_USER_INIT_INO and PROC_PID_INIT_INO in Linux.

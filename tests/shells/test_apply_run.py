@@ -47,7 +47,7 @@ def leftovers(machine: Machine) -> list[str]:
         for place in places
         if machine.at(place).exists()
         for name in machine.listing(place)
-        if "provision" in name or "incoming" in name
+        if ("provision" in name and f"{place}/{name}" != paths.RUN_LOCK) or "incoming" in name
     ]
 
 

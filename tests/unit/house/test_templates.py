@@ -56,6 +56,7 @@ OURS: Final = {
         "start_seconds": "a number of seconds",
         "stop_seconds": "a number of seconds",
     },
+    "host/lock.sh": {"lock_seconds": "a number of seconds"},
     "services/identity.sh": {"start_line": "a constant of services/process.py"},
     "buildkit.openrc": {"stop_seconds": "a number of seconds"},
     "boot.sh": {"nonce": "hexadecimal digits (become)", "size": "a number of bytes"},

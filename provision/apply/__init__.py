@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from provision import paths
+from provision.apply import lock
+from provision.apply.lock import Claim
 from provision.facts.records import Record, RecordReader, number
 from provision.facts.view import meaning
 from provision.plan.steps import (
@@ -94,11 +96,22 @@ def payload(wanted: Sequence[Upload], progress: TransferProgress) -> Iterator[Pa
             )
 
 
-def script(plan: Plan, sending: Sequence[Upload] = ()) -> str:
-    """The script that carries out the plan; the bytes of `sending` follow it on the channel."""
+def script(plan: Plan, sending: Sequence[Upload] = (), claim: Claim | None = None) -> str:
+    """The script that carries out the plan; the bytes of `sending` follow it on the channel.
+
+    Without a claim it takes the lock whatever the facts saw of it.
+    """
     lengths = {each.step: each.length for each in sending}
     managers = sorted({step.manager for step in plan.steps if isinstance(step, MountBinfmt | RunService)})
-    return render("apply.sh", steps=plan.steps, paths=paths, lengths=lengths, managers=managers)
+    return render(
+        "apply.sh",
+        steps=plan.steps,
+        paths=paths,
+        lengths=lengths,
+        managers=managers,
+        claim=claim or Claim.whatever(),
+        lock_seconds=lock.SECONDS,
+    )
 
 
 @dataclass(kw_only=True)
@@ -109,14 +122,31 @@ class Journal:
     listener: StepListener = lambda _id, _state, _words: None
     _reader: RecordReader = field(default_factory=RecordReader)
     _last: dict[str, Record] = field(default_factory=dict)
+    _lock: Record = field(default_factory=lambda: Record(kind=""))
 
     def record(self, line: str) -> None:
         """One line of the script's output."""
         record = self._reader.read(line)
+        if record is not None and record.kind == "lock":
+            self._lock = record
+            if record[0] == "waits":
+                self.listener("lock", "begin", lock.waiting(record))
+            else:
+                self.listener("lock", "done" if record[0] in ("taken", "changed") else "failed", "")
         if record is None or record.kind != "step" or not record[1]:
             return
         self._last[record[0]] = record
         self.listener(record[0], record[1], self._words(record))
+
+    @property
+    def overtaken(self) -> bool:
+        """Whether another run changed the host after this run asked for its facts: nothing was done."""
+        return self._lock[0] == "changed"
+
+    def check_lock(self) -> None:
+        """Raise the error of a run that did not get the host's lock: LockedError, StoppedError or HostError."""
+        if error := lock.refusal(self._lock):
+            raise error
 
     def _words(self, record: Record) -> str:
         """The script's words on a step, and what the exit status of its probe program means."""
