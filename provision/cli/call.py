@@ -81,8 +81,10 @@ class Call:
     program: tuple[str, ...] = (called.INSTALLED,)
     """How the user calls this program: a name, or more words that select the host as well (`fab -H pi1`)."""
 
-    def run(self, work: Callable[[Transport, Host], HostResult], *, root: bool = True) -> Report:
-        """The work on every host, as a report."""
+    def run(
+        self, work: Callable[[Transport, Host], HostResult], *, root: bool = True, silent: bool = False
+    ) -> Report:
+        """The work on every host, as a report. `silent`: the work prints by itself, and no progress is shown."""
         connector = Connector(
             config=self.config,
             ask_password=bool(self.options["ask_sudo_password"]),
@@ -95,7 +97,7 @@ class Call:
             connect=connector.connect,
             work=work,
             jobs=self.config.ssh.jobs,
-            progress=lambda: self.style.progress,
+            progress=lambda: self.style.silence if silent else self.style.progress,
             meanwhile=self._meanwhile,
             canary=self.options.get("canary") or 0,
         )

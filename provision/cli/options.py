@@ -5,15 +5,18 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from provision.architectures import parse_platform
 from provision.commands import INTERVAL as TOP_INTERVAL
+from provision.commands import LOG_LINES, MOST_LINES, SINCE_LINES
 from provision.config.load import PLACES
 from provision.config.settings import SETTINGS
 from provision.config.table import Override
 from provision.config.values import Reader, integer, number, one_of, seconds, words
 from provision.errors import UsageError
+from provision.logs.since import read_since
 from provision.result import SEVERITIES
 
 REQUIRED: Final = inspect.Parameter.empty
@@ -156,6 +159,20 @@ QUICK: Final = Option(
 )
 WANTED: Final = Option(
     help="a,b: what the image must have, no more and no less", setting="platforms", read=words
+)
+SINCE: Final = Option(
+    help="only what is newer: a duration such as 10m, 2h or 3d, or a time such as 2026-05-31T14:00",
+    read=read_since,
+)
+LINES: Final = Option(
+    help="lines of the log",
+    unset=f"{LOG_LINES}, with --since {SINCE_LINES}",
+    read=_numeric(integer(1, MOST_LINES)),
+)
+FOLLOW: Final = Option(help="go on showing the log as it grows, until Ctrl-C", default=False)
+BUNDLE: Final = Option(
+    help="also write an archive with all of it, facts, health, plan and configuration, without secrets",
+    read=lambda value: Path(str(value)),
 )
 REGISTRY: Final = Option(help="as images name it: HOST[:PORT]; docker.io is Docker Hub", default=REQUIRED)
 USERNAME: Final = Option(help="who logs in", default="", short="u")

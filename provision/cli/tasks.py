@@ -10,11 +10,14 @@ from invoke.collection import Collection
 from provision.cli.call import TASKS, Call, command
 from provision.cli.options import (
     AGAIN,
+    BUNDLE,
     DEEP,
     FLEET,
+    FOLLOW,
     HEALTH,
     IMAGE,
     INTERVAL,
+    LINES,
     ONCE,
     PASSWORD,
     PASSWORD_STDIN,
@@ -22,6 +25,7 @@ from provision.cli.options import (
     QUICK,
     REGISTRY,
     SEVERITY,
+    SINCE,
     SPEC,
     USERNAME,
     WANTED,
@@ -30,13 +34,17 @@ from provision.errors import UsageError
 from provision.fix import Fix, ToolCommand
 from provision.lazy import LazyModule
 from provision.report import Report
+from provision.report.output import TABLE
 
 # The first host is connected to before these are imported.
 if TYPE_CHECKING:
-    from provision.commands import change, inspect, login, top, verify
+    from provision.commands import bundle, change, inspect, login, logs, top, verify
+    from provision.commands.bundle import Parts
+    from provision.commands.logs import Wanted
 else:
-    change, inspect, login, top, verify = (
-        LazyModule(f"provision.commands.{name}") for name in ("change", "inspect", "login", "top", "verify")
+    bundle, change, inspect, login, logs, top, verify = (
+        LazyModule(f"provision.commands.{name}")
+        for name in ("bundle", "change", "inspect", "login", "logs", "top", "verify")
     )
 
 
@@ -110,6 +118,48 @@ def top_(call: Call) -> Report:
         call.style,
         seconds=call.options["interval"],
         once=bool(call.options["once"]),
+    )
+
+
+@command({"since": SINCE, "lines": LINES, "follow": FOLLOW, "bundle": BUNDLE, "service": SPEC["service"]})
+def logs_(call: Call) -> Report:
+    """What one wants after a failed build: the service's log, workers, last builds with their errors, memory kills."""
+    wanted = logs.Wanted(
+        lines=call.options["lines"], since=call.options["since"], bundle=bool(call.options["bundle"])
+    )
+    root = any(not host.local for host in call.hosts) or logs.may_become_root()
+    if call.options["follow"]:
+        return _follow(call, wanted, root=root)
+    file, version = call.options["bundle"], ""
+    parts: dict[str, Parts] = {}
+    if file:
+        bundle.check_place(file)
+        version = call.version()
+    report = call.run(
+        lambda transport, host: logs.show(
+            transport, call.config.spec_for(host), wanted, lambda part: parts.update({host.name: part})
+        ),
+        root=root,
+    )
+    if file:
+        bundle.write(file, report, parts, call.config, version)
+        call.style.say(
+            f"all of it is in {file}, without what looks like a secret: read it before you give it away"
+        )
+    return report
+
+
+def _follow(call: Call, wanted: Wanted, *, root: bool) -> Report:
+    if call.style.format != TABLE or wanted.since or wanted.bundle:
+        raise UsageError(
+            "--follow shows lines as they come",
+            hint="Leave out --format, --since and --bundle; --lines says how many older ones are shown.",
+        )
+    printer = logs.Printer(out=call.style.out, several=len(call.hosts) > 1)
+    return call.run(
+        lambda transport, host: logs.follow(transport, call.config.spec_for(host), wanted, printer),
+        root=root,
+        silent=True,
     )
 
 

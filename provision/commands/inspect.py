@@ -43,16 +43,27 @@ def health_of(transport: Transport, spec: Spec, threshold: Severity, *, deep: bo
     """
     facts = ask_facts_and_clock(transport, spec)
     found = health.find(spec, facts)
-    seen = rows(spec, facts)
-    if deep:
-        seen, failed = build_all(transport, spec, facts)
-        found = health.ranked((*found, *failed))
+    if not deep:
+        return judged(transport.name, spec, facts, threshold, found)
+    seen, failed = build_all(transport, spec, facts)
+    return judged(transport.name, spec, facts, threshold, health.ranked((*found, *failed)), seen)
+
+
+def judged(
+    host: str,
+    spec: Spec,
+    facts: Facts,
+    threshold: Severity,
+    found: tuple[Finding, ...],
+    seen: tuple[PlatformRow, ...] | None = None,
+) -> HostResult:
+    """The health of a host with these facts and findings."""
     bad = any(health.reaches(each, threshold) for each in found)
     return HostResult(
-        host=transport.name,
+        host=host,
         status="unhealthy" if bad else "ok",
         findings=found,
-        platforms=seen,
+        platforms=rows(spec, facts) if seen is None else seen,
         place=place_of(facts),
     )
 

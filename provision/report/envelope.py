@@ -14,6 +14,7 @@ from provision.errors import ProvisionError
 from provision.fix import Place
 from provision.report.fixes import advice, written
 from provision.result import ChainLink, CheckLine, Finding, HostResult, Report, at, first_broken
+from provision.result.logs import KnownError, Logs
 from provision.spec import Host
 
 VERSION: Final = 1
@@ -69,7 +70,7 @@ def _full_error(error: ProvisionError | None, place: Place) -> dict[str, str] | 
     return {"code": error.code, "message": error.message, "cause": error.cause, "hint": hint}
 
 
-def _with_fix(item: Finding | ChainLink | CheckLine, place: Place) -> dict[str, Any]:
+def _with_fix(item: Finding | ChainLink | CheckLine | KnownError, place: Place) -> dict[str, Any]:
     """The item with its fix as one line for a shell."""
     return {field.name: getattr(item, field.name) for field in fields(item)} | {
         "fix": str(written(item.fix, place))
@@ -103,6 +104,22 @@ def _images(host: HostResult) -> dict[str, Any]:
     return {"images": [asdict(row) for row in host.images]}
 
 
+def _logs(host: HostResult) -> dict[str, Any]:
+    found = host.logs or Logs()
+    room = [asdict(row) for row in found.room]
+    return {
+        "source": found.source,
+        "log": list(found.lines),
+        "workers": [asdict(row) for row in found.workers],
+        "builds": [asdict(row) for row in found.builds],
+        "kills": list(found.kills),
+        "killed": found.killed,
+        "memory": {"size": found.memory, "available": found.available, "swap": found.swap},
+        "room": room,
+        "known": [_with_fix(each, host.place) for each in found.known],
+    }
+
+
 def _checks(host: HostResult) -> dict[str, Any]:
     return {"checks": [_with_fix(line, host.place) for line in host.checks]}
 
@@ -131,5 +148,6 @@ SECTIONS: Final[Mapping[str, tuple[Section, ...]]] = {
     "verify": (_findings, _images),
     "login": (_steps,),
     "logout": (_steps,),
+    "logs": (_logs,),
 }
 """The keys that each command gives a host's object besides its status, as functions that make them."""

@@ -67,6 +67,11 @@ class Style:
                 self._made.append(self._progress())
             return self._made[0]
 
+    @property
+    def silence(self) -> Progress:
+        """A progress that shows nothing."""
+        return progress.Progress()
+
     def prepare(self) -> None:
         """Imports what the report will need."""
         lazy.load(table if self.format == TABLE else FILES[self.format])

@@ -9,7 +9,7 @@ from typing import Final
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from provision.report import cells
+from provision.report import cells, logs
 from provision.report.console import Prefixed
 from provision.report.plain import clean
 from provision.result import EXIT_CODES, WORST_FIRST, HostResult, Report, first_broken
@@ -163,6 +163,11 @@ def _verify(host: HostResult) -> Iterator[RenderableType]:
         yield Text(f"as it should be: {checked} checked", "green")
 
 
+def _logs(host: HostResult) -> Iterator[RenderableType]:
+    if host.logs:
+        yield from logs.logs(host.logs, host.place)
+
+
 def _anything(host: HostResult) -> Iterator[RenderableType]:
     """A command without a view of its own: all parts of the result."""
     yield from cells.steps(host.steps)
@@ -180,4 +185,5 @@ VIEWS: Final[Mapping[str, HostView]] = {
     "explain": _explain,
     "top": _top,
     "verify": _verify,
+    "logs": _logs,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Final, get_args
 
@@ -11,6 +12,8 @@ import pytest
 from provision import apply
 from provision.facts import question
 from provision.health import deep
+from provision.logs import question as logs
+from provision.logs.since import Since
 from provision.plan.steps import (
     AddMember,
     EnableBinfmt,
@@ -24,7 +27,7 @@ from provision.plan.steps import (
 from provision.render import render
 from provision.services import MANAGERS, openrc, process
 from provision.services.manager import Seen, Settings
-from provision.spec import Buildkit, Source, Spec
+from provision.spec import Buildkit, ServiceSetting, Source, Spec
 from provision.transport import Secret
 from provision.transport.become import opening
 from tests.lab.checkout import ROOT
@@ -70,6 +73,19 @@ def scripts() -> Iterator[tuple[str, str]]:
     yield "buildkit-service.sh", process.script(SETTINGS).text
     for each in openrc.files(SETTINGS)[1:] + openrc.read(Seen()).boot.files:
         yield each.path, each.text
+    managers: tuple[ServiceSetting, ...] = ("systemd", "process")
+    for manager, following in product(managers, (True, False)):
+        yield (
+            "logs.sh",
+            logs.script(
+                Spec(buildkit=Buildkit(service=manager)),
+                facts("provisioned"),
+                count=100,
+                since=Since(ago=60),
+                following=following,
+                settings=not following,
+            ),
+        )
     yield "deep.sh", deep.script(Spec(), facts("provisioned"))
     for sudo in ("auto", "always", "never"):
         for password in (None, Secret("secret")):

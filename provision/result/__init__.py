@@ -17,6 +17,7 @@ from provision.errors import (
     ProvisionError,
 )
 from provision.fix import HERE, NO_FIX, Fix, Place
+from provision.result.logs import Logs
 from provision.spec import Host
 
 StepStatus = Literal["pending", "done", "failed", "skipped"]
@@ -208,6 +209,8 @@ class HostResult:
     """Of `top`."""
     images: tuple[ImageRow, ...] = ()
     """Of `verify`, whose "host" is an image."""
+    logs: Logs | None = None
+    """Of `logs`."""
     notes: tuple[str, ...] = ()
     error: ProvisionError | None = None
     seconds: float = 0.0
