@@ -8,6 +8,7 @@ import socket
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from shutil import which
 from typing import TYPE_CHECKING, Any, Final
@@ -17,6 +18,7 @@ from provision.errors import BecomeError, HostKeyError, UnreachableError
 from provision.lazy import LazyModule
 from provision.spec import Config, Host
 from provision.transport import Secret, SshSettings, Sudo, Target, Transport
+from provision.transport.password import Password
 
 # SSH is imported only when a remote host is named; Fabric once such a host has been called (transport/ssh).
 if TYPE_CHECKING:
@@ -48,7 +50,8 @@ class Connector:
     """Private keys beyond those of the SSH configuration."""
     sudo_password: Secret | None = None
     """For hosts that have no other."""
-    _passwords: dict[str, Secret] = field(default_factory=dict)
+    _passwords: dict[str, Password] = field(default_factory=dict)
+    """By host. Hosts that have the same one share the object: what one host says of it counts for all."""
 
     def prepare(self, hosts: Sequence[Host]) -> None:
         """Gets passwords and new host keys, before any host is contacted.
@@ -71,8 +74,12 @@ class Connector:
         """A transport that is not open yet."""
         if host.local:
             return local.Local(name=host.name, become=self.root)
-        password = self._passwords.get(host.name, self.sudo_password)
+        password = self._passwords.get(host.name) or self._given
         return ssh.SSH(self.target(host), self.settings(), password)
+
+    @cached_property
+    def _given(self) -> Password | None:
+        return Password(self.sudo_password.reveal()) if self.sudo_password else None
 
     def target(self, host: Host) -> Target:
         """A remote host, as the transport needs it."""
@@ -100,15 +107,17 @@ class Connector:
     def _gather_passwords(self, hosts: Sequence[Host]) -> None:
         """One prompt for all, or one run of each distinct command: before any thread starts."""
         if self.ask_password:
-            typed = Secret(getpass.getpass("sudo password for the remote hosts: "))
+            typed = Password(getpass.getpass("sudo password for the remote hosts: "))
             self._passwords = {host.name: typed for host in hosts}
             return
-        printed: dict[str, Secret] = {}
+        printed: dict[str, Password] = {}
+        same: dict[str, Password] = {}
         for host in hosts:
             command = self.config.sudo_password_command_for(host)
             if command:
                 if command not in printed:
-                    printed[command] = _run_password_command(command)
+                    password = _run_password_command(command)
+                    printed[command] = same.setdefault(password.reveal(), password)
                 self._passwords[host.name] = printed[command]
 
     def _accept_keys(self, hosts: Sequence[Host]) -> None:
@@ -134,7 +143,7 @@ class Connector:
         return tuple((file, key) for key in keys)
 
 
-def _run_password_command(command: str) -> Secret:
+def _run_password_command(command: str) -> Password:
     """The first line that a command prints. Raises BecomeError if the command fails."""
     try:
         # Its standard error and input are the user's: `pass` asks for a passphrase there.
@@ -150,7 +159,7 @@ def _run_password_command(command: str) -> Secret:
             f"sudo_password_command printed {'a' if line else 'no'} password and ended with status {done.returncode}",
             hint=f"Run it by hand: {command}",
         )
-    return Secret(line)
+    return Password(line)
 
 
 def known_to_ssh(name: str, config: str | None) -> bool:

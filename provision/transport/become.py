@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from provision.errors import BecomeError, HostError, ProvisionError
 from provision.lazy import LazyModule
 from provision.transport import Secret, Sudo
+from provision.transport.password import Password, PasswordRefusedError
 
 if TYPE_CHECKING:
     from provision import render
@@ -22,17 +24,26 @@ class Opening:
 
     nonce: str
     """Marks this session's own lines among whatever else is printed. Not a secret."""
-    prompt: str
-    """What sudo asks with; empty where no password is given."""
-    password: Secret | None
+    question: re.Pattern[str]
+    """sudo's question, at the end of what was said, with the name of the user whose password it wants."""
+    password: Password | None
+    """None where sudo will not be asked to ask."""
     command: tuple[str, ...]
     """The program to start at the far end, with its arguments."""
     greeting: bytes
     """Bytes for the channel before the first request, after the password."""
 
+    @property
+    def astray(self) -> str:
+        """Printed by a shell that a start-up file has put in the place of ours (`exec bash` in .bashrc).
+
+        It takes the channel for its script, the first line of the greeting tells it to say so and to end.
+        """
+        return f"{self.nonce} astray"
+
 
 def opening(sudo: Sudo, password: Secret | None) -> Opening:
-    """Prepare a session. The password is sent once, on the channel, and is nowhere in the command.
+    """Prepare a session. The password is sent once, on the channel when sudo asks, and is nowhere in the command.
 
     Raises BecomeError for a password that is not one line.
     """
@@ -42,21 +53,24 @@ def opening(sudo: Sudo, password: Secret | None) -> Opening:
             cause="sudo reads it up to the end of the line.",
             hint="Look at what sudo_password_command prints: only its first line may be the password.",
         )
+    if password is not None and not isinstance(password, Password):
+        password = Password(password.reveal())
+    asks = password is not None and sudo != "never"
     nonce = secrets.token_hex(12)
-    prompt = f"[{nonce}]" if password is not None and sudo != "never" else ""
     session = render.render("session.sh", nonce=nonce)
-    return Opening(
+    begin = Opening(
         nonce=nonce,
-        prompt=prompt,
-        password=password if prompt else None,
+        question=re.compile(rf"\[{nonce} ([^\]\n]*)\] *\Z"),
+        password=password if asks else None,
         command=(
             "sh",
             "-c",
-            render.render("become.sh", sudo=sudo, prompt=prompt),
+            render.render("become.sh", sudo=sudo, halves=(nonce[:12], nonce[12:]) if asks else ()),
             render.render("boot.sh", nonce=nonce, size=len(session.encode())),
         ),
         greeting=f"{nonce}\n{session}".encode(),
     )
+    return replace(begin, greeting=f"echo {begin.astray}; exit\n".encode() + begin.greeting)
 
 
 _NOPASSWD: Final = (
@@ -68,12 +82,13 @@ _REFUSALS: Final[tuple[tuple[tuple[str, ...], str, str, str], ...]] = (
     (
         ("a password is required", "interactive authentication is required", "no askpass program"),
         "sudo asks for a password",
-        "The login user may use sudo, but not without a password.",
+        "The login user needs a password for it, or may not use it at all: sudo says the same of both.",
         _NOPASSWD,
     ),
     (
         (
-            "try again",
+            "sorry, try again",
+            "authentication failed, try again",  # sudo-rs
             "incorrect password attempt",
             "incorrect authentication attempt",
             "no password was provided",
@@ -83,7 +98,13 @@ _REFUSALS: Final[tuple[tuple[tuple[str, ...], str, str, str], ...]] = (
         "Give the password of the login user on that host.",
     ),
     (
-        ("not in the sudoers file", "is not allowed to", "may not run sudo", "not allowed to execute"),
+        (
+            "not in the sudoers file",
+            "is not allowed to",
+            "may not run sudo",
+            "not allowed to execute",
+            "i'm afraid i can't do that",  # sudo-rs
+        ),
         "the login user may not become root",
         "sudo is there, but its rules do not let this user run sh as root.",
         "As root on that host: echo '{user} ALL=(root) ALL' > /etc/sudoers.d/provision (or log in as root).",
@@ -112,10 +133,15 @@ _REFUSALS: Final[tuple[tuple[tuple[str, ...], str, str, str], ...]] = (
         "Log in as root.",
     ),
     (
+        ("password has expired", "password expired", "change your password", "password change required"),
+        "the login user's password has expired",
+        "PAM lets the user do nothing before it is changed.",
+        "Log in there once as {user} and change it (passwd), or as root on that host: chage -M -1 {user}",
+    ),
+    (
         (
             "account is locked",
             "account or password is expired",
-            "password expired",
             "account validation failure",
         ),
         "the login user's account is locked or has expired",
@@ -130,9 +156,8 @@ def refusal(name: str, user: str, output: str, status: int | None) -> ProvisionE
     low = output.lower()
     for signs, message, cause, hint in _REFUSALS:
         if any(sign in low for sign in signs):
-            return BecomeError(
-                f"{name}: {message}", cause=_cause(cause, output), hint=hint.format(user=user)
-            )
+            kind = PasswordRefusedError if "sorry, try again" in signs else BecomeError
+            return kind(f"{name}: {message}", cause=_cause(cause, output), hint=hint.format(user=user))
     if "sudo" in low:
         return BecomeError(
             f"{name}: sudo failed",

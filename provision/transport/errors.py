@@ -4,24 +4,73 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from provision.errors import BecomeError, ConnectionLostError, DeadlineError
+from provision.errors import BecomeError, ConnectionLostError, DeadlineError, HostError
+from provision.transport.password import PasswordRefusedError
 
 
-def wrong_password(name: str) -> BecomeError:
-    """Sudo asked for the password a second time."""
-    return BecomeError(
+def wrong_password(name: str, whose: str) -> PasswordRefusedError:
+    """Sudo asked for the password of the user `whose` again."""
+    of = whose if whose not in ("", "%p") else "the login user"  # an old sudo-rs leaves %p as it is
+    setting = " Its sudoers ask for root's (targetpw, rootpw or runaspw)." if of == "root" else ""
+    return PasswordRefusedError(
         f"{name}: sudo did not accept the password",
-        cause="It is wrong. One attempt was made.",
-        hint="Give the password of the login user on that host.",
+        cause=f"It is wrong. One attempt was made.{setting}",
+        hint=f"Give the password of {of} on that host.",
+    )
+
+
+def second_question(name: str) -> PasswordRefusedError:
+    """Sudo asked once more, and did not say that the first answer was wrong."""
+    return PasswordRefusedError(
+        f"{name}: sudo asks a second question",
+        cause="A second factor, or a password that was wrong without a word. Only the first question was answered.",
+        hint="Give this login NOPASSWD in sudoers there, or log in as root.",
     )
 
 
 def no_answer_from_sudo(name: str, output: str) -> BecomeError:
-    """The password was sent, and nothing came back in time."""
+    """Neither a question nor an answer came in time."""
     return BecomeError(
         f"{name}: sudo did not answer",
         cause=_last_line(output) or "It waits for something other than a password (a token, a finger).",
         hint="Allow the login user sudo with a password or without one (NOPASSWD).",
+    )
+
+
+def astray(name: str) -> BecomeError:
+    """Another shell than ours reads the channel."""
+    return BecomeError(
+        f"{name}: a start-up file of the login shell replaces the shell",
+        cause="Something like `exec bash` in .bashrc: what is to run there never begins.",
+        hint="Guard it, so that it holds for terminals only: [[ $- == *i* ]] && exec …",
+    )
+
+
+def no_shell(name: str, seconds: float, output: str) -> HostError:
+    """The far sh did not come, and nothing ended."""
+    return HostError(
+        f"{name}: the login gave no shell within {seconds:g} s",
+        cause=_last_line(output)
+        or "A start-up file of the login shell waits for something, or the host is stuck.",
+        hint="See what this prints, and whether it ends: ssh HOST true",
+    )
+
+
+def nonsense(name: str, what: str) -> HostError:
+    """The host's output cannot be that of the program which was started there."""
+    return HostError(
+        f"{name}: the host's answer makes no sense",
+        cause=f"It holds {what}.",
+        hint="Something there changes the output of ssh sessions (a ForceCommand, an audit), or the host is not sound.",
+    )
+
+
+def flood(name: str, most: int) -> HostError:
+    """More output than anything that is asked there prints."""
+    return HostError(
+        f"{name}: the host sent more than {most >> 20} MiB of output",
+        cause="No script of this tool prints as much: a start-up file of the login shell, or the host, is not sound.",
+        hint="See what this prints: ssh HOST true",
     )
 
 

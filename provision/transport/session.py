@@ -11,21 +11,29 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Final
 
-from provision.errors import HostError, ProvisionError
+from provision.errors import ProvisionError
 from provision.transport import Answer, Listener, Payload, StoppedError, Transport, errors
 from provision.transport.become import Opening
 from provision.transport.outgoing import Outgoing
-from provision.transport.stream import End, Incoming, Stream
+from provision.transport.password import Password, PasswordRefusedError
+from provision.transport.stream import MOST_NOISE, End, Incoming, NonsenseError, Stream
 
 _GRACE: Final = 15.0
 """Seconds beyond a script's own: the far end needs up to five to end an overdue script; the rest is for the line."""
 _BECOME: Final = 30.0
-"""Seconds for sudo to take the password: PAM may ask a directory, and delays a wrong password by some seconds."""
+"""Seconds for sudo to ask, and to take the password: PAM may ask a directory, and delays a wrong one by seconds."""
+_TURN: Final = 150.0
+"""Seconds that sudo's question may wait for the verdict of another host; sudo itself gives up after five minutes."""
+_BEGIN: Final = 60.0
+"""Seconds until the far sh must be there."""
 _MOST_OUTPUT: Final = 64 * 1024 * 1024
+"""Bytes of one answer, both outputs together."""
+_RECORD: Final = 64
+"""Bytes that a record takes in memory beside its text: a host may send empty lines."""
 
 Refusal = Callable[[str, "int | None"], ProvisionError]
 """The error for a session that did not begin: from the output that came instead, and the exit status if known."""
@@ -39,7 +47,8 @@ class _Run:
     """The moment when waiting ends, by `time.monotonic()`."""
     on_record: Listener | None = None
     records: list[str] = field(default_factory=list)
-    size: int = 0
+    taken: int = 0
+    """Bytes of the session's output before this request."""
     end: End | None = None
 
 
@@ -54,6 +63,9 @@ class Session:
         self._incoming = Incoming(stream, opening.nonce, name)
         self._outgoing = Outgoing(stream, opening.nonce, opening.greeting)
         self._closed = False
+        self._begin_by = math.inf
+        """The moment until which the far sh must be there, once it is waited for."""
+        self._question_seen = False
         self._asking = threading.Lock()
 
     # Asking
@@ -70,8 +82,9 @@ class Session:
         with self._asking:
             if self._outgoing.stopping:
                 raise StoppedError(f"{self._name}: stopped before the next script began")
-            run = _Run(limit=time.monotonic() + timeout + _GRACE, on_record=on_record)
+            run = self._run(timeout + _GRACE, on_record)
             try:
+                self._skip_what_nobody_asked_for(run)
                 with self._closed_when_late(run):
                     self._give_password(run)
                     self._outgoing.submit(
@@ -93,24 +106,62 @@ class Session:
     def prove(self) -> None:
         """Waits until the far sh is there and root. Raises BecomeError, or the error that the refusal makes."""
         with self._asking:
-            run = _Run(limit=time.monotonic() + _BECOME)
+            run = self._run(_BECOME)
             self._give_password(run)
             self._outgoing.greet(lambda: self._far_end_listens(run))
             while not self._incoming.ready:
                 self._wait(run)
 
+    def _run(self, seconds: float, on_record: Listener | None = None) -> _Run:
+        self._begin_by = time.monotonic() + _BEGIN
+        return _Run(
+            limit=time.monotonic() + seconds,
+            on_record=on_record,
+            taken=self._incoming.taken if self._incoming.ready else 0,
+        )
+
     def _give_password(self, run: _Run) -> None:
-        """Before the first request. The password goes alone: sudo takes all that has come for one."""
-        if self._outgoing.greeted or self._opening.password is None:
+        """Before the first request, to sudo's question and to nothing else: where sudo asks nothing, nothing is sent.
+
+        The password goes alone: sudo takes all that has come for one.
+        """
+        password = self._opening.password
+        if self._outgoing.greeted or password is None:
             return
-        asked = _Run(limit=min(run.limit, time.monotonic() + _BECOME))
-        self._outgoing.send_line(self._opening.password.reveal(), lambda: self._far_end_listens(asked))
+        whose = self._asked(replace(run, limit=min(run.limit, time.monotonic() + _BECOME)))
+        if whose is None:
+            return
+        self._question_seen = True
+        turn = replace(run, limit=min(run.limit, time.monotonic() + _TURN))
+        with password.attempt(
+            self._name, lambda: self._far_end_listens(turn) and not self._outgoing.stopping
+        ):
+            if self._outgoing.stopping:
+                raise StoppedError(f"{self._name}: stopped before the first script began")
+            self._begin_by = time.monotonic() + _BEGIN
+            self._answer_question(password, whose, run)
+
+    def _answer_question(self, password: Password, whose: str, run: _Run) -> None:
+        self._incoming.forget()
+        answered = replace(run, limit=min(run.limit, time.monotonic() + _BECOME))
+        self._outgoing.send_line(password.reveal(), lambda: self._far_end_listens(answered))
+        try:
+            again = self._asked(answered)
+        except PasswordRefusedError:  # without a second question (passwd_tries=1)
+            raise errors.wrong_password(self._name, whose) from None
+        if again is not None:
+            between = self._opening.question.sub("", self._incoming.unread_output).strip()
+            self.close()  # at once: sudo would read whatever comes next as a second attempt
+            raise errors.wrong_password(self._name, whose) if between else errors.second_question(self._name)
+        self._incoming.forget()
+
+    def _asked(self, run: _Run) -> str | None:
+        """Waits for sudo's question, and returns whose password it wants; None if the far sh began without one."""
         while not self._incoming.ready:
-            self._wait(asked)
-            if self._incoming.unread_output.count(self._opening.prompt) > 1:
-                self.close()  # at once: sudo would read whatever comes next as a second attempt
-                raise errors.wrong_password(self._name)
-        self._incoming.forget_errors()
+            if question := self._incoming.last_words(self._opening.question):
+                return question[1]
+            self._wait(run)
+        return None
 
     @contextmanager
     def _closed_when_late(self, run: _Run) -> Iterator[None]:
@@ -133,9 +184,16 @@ class Session:
 
     # What comes back
 
+    def _skip_what_nobody_asked_for(self, run: _Run) -> None:
+        """A program that an earlier script left behind may print at any time."""
+        if self._incoming.ready:
+            with self._explained():
+                self._incoming.skip()
+            run.taken = self._incoming.taken
+
     def _far_end_listens(self, run: _Run) -> bool:
         """Works off what has come. Raises DeadlineError or BecomeError when time is up."""
-        while self._take(run, until=0):
+        while time.monotonic() < run.limit and self._take(run, until=0):
             pass
         if time.monotonic() > run.limit:
             raise self._no_answer_error()
@@ -146,28 +204,38 @@ class Session:
             self._wait(run)
 
     def _wait(self, run: _Run) -> None:
-        if self._incoming.over and time.monotonic() < run.limit:
+        limit = run.limit if self._incoming.ready else min(run.limit, self._begin_by)
+        if self._incoming.over and time.monotonic() < limit:
             raise self._lost_error()
-        if not self._take(run, until=run.limit):
+        # Asked first: a host that never stops talking would keep the wait from its end.
+        if time.monotonic() > limit or not self._take(run, until=limit):
             raise self._no_answer_error()
 
     def _take(self, run: _Run, *, until: float) -> bool:
         """Works off one event; False if none came until then."""
-        items = self._incoming.take(until)
+        with self._explained():
+            items = self._incoming.take(until)
         for item in items or ():
             if isinstance(item, End):
                 run.end = item
                 continue
-            run.size += len(item)
-            if run.size > _MOST_OUTPUT:
-                raise HostError(f"{self._name}: a script printed more than {_MOST_OUTPUT >> 20} MiB")
             run.records.append(item)
             if run.on_record:
                 run.on_record(item)
+        most = _MOST_OUTPUT if self._incoming.ready else MOST_NOISE
+        if self._incoming.taken - run.taken + _RECORD * len(run.records) > most:
+            raise errors.flood(self._name, most)
         return items is not None
 
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except NonsenseError as error:
+            raise errors.nonsense(self._name, str(error)) from error
+
     def _answer(self, run: _Run, timeout: float) -> Answer:
-        stderr = self._incoming.errors_of_the_script(2)
+        stderr = self._masked(self._incoming.errors_of_the_script(2))
         assert run.end is not None  # noqa: S101 - _await_end returned
         if run.end.overdue:
             raise errors.overdue(self._name, timeout, stderr, run.records)
@@ -176,6 +244,11 @@ class Session:
             raise StoppedError(f"{self._name}: stopped before the script began")
         return Answer(status=run.end.status, records=tuple(run.records), stderr=stderr)
 
+    def _masked(self, text: str) -> str:
+        """A text for people: whoever the password went to may have printed it."""
+        password = self._opening.password
+        return text.replace(password.reveal(), "***") if password and password.reveal() else text
+
     # How it goes wrong
 
     def _lost_error(self) -> ProvisionError:
@@ -183,13 +256,32 @@ class Session:
         output = self._incoming.last_output(2)
         status = self._stream.status()
         self.close()
-        return errors.lost(self._name, output) if self._incoming.ready else self._refusal(output, status)
+        if self._incoming.ready:
+            return errors.lost(self._name, self._masked(output))
+        if self._opening.astray in output:
+            return errors.astray(self._name)
+        return self._refusal(self._masked(output), status)
 
     def _no_answer_error(self) -> ProvisionError:
+        if self._incoming.ready:
+            self.close()
+            return errors.stuck(self._name)
+        if not (self._outgoing.greeted or self._question_seen) and self._ends_in_silence():
+            return errors.astray(self._name)
         self.close()
-        if not self._incoming.ready and self._opening.prompt:
-            return errors.no_answer_from_sudo(self._name, self._incoming.unread_output)
-        return errors.stuck(self._name)
+        output = self._masked(self._incoming.unread_output)
+        if self._opening.password:
+            return errors.no_answer_from_sudo(self._name, output)
+        return errors.no_shell(self._name, _BEGIN, output)
+
+    def _ends_in_silence(self) -> bool:
+        """Whether the far end takes the end of its input for the end of a script, as a shell does and sudo does not."""
+        with suppress(OSError):
+            self._stream.finish()
+        silent = not self._incoming.last_output(2)
+        status = self._stream.status() if silent else None
+        self.close()
+        return status == 0
 
     # Ending
 
@@ -201,6 +293,7 @@ class Session:
         """Ends the input: a script that runs ends after its step. Does not wait for it."""
         if not self._closed:
             self._closed = True
+            self._incoming.close()
             with suppress(OSError):
                 self._stream.close()
 

@@ -2,19 +2,33 @@
 
 A mark in the output begins with NUL, which no line of text holds, and the session's nonce: `NUL nonce status verdict
 newline` (templates/session.sh). Text before it on its line is a record whose newline is missing.
+
+Whatever the far end sends, only so much of it is kept here: `MOST_UNREAD`, `MOST_NOISE`, `MOST_LINE`.
 """
 
 from __future__ import annotations
 
-import queue
+import re
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
+
+MOST_UNREAD: Final = 1024 * 1024
+"""Bytes that wait here to be worked off. Then reading stops, and the far end has to wait."""
+MOST_NOISE: Final = 1024 * 1024
+"""Bytes before the ready line."""
+MOST_LINE: Final = 4 * 1024 * 1024
+"""Bytes of one record."""
 
 _Source = Literal["out", "err"]
+
+
+class NonsenseError(ValueError):
+    """The output is not that of the far sh. Says why."""
 
 
 class Stream(Protocol):
@@ -56,7 +70,9 @@ class Frames:
     def __init__(self, nonce: str) -> None:
         self._greeting = f"{nonce} ready\n".encode()
         self._mark = b"\0" + nonce.encode() + b" "
-        self._rest = b""
+        self._rest = bytearray()
+        self._looked = 0
+        """Bytes of `_rest` in which what ends them was not found."""
         self.ready = False
 
     @property
@@ -64,23 +80,51 @@ class Frames:
         """Output that is no whole record yet; before the ready line, what a login shell printed instead."""
         return _text(self._rest)
 
-    def feed(self, data: bytes) -> list[str | End]:
-        """Records and ends, as soon as they are whole."""
-        self._rest += data
+    @property
+    def tail(self) -> str:
+        """The end of `rest`."""
+        return _text(self._rest[-1000:])
+
+    def forget_noise(self) -> None:
+        """Drop what came before the ready line, so far."""
         if not self.ready:
-            _, found, after = self._rest.partition(self._greeting)
-            if not found:
-                return []
-            self.ready, self._rest = True, after
-        *lines, self._rest = self._rest.split(b"\n")
-        return [item for line in lines for item in self._items(line)]
+            self._rest.clear()
+            self._looked = 0
+
+    def feed(self, data: bytes) -> list[str | End]:
+        """Records and ends, as soon as they are whole. Raises NonsenseError."""
+        self._rest += data
+        if not self.ready and not self._found_greeting():
+            return []
+        end = self._rest.rfind(b"\n", self._looked)
+        if end < 0:
+            self._looked = len(self._rest)
+            if self._looked > MOST_LINE:
+                raise NonsenseError(f"a line of more than {MOST_LINE >> 20} MiB")
+            return []
+        whole = bytes(self._rest[:end])
+        del self._rest[: end + 1]
+        self._looked = len(self._rest)
+        return [item for line in whole.split(b"\n") for item in self._items(line)]
+
+    def _found_greeting(self) -> bool:
+        at = self._rest.find(self._greeting, max(self._looked - len(self._greeting), 0))
+        self.ready = at >= 0
+        if self.ready:
+            del self._rest[: at + len(self._greeting)]
+            self._looked = 0
+        else:
+            self._looked = len(self._rest)
+        return self.ready
 
     def _items(self, line: bytes) -> list[str | End]:
         text, mark, end = line.partition(self._mark)
         if not mark:
             return [_text(line)]
-        status, verdict = end.split()
-        ended = End(status=int(status), overdue=verdict == b"overdue")
+        found = re.fullmatch(rb"(\d{1,3}) (ended|overdue)", end)
+        if not found:
+            raise NonsenseError(f"a mark with {_text(end[:40])!r} behind it")
+        ended = End(status=int(found[1]), overdue=found[2] == b"overdue")
         return [_text(text), ended] if text else [ended]
 
 
@@ -111,6 +155,45 @@ class Errors:
         errors, _, self._tail = self._tail.partition(self._mark)
         return _text(errors)
 
+    def forget(self) -> None:
+        """Drop all that is kept."""
+        self._tail = b""
+
+
+class _Waiting:
+    """What has come and is not worked off: at most MOST_UNREAD bytes and one piece more. For any thread."""
+
+    def __init__(self) -> None:
+        self._pieces: deque[tuple[_Source, bytes]] = deque()
+        self._size = 0
+        self._closed = False
+        self._changed = threading.Condition()
+
+    def put(self, source: _Source, data: bytes) -> bool:
+        """Waits for room. False if nobody wants it any more."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._size < MOST_UNREAD or self._closed)
+            self._pieces.append((source, data))
+            self._size += len(data)
+            self._changed.notify_all()
+            return not self._closed
+
+    def get(self, seconds: float) -> tuple[_Source, bytes] | None:
+        """The next piece; None if there is none in that time."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: bool(self._pieces), max(seconds, 0)):
+                return None
+            source, data = self._pieces.popleft()
+            self._size -= len(data)
+            self._changed.notify_all()
+            return source, data
+
+    def close(self) -> None:
+        """Lets the threads that put end."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
 
 class Incoming:
     """What a stream brings. For one thread at a time.
@@ -119,11 +202,12 @@ class Incoming:
     """
 
     def __init__(self, stream: Stream, nonce: str, name: str) -> None:
-        self._nonce = nonce
         self._frames = Frames(nonce)
         self._errors = Errors(nonce)
         self._errors_over = False
-        self._events: queue.SimpleQueue[tuple[_Source, bytes]] = queue.SimpleQueue()
+        self._waiting = _Waiting()
+        self.taken = 0
+        """Bytes of both that were worked off so far."""
         self.over = False
         """Standard output has ended."""
         self._drain("out", stream.read, name)
@@ -132,18 +216,22 @@ class Incoming:
     def _drain(self, source: _Source, read: Callable[[], bytes], name: str) -> None:
         def work() -> None:
             with suppress(OSError):
-                while data := read():
-                    self._events.put((source, data))
-            self._events.put((source, b""))
+                while (data := read()) and self._waiting.put(source, data):
+                    pass
+            self._waiting.put(source, b"")
 
         threading.Thread(target=work, daemon=True, name=f"{name} {source}").start()
 
     def take(self, until: float) -> list[str | End] | None:
-        """What the next event brings, often nothing; None if none came until then (`time.monotonic()`)."""
-        try:
-            source, data = self._events.get(timeout=max(until - time.monotonic(), 0))
-        except queue.Empty:
+        """What the next event brings, often nothing; None if none came until then (`time.monotonic()`).
+
+        Raises NonsenseError.
+        """
+        event = self._waiting.get(until - time.monotonic())
+        if event is None:
             return None
+        source, data = event
+        self.taken += len(data)
         if source == "err":
             self._errors.feed(data)
             self._errors_over |= not data
@@ -152,6 +240,16 @@ class Incoming:
         else:
             self.over = True
         return []
+
+    def skip(self) -> None:
+        """Forget what came while nobody asked: it is no answer to the next request. Raises NonsenseError."""
+        most = self.taken + 2 * MOST_UNREAD
+        while self.taken < most and self.take(0) is not None:
+            pass
+
+    def close(self) -> None:
+        """Nothing of what still comes is wanted."""
+        self._waiting.close()
 
     @property
     def ready(self) -> bool:
@@ -163,9 +261,14 @@ class Incoming:
         """Output that is no record: what a login shell printed, and the end of standard error."""
         return "\n".join(filter(None, (self._frames.rest.strip(), self._errors.text.strip())))
 
-    def forget_errors(self) -> None:
-        """Drop sudo's prompt from standard error once sudo has accepted the password."""
-        self._errors = Errors(self._nonce)
+    def last_words(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
+        """Where the end of either output matches a pattern."""
+        return pattern.search(self._errors.text[-1000:]) or pattern.search(self._frames.tail)
+
+    def forget(self) -> None:
+        """Drop what was said so far: sudo's question, once it has been answered."""
+        self._errors.forget()
+        self._frames.forget_noise()
 
     def errors_of_the_script(self, seconds: float) -> str:
         """Standard error of the script that has ended. It may come a little later than the end on standard output."""
@@ -179,10 +282,11 @@ class Incoming:
 
     def _settle(self, seconds: float, enough: Callable[[], bool]) -> None:
         until = time.monotonic() + seconds
-        while not (enough() or self._errors_over) and self.take(until) is not None:
-            pass
+        with suppress(NonsenseError):
+            while not (enough() or self._errors_over) and time.monotonic() < until:
+                self.take(until)
 
 
-def _text(data: bytes) -> str:
+def _text(data: bytes | bytearray) -> str:
     # A file name need not be UTF-8. Its bytes must show, and must survive JSON and a terminal.
     return data.decode("utf-8", "backslashreplace")
