@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import atexit
 import gc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial, wraps
 from inspect import Parameter, Signature
@@ -22,18 +22,19 @@ from provision.cli.fabric import of_fabric
 from provision.cli.options import COMMON, REQUIRED, Option, overrides, read
 from provision.commands.once import Machines
 from provision.config.load import load
-from provision.errors import EXIT_INTERRUPTED, ProvisionError, UsageError
+from provision.errors import ProvisionError, UsageError
 from provision.fix import Place
 from provision.hosts.by_hand import ssh_words
 from provision.hosts.connect import Connector, known_to_ssh
-from provision.hosts.fleet import Fleet
+from provision.hosts.fleet import Fleet, not_begun_result
 from provision.hosts.history import RunHistory
+from provision.hosts.interruption import Interruption, number_of
 from provision.hosts.selection import parse_selection
 from provision.lazy import LazyModule
-from provision.report import Report, Style, output
+from provision.report import Report, Style, output, streams
 from provision.result import HostResult
 from provision.spec import LATEST, Config, Host
-from provision.transport import Secret, Transport
+from provision.transport import Secret, StoppedError, Transport
 
 # The first host is connected to before these are imported.
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class Call:
     """As it was typed, or the last run's."""
     hosts: tuple[Host, ...]
     style: Style
+    interruption: Interruption = field(default_factory=Interruption)
     identities: tuple[Path, ...] = ()
     """Keys that a Fabric Connection brought along."""
     sudo_password: Secret | None = None
@@ -100,14 +102,27 @@ class Call:
             progress=lambda: self.style.silence if silent else self.style.progress,
             meanwhile=self._meanwhile,
             canary=self.options.get("canary") or 0,
+            interruption=self.interruption,
         )
-        connector.prepare(self.hosts)
-        results = fleet.run(self.hosts)
+        try:
+            connector.prepare(self.hosts)
+        except KeyboardInterrupt as error:
+            self.interruption.number = number_of(error)
+            results = tuple(map(not_begun_result, self.hosts))
+            self._record(results)
+        else:
+            # Once the fleet has ended, nothing is left that could be stopped.
+            with self.interruption.told(lambda: None):
+                results = fleet.run(self.hosts)
+                self._record(results)
+        placed = tuple(map(self.placed, self.hosts, results))
+        return Report(command=self.name, hosts=placed, signal=self.interruption.number)
+
+    def _record(self, results: Sequence[HostResult]) -> None:
+        """For `--only-failed`."""
         if any(not host.local for host in self.hosts):
             history = RunHistory.of(self.name, self.config.path)
             history.write(self.selection, results, others=bool(self.options.get("only_failed")))
-        placed = tuple(map(self.placed, self.hosts, results))
-        return Report(command=self.name, hosts=placed)
 
     def placed(self, host: Host, result: HostResult) -> HostResult:
         """The result with all that its fixes need to be written for the person who reads them here."""
@@ -147,6 +162,7 @@ class Call:
             progress=self.style.progress,
             version=version,
             machines=self.machines,
+            interruption=self.interruption,
         )
 
 
@@ -215,22 +231,26 @@ def execute(
     name: str, body: Body, options: Mapping[str, Option], typed: Mapping[str, Any], context: Context
 ) -> int:
     """Run one command and show what came of it; the exit code. No traceback ever reaches the user."""
-    style = Style.of("table")
     # Otherwise Python searches all objects once more before it ends: 40 ms for nothing.
     atexit.register(gc.freeze)
-    try:
-        style = Style.of(str(typed["format"]))
-        complete(name, typed)
-        report = body(_call(name, options, typed, context, style))
-    except ProvisionError as error:
-        place = Place(program=(called.name_of(context),))
-        return output(Report(command=name, error=error, place=place), style)
-    except KeyboardInterrupt:
-        style.say("interrupted: nothing was begun that is not finished or undone")
-        return EXIT_INTERRUPTED
-    except Exception as error:  # noqa: BLE001 - the user gets one line, the log the rest
-        return output(Report(command=name, error=crash.explain(error)), style)
-    return output(report, style)
+    interruption = Interruption()
+    with streams.steady(), interruption.caught():
+        style = Style.of("table")
+        try:
+            style = Style.of(str(typed["format"]))
+            complete(name, typed)
+            report = body(_call(name, options, typed, context, style, interruption))
+        except ProvisionError as error:
+            report = Report(command=name, error=error, place=Place(program=(called.name_of(context),)))
+        except KeyboardInterrupt as error:
+            stopped = StoppedError("interrupted", cause="nothing was begun that is not finished or undone")
+            report = Report(command=name, error=stopped, signal=number_of(error))
+        except Exception as error:  # noqa: BLE001 - the user gets one line, the log the rest
+            report = Report(command=name, error=crash.explain(error))
+        try:
+            return output(report, style)
+        except KeyboardInterrupt as error:  # the work is over and recorded: only the reader has had enough
+            return 128 + number_of(error)
 
 
 def complete(name: str, typed: Mapping[str, Any]) -> None:
@@ -241,7 +261,12 @@ def complete(name: str, typed: Mapping[str, Any]) -> None:
 
 
 def _call(
-    name: str, options: Mapping[str, Option], typed: Mapping[str, Any], context: Context, style: Style
+    name: str,
+    options: Mapping[str, Option],
+    typed: Mapping[str, Any],
+    context: Context,
+    style: Style,
+    interruption: Interruption,
 ) -> Call:
     given = read(options, typed)
     config = load(given["config"], overrides(options, typed))
@@ -269,6 +294,7 @@ def _call(
         selection=asked,
         hosts=hosts,
         style=style,
+        interruption=interruption,
         identities=fabric.identities if fabric else (),
         sudo_password=fabric.sudo_password if fabric else None,
         program=called.words_of(context, fabric),

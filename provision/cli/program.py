@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import re
-import signal
 import sys
+import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
+from typing import Final
 
 from invoke.collection import Collection
 from invoke.exceptions import ParseError
 from invoke.program import Program as Base
+from invoke.terminals import pty_size
 
 from provision import __version__
 from provision.cli.called import remember, typed_name
-from provision.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, nearest
-from provision.report import pipe
+from provision.errors import nearest
+from provision.hosts.interruption import Interruption, number_of
+from provision.report import streams
 
+_LEAST_COLUMN: Final = 20
 _UNKNOWN = re.compile(r"No idea what '(.*)' is!", re.DOTALL)
 _NO_VALUE = re.compile(r"Flag <Argument: (\S+).*> needed value")
 _NO_ARGUMENT = re.compile(r"'(\S+)' did not receive required positional arguments: '(.*)'")
@@ -36,25 +40,17 @@ class Program(Base):  # type: ignore[misc, unused-ignore]
         remember(self.config, typed_name(self._called))
 
     def run(self, argv: list[str] | None = None, exit: bool = True) -> None:  # noqa: A002
-        """See Invoke. A reader of our output may stop early (`| head`)."""
-        try:
-            # `inv` lets Ctrl-C simply end Python while it imports.
-            if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
-                signal.signal(signal.SIGINT, signal.default_int_handler)
-            super().run(argv, exit)
-        except KeyboardInterrupt:
-            sys.exit(EXIT_INTERRUPTED)
-        except SystemExit as end:
-            # Invoke makes 1 of a Ctrl-C, which says of ours that the command line is wrong.
-            if isinstance(end.__context__, KeyboardInterrupt):
-                sys.exit(EXIT_INTERRUPTED)
-            raise
-        except BrokenPipeError as error:
-            # From Invoke's own printing: of help, or of what is wrong with the command line.
-            sys.exit(EXIT_USAGE if isinstance(error.__context__, ParseError) else EXIT_OK)
-        finally:
-            pipe.flush(sys.stdout)
-            pipe.flush(sys.stderr)
+        """See Invoke. Ctrl-C, SIGTERM and SIGHUP each have their exit code, 128 and the signal's number."""
+        with streams.steady(), Interruption().caught():
+            try:
+                super().run(argv, exit)
+            except KeyboardInterrupt as error:
+                sys.exit(128 + number_of(error))
+            except SystemExit as end:
+                # Invoke makes 1 of a Ctrl-C, which says of ours that the command line is wrong.
+                if number := number_of(end.__context__):
+                    sys.exit(128 + number)
+                raise
 
     def parse_tasks(self) -> None:
         """Raises ParseError in our shape."""
@@ -75,6 +71,17 @@ class Program(Base):  # type: ignore[misc, unused-ignore]
         usage = f"Usage: {self.binary} COMMAND [--options]     What a command does, and its options: --help after it"
         print(f"{usage}\n")  # noqa: T201 - as Invoke prints
         self.list_tasks()
+
+    def print_columns(self, tuples: Sequence[tuple[str, str | None]]) -> None:
+        """See Invoke, which ends where a terminal leaves no room for a second column: there, one below the other."""
+        beside = max(len(name) for name, _ in tuples) + self.leading_indent_width + self.col_padding
+        columns = pty_size()[0]
+        if columns > beside + _LEAST_COLUMN:
+            super().print_columns(tuples)
+            return
+        for name, words in tuples:
+            lines = textwrap.wrap(words or "", max(columns - 2, _LEAST_COLUMN))
+            print("\n  ".join([name, *lines]))  # noqa: T201 - as Invoke prints
 
     @contextmanager
     def _explained_errors(self) -> Iterator[None]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from provision.buildkit import choice
 from provision.buildkit.errors import StoppedBuildError
 from provision.buildkit.release import Release, Unbuilt
 from provision.errors import ProvisionError
+from provision.hosts.interruption import Interruption
 from provision.plan.download import host_fetches
 from provision.plan.requirements import require
 from provision.plan.target import Target
@@ -22,6 +23,11 @@ class BuildProgress:
 
     host: str
     progress: Progress
+    interruption: Interruption = field(default_factory=Interruption)
+
+    def go_on(self) -> None:
+        """Raises StoppedError when the command is to end."""
+        self.interruption.require_none()
 
     def begin(self, stage: str, text: str) -> None:
         """A stage has begun."""
@@ -36,12 +42,14 @@ class BuildProgress:
         self.progress.step(self.host, stage, "done", "")
 
 
-def with_release(target: Target, host: str, cache: Path, progress: Progress) -> Target:
+def with_release(
+    target: Target, host: str, cache: Path, progress: Progress, interruption: Interruption
+) -> Target:
     """The target with a release that can be installed: what has to be built is built now, which takes minutes.
 
     Raises the error of a requirement that is not met before anything is built, or the error of the build.
     """
-    target = replace(target, release=_decided(target, cache))
+    target = replace(target, release=interruption.while_none(lambda: _decided(target, cache)))
     wanted = target.release
     if not isinstance(wanted, Unbuilt):
         return target
@@ -49,7 +57,9 @@ def with_release(target: Target, host: str, cache: Path, progress: Progress) -> 
     if wanted.why:
         progress.say(f"{host}: {wanted.why}: BuildKit is built here, from source")
     try:
-        made = choice.built(wanted, cache, BuildProgress(host=host, progress=progress))
+        made = choice.built(
+            wanted, cache, BuildProgress(host=host, progress=progress, interruption=interruption)
+        )
     except StoppedBuildError as error:
         raise StoppedError(error.message, hint=error.hint) from error
     return replace(target, release=made)

@@ -18,6 +18,7 @@ from provision.commands.once import Machines
 from provision.errors import HostError, ProvisionError
 from provision.facts import Facts, question
 from provision.health.platforms import rows, unmet
+from provision.hosts.interruption import Interruption
 from provision.plan import Plan, plan
 from provision.result import HostResult, HostStatus, StepResult
 from provision.spec import Spec
@@ -43,6 +44,7 @@ class RunSettings:
     version: str
     """The BuildKit version, resolved once."""
     machines: Machines = field(default_factory=Machines)
+    interruption: Interruption = field(default_factory=Interruption)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +62,7 @@ def look(transport: Transport, spec: Spec, run: RunSettings, *, local: bool) -> 
     Raises what stands against provisioning this host.
     """
     target = ask_target(transport, spec, run.version, run.cache, local=local)
-    target = with_release(target, transport.name, run.cache, run.progress)
+    target = with_release(target, transport.name, run.cache, run.progress, run.interruption)
     made = plan(target, nonce=secrets.token_bytes(7), argc=question.argc())
     return PlannedHost(facts=target.facts, release=target.known_release(), plan=made)
 
@@ -177,9 +179,10 @@ def carry_out(transport: Transport, outlook: PlannedHost, run: RunSettings, jour
     made, progress, host = outlook.plan, run.progress, transport.name
 
     def archive() -> Path:
-        return releases.fetch(
-            outlook.release, run.cache, lambda done, total: progress.transfer(host, "download", done, total)
-        )
+        def arrived(done: int, total: int | None) -> None:
+            progress.transfer(host, "download", done, total)
+
+        return run.interruption.while_none(lambda: releases.fetch(outlook.release, run.cache, arrived))
 
     wanted = uploads(made.steps, outlook.facts.cached, archive)
     with payload(wanted, lambda done, total: progress.transfer(host, "send", done, total)) as sending:

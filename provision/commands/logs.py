@@ -19,8 +19,8 @@ from provision.facts.managers import service_manager
 from provision.logs import answer, question
 from provision.logs.masking import masked
 from provision.logs.since import Since
-from provision.report import pipe
 from provision.report.plain import clean
+from provision.report.streams import Steady
 from provision.result import HostResult
 from provision.spec import Spec
 from provision.transport import Transport
@@ -86,7 +86,7 @@ def _script(spec: Spec, facts: Facts, wanted: Wanted, *, following: bool) -> str
 class Printer:
     """Prints lines of several hosts as they come, each whole."""
 
-    out: TextIO
+    out: TextIO | Steady
     several: bool
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _gone: bool = False
@@ -97,12 +97,10 @@ class Printer:
         with self._lock:
             if self._gone:
                 return False
-            try:
-                self.out.write(f"{prefix}{clean(masked(text))}\n")
-                self.out.flush()
-            except BrokenPipeError:
-                self._gone = True
-                pipe.silence(self.out)
+            out = Steady.of(self.out)
+            out.write(f"{prefix}{clean(masked(text))}\n")
+            out.flush()
+            self._gone = out.gone
             return not self._gone
 
 

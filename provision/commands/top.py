@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from provision.architectures import ARCHITECTURES, of_qemu, of_uname
 from provision.binfmt import Entry, parse_entry
 from provision.commands import INTERVAL
 from provision.elf import HEAD
+from provision.hosts.interruption import number_of
 from provision.lazy import LazyModule
 from provision.report import Report, Style, cells
 from provision.report.console import console, interactive
@@ -63,8 +65,9 @@ def run(command: str, host: str, style: Style, *, seconds: float | None, once: b
             while True:
                 seen = sample(seconds or INTERVAL)
                 screen.update(Group(*cells.processes(seen)), refresh=True)
-        except KeyboardInterrupt:
-            pass
+        except KeyboardInterrupt as error:
+            if number_of(error) != signal.SIGINT:
+                raise
     return _report(command, host, ONCE)
 
 

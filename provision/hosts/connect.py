@@ -6,15 +6,17 @@ import getpass
 import shlex
 import socket
 import subprocess
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from shutil import which
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from provision import lazy
-from provision.errors import BecomeError, HostKeyError, UnreachableError
+from provision.errors import BecomeError, ProvisionError, UsageError
+from provision.hosts import beside
 from provision.lazy import LazyModule
 from provision.spec import Config, Host
 from provision.transport import Secret, SshSettings, Sudo, Target, Transport
@@ -30,8 +32,6 @@ else:
     local, ssh = LazyModule("provision.transport.local"), LazyModule("provision.transport.ssh")
     ssh_config = LazyModule("provision.transport.ssh.config")
     known_hosts = LazyModule("provision.transport.ssh.known_hosts")
-
-_pools: Any = LazyModule("concurrent.futures.thread")
 
 _SUDO: Final[Mapping[bool | None, Sudo]] = {True: "always", False: "never", None: "auto"}
 
@@ -107,7 +107,7 @@ class Connector:
     def _gather_passwords(self, hosts: Sequence[Host]) -> None:
         """One prompt for all, or one run of each distinct command: before any thread starts."""
         if self.ask_password:
-            typed = Password(getpass.getpass("sudo password for the remote hosts: "))
+            typed = Password(_typed_password("sudo password for the remote hosts: "))
             self._passwords = {host.name: typed for host in hosts}
             return
         printed: dict[str, Password] = {}
@@ -122,8 +122,8 @@ class Connector:
 
     def _accept_keys(self, hosts: Sequence[Host]) -> None:
         """Shows every unknown key, all in one go, and adds them. A changed key is refused later."""
-        with _pools.ThreadPoolExecutor(max_workers=self.config.ssh.jobs) as pool:
-            found = dict.fromkeys(pair for pairs in pool.map(self._unknown_keys, hosts) for pair in pairs)
+        scanned = beside.each(self._unknown_keys, hosts, most=self.config.ssh.jobs)
+        found = dict.fromkeys(pair for pairs in scanned for pair in pairs)
         for file in dict.fromkeys(file for file, _ in found):
             keys = [key for place, key in found if place == file]
             # Shown before they are trusted, even if they cannot be written then.
@@ -137,10 +137,28 @@ class Connector:
         target, settings = self.target(host), self.settings()
         try:
             keys = ssh.scan(target, settings)
-        except (HostKeyError, UnreachableError):
+        except ProvisionError:
             return ()  # the run itself will report it, host by host
         file = ssh_config.resolve(target, settings).known_hosts[0]
         return tuple((file, key) for key in keys)
+
+
+def _typed_password(prompt: str) -> str:
+    """What is typed on the terminal, unseen; without one, a line of standard input. Raises UsageError."""
+    with warnings.catch_warnings():
+        # That a pipe's text may be seen. It is not.
+        warnings.simplefilter("ignore", getpass.GetPassWarning)
+        try:
+            typed = getpass.getpass(prompt)
+        except (EOFError, AttributeError):  # the latter where there is no standard input at all
+            typed = ""
+    if not typed:
+        raise UsageError(
+            "no sudo password was given",
+            cause="none was typed, or there is neither a terminal nor a line on standard input",
+            hint="Type it, write it to standard input, or set sudo_password_command in [ssh].",
+        )
+    return typed
 
 
 def _run_password_command(command: str) -> Password:

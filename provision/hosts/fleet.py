@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from provision import crash
 from provision.errors import ConnectionLostError, HostError, ProvisionError
+from provision.hosts.interruption import Interruption
 from provision.result import EXIT_CODES, HostResult, HostStatus
 from provision.spec import Host
 from provision.transport import StoppedError, Transport
@@ -39,7 +39,7 @@ class NotStartedError(HostError):
 
 @dataclass(frozen=True, kw_only=True)
 class _Stop:
-    """The user pressed Ctrl-C."""
+    """The user pressed Ctrl-C, or a signal means the same."""
 
 
 Event = tuple[Host, HostResult] | _Stop
@@ -51,7 +51,7 @@ class Fleet:
     """Runs `work` on hosts, `jobs` at a time. Results come in the order of the hosts.
 
     With `canary`, so many hosts must succeed before any other begins. A first Ctrl-C lets each host finish the step
-    it is in, and no other host begins. A second Ctrl-C abandons all hosts at once.
+    it is in, and no other host begins. A second Ctrl-C abandons all hosts at once. SIGTERM and SIGHUP mean the same.
     """
 
     connect: Connect
@@ -62,8 +62,11 @@ class Fleet:
     meanwhile: Callable[[], object] = lambda: None
     """Called while the first hosts are waited for: what can be done then."""
     canary: int = 0
+    interruption: Interruption = field(default_factory=Interruption)
     _transports: dict[Host, Transport] = field(default_factory=dict)
     """Those in use."""
+    _opening: set[Host] = field(default_factory=set)
+    """Hosts that are being connected to: nothing was begun there."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _stops: int = 0
     _several: bool = False
@@ -73,13 +76,14 @@ class Fleet:
         """The result of every host, also of those that were not begun."""
         canaries = self.canary or len(hosts)
         first, others = hosts[:canaries], hosts[canaries:]
-        with self._interruptible():
+        # As an exception, Ctrl-C could come between two lines and lose a result.
+        with self.interruption.caught(), self.interruption.told(self.interrupt):
             self._begin(first)
             with self._progress_shown(hosts):
                 results = self._collect(first)
                 failed = [result for result in results.values() if result.status not in _CANARY_SUCCEEDED]
                 if self._interrupted():
-                    results |= {host: _not_begun_result(host) for host in others}
+                    results |= {host: not_begun_result(host) for host in others}
                 elif failed:
                     results |= {host: _held_back_result(host, failed) for host in others}
                 else:
@@ -113,11 +117,15 @@ class Fleet:
             if isinstance(event, _Stop):
                 if self._stops > 1:
                     return self._abandoned_results(hosts, results)
-                continue
-            host, result = event
-            results[host] = result
-            if self._several:
-                self.progress().finish(host.name, result.status)
+                # Who does not answer is not waited for.
+                with self._lock:
+                    pairs = [(host, not_begun_result(host)) for host in self._opening]
+            else:
+                pairs = [event]
+            for host, result in pairs:
+                results.setdefault(host, result)
+                if self._several and results[host] is result:
+                    self.progress().finish(host.name, result.status)
         return results
 
     def _work_off(self, waiting: SimpleQueue[Host]) -> None:
@@ -139,49 +147,40 @@ class Fleet:
 
     def _work_on(self, host: Host) -> HostResult:
         if self._interrupted():
-            return _not_begun_result(host)
+            return not_begun_result(host)
         transport = self.connect(host)
         with self._lock:
             self._transports[host] = transport
+            self._opening.add(host)
         if self._interrupted():  # just now, so that `_stop` did not see this transport
             transport.stop()
         try:
-            self._open(transport)
+            self._open(transport, host)
             return self.work(transport, host)
         finally:
             with self._lock:
                 del self._transports[host]
+                self._opening.discard(host)
             # Paramiko's thread checks every 0.1 s whether it should end. Neither the next host nor the report has
             # to wait for that.
             threading.Thread(target=transport.close, daemon=True).start()
 
-    def _open(self, transport: Transport) -> None:
+    def _open(self, transport: Transport, host: Host) -> None:
         try:
             transport.open()
         except ProvisionError as error:
             if self._interrupted():  # Ctrl-C also reaches a sudo that asks on the terminal, which then fails
-                raise StoppedError("interrupted before anything was begun") from error
+                raise _never_begun_error() from error
             raise
+        with self._lock:
+            self._opening.discard(host)
+            if self._interrupted():  # `_collect` may have given this host up already
+                raise _never_begun_error()
 
     # Ctrl-C
 
-    @contextmanager
-    def _interruptible(self) -> Iterator[None]:
-        """Ctrl-C becomes an event. As an exception it could come between two lines and lose a result."""
-        before = signal.getsignal(signal.SIGINT)
-        ours = threading.current_thread() is threading.main_thread()
-        # A program in the background of a script is started with SIGINT ignored, and must go on ignoring it.
-        if not ours or before is not signal.default_int_handler:
-            yield
-            return
-        signal.signal(signal.SIGINT, lambda _number, _frame: self.interrupt())
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, before)
-
     def interrupt(self) -> None:
-        """Called for Ctrl-C, from a signal handler: takes no lock, and sends nothing itself."""
+        """Called for Ctrl-C and its kin, from a signal handler: takes no lock, and sends nothing itself."""
         self._stops += 1
         self._events.put(_Stop())
         threading.Thread(target=self._stop if self._stops == 1 else self._abandon, daemon=True).start()
@@ -236,8 +235,13 @@ def _held_back_result(host: Host, canaries: Sequence[HostResult]) -> HostResult:
     return HostResult.of_error(host.name, error)
 
 
-def _not_begun_result(host: Host) -> HostResult:
-    error = StoppedError("not started", cause="the run was interrupted before its turn came")
+def _never_begun_error() -> StoppedError:
+    return StoppedError("interrupted before anything was begun")
+
+
+def not_begun_result(host: Host) -> HostResult:
+    """The result of a host whose turn had not come when the run was interrupted."""
+    error = StoppedError("not started", cause="the run was interrupted before anything was begun here")
     return HostResult.of_error(host.name, error)
 
 
@@ -249,7 +253,7 @@ def _abandoned_result(host: Host, result: HostResult | None = None) -> HostResul
     if result and not isinstance(result.error, ConnectionLostError):
         return result
     error = StoppedError(
-        "abandoned: Ctrl-C was pressed twice",
+        "abandoned: the run was interrupted twice",
         cause="the host finishes the step in progress and begins no other",
         hint="Run it again: finished steps are kept.",
     )

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any
 
 from provision.config import names
 from provision.config.names import destination
 from provision.config.values import shown
 from provision.errors import UsageError, nearest
-from provision.lazy import LazyModule
+from provision.hosts import beside
 from provision.spec import LOCAL, Host, Inventory
-
-_pools: Any = LazyModule("concurrent.futures.thread")
 
 ALL = "all"
 
@@ -77,13 +74,10 @@ def _refuse_unknown_names(hosts: Iterable[Host], inventory: Inventory, known: Kn
     strange = {name for name in strange if "." not in name and not names.is_address(name)}
     if not strange:
         return
-    # With a resolver that is down, each name takes seconds: look all up at once. For one, no import.
-    if len(strange) == 1:
-        denied = {name for name in strange if not known(name)}
-    else:
-        ordered = sorted(strange)
-        with _pools.ThreadPoolExecutor(max_workers=16) as pool:
-            denied = {name for name, good in zip(ordered, pool.map(known, ordered), strict=True) if not good}
+    # With a resolver that is down, each name takes seconds: look all up at once.
+    ordered = sorted(strange)
+    means = beside.each(known, ordered, most=16)
+    denied = {name for name, good in zip(ordered, means, strict=True) if not good}
     for host in hosts:
         if host.address in denied:
             raise _unknown_name_error(

@@ -14,8 +14,8 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.segment import Segment
 from rich.text import Text
 
-from provision.report.pipe import silence
 from provision.report.plain import clean
+from provision.report.streams import Steady
 
 LOG_WIDTH: Final = 10_000
 """Columns of a console that is no terminal: lines of a log are never wrapped."""
@@ -26,9 +26,9 @@ _ASCII: Final = str.maketrans({"✓": "v", "✗": "x", "•": "*", "–": "-", "
 class _Narrow:
     """A stream whose encoding lacks our marks: each becomes one ASCII character, so columns stay aligned."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: Steady) -> None:
         self._stream = stream
-        self.encoding = stream.encoding or "ascii"
+        self.encoding = stream.encoding
 
     def write(self, text: str) -> int:
         plain = text.translate(_ASCII)
@@ -38,24 +38,19 @@ class _Narrow:
         return getattr(self._stream, name)
 
 
-class _Console(Console):
-    def on_broken_pipe(self) -> None:
-        """Rich would end the process with exit code 1, which means something else here."""
-        silence(self.file)
-
-
-def interactive(stream: TextIO) -> bool:
+def interactive(stream: TextIO | Steady) -> bool:
     """Whether a person reads the stream while it is written. FORCE_COLOR brings colours into a log, no more."""
     return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
-def console(stream: TextIO, *, width: int | None = None) -> Console:
+def console(stream: TextIO | Steady, *, width: int | None = None) -> Console:
     """A console on a stream: as wide as the terminal; without colours under NO_COLOR or in a log."""
-    encoding = (getattr(stream, "encoding", None) or "utf-8").lower().replace("-", "")
-    file = stream if encoding in ("utf8", "utf8sig") else cast("TextIO", _Narrow(stream))
+    steady = Steady.of(stream)
+    encoding = steady.encoding.lower().replace("-", "").replace("_", "")
+    file = cast("TextIO", steady if encoding in ("utf8", "utf8sig") else _Narrow(steady))
     if width is None and not interactive(stream):
         width = int(os.environ.get("COLUMNS", "")) if os.environ.get("COLUMNS", "").isdigit() else LOG_WIDTH
-    return _Console(
+    return Console(
         file=file,
         width=width,
         color_system=None if os.environ.get("NO_COLOR") else "auto",

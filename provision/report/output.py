@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final, TextIO
 
 from provision import lazy
 from provision.errors import UsageError
-from provision.report import pipe
 from provision.report.plain import clean
+from provision.report.streams import Steady
 from provision.result import Report
 
 # A host is connected to before rich is imported, which takes as long as a turn of the line.
@@ -43,21 +43,20 @@ class Style:
     """A format and two streams."""
 
     format: str
-    out: TextIO
-    err: TextIO
+    out: Steady
+    err: Steady
     _made: list[Progress] = field(default_factory=list, repr=False)
     _making: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @classmethod
     def of(cls, name: str, *, out: TextIO | None = None, err: TextIO | None = None) -> Style:
         """The style for `--format`. Raises UsageError for an unknown format."""
-        out, err = out or sys.stdout, err or sys.stderr
         if name != TABLE and name not in FILES:
             raise UsageError(
                 f"there is no format {clean(name)!r}",
                 hint=f"Use one of: {', '.join((TABLE, *FILES))}.",
             )
-        return cls(format=name, out=out, err=err)
+        return cls(format=name, out=Steady.of(out or sys.stdout), err=Steady.of(err or sys.stderr))
 
     @property
     def progress(self) -> Progress:
@@ -80,7 +79,7 @@ class Style:
         if self.format != TABLE:
             return progress.Progress()
         kind = progress.Live if consoles.interactive(self.err) else progress.Lines
-        return kind(consoles.console(self.err))
+        return progress.Guarded(kind(consoles.console(self.err)))
 
     def say(self, text: str) -> None:
         """One line on standard error, which is not part of the report."""
@@ -90,17 +89,16 @@ class Style:
 def output(report: Report, style: Style) -> int:
     """Print a report: results on standard output, errors on standard error. Returns the exit code.
 
-    A reader that stops early (`| head`) does not change the exit code.
+    What becomes of the streams does not change the exit code (`streams`).
     """
     if style.format == TABLE:
         log = not consoles.interactive(style.out)
         table.render(report, consoles.console(style.out), log=log)
-        pipe.flush(style.out)
+        style.out.flush()
         table.complain(report, consoles.console(style.err))
-        return report.exit_code
-    try:
-        style.out.write(FILES[style.format].render(report))
-    except BrokenPipeError:
-        pipe.silence(style.out)
-    pipe.flush(style.out)
+    else:
+        # Each format says itself that it is UTF-8, or is ASCII.
+        style.out.write_bytes(FILES[style.format].render(report).encode(errors="replace"))
+        style.out.flush()
+    style.err.flush()
     return report.exit_code

@@ -68,6 +68,52 @@ class Progress:
         pass
 
 
+class Guarded(Progress):
+    """Shows as another does, until that fails for whatever reason; then nothing, and the work goes on.
+
+    An error here would end a host in the middle of a step, in the thread that works on it.
+    """
+
+    def __init__(self, shown: Progress) -> None:
+        self.shown = shown
+        self._failed = False
+
+    def _tell(self, tell: Callable[[], object]) -> None:
+        if not self._failed:
+            try:
+                tell()
+            except Exception:  # noqa: BLE001 - no defect of the display may reach the work
+                self._failed = True
+
+    def expect(self, hosts: Sequence[str]) -> None:
+        self._tell(lambda: self.shown.expect(hosts))
+
+    def step(self, host: str, step_id: str, state: str, text: str) -> None:
+        self._tell(lambda: self.shown.step(host, step_id, state, text))
+
+    def transfer(self, host: str, what: str, done: int, total: int | None) -> None:
+        self._tell(lambda: self.shown.transfer(host, what, done, total))
+
+    def count(self, host: str, step_id: str, done: int, total: int | None) -> None:
+        self._tell(lambda: self.shown.count(host, step_id, done, total))
+
+    def finish(self, host: str, status: HostStatus) -> None:
+        self._tell(lambda: self.shown.finish(host, status))
+
+    def say(self, text: str) -> None:
+        self._tell(lambda: self.shown.say(text))
+
+    def __enter__(self) -> Progress:
+        self._tell(self.shown.__enter__)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._failed = False  # a live display brings the cursor back, whatever happened to it
+        self._tell(lambda: self.shown.__exit__(kind, error, trace))
+
+
 def megabytes(size: int) -> str:
     """`64.2 MB` (10^6 bytes)."""
     return f"{size / 1e6:.1f} MB"

@@ -249,14 +249,17 @@ class Report:
     """What stopped the run as a whole; the errors of hosts are in their results."""
     place: Place = HERE
     """Where the run's own error is read."""
+    signal: int = 0
+    """The number of the signal that interrupted the run, if one did."""
 
     @property
     def exit_code(self) -> int:
-        """The worst of all, by `WORST_FIRST`."""
+        """The worst of all, by `WORST_FIRST`; for a run that was interrupted, 128 and the signal's number."""
         codes = {EXIT_OK, *(EXIT_CODES[host.status] for host in self.hosts)}
         if self.error is not None:
             codes.add(self.error.exit_code)
-        return min(codes, key=WORST_FIRST.index)
+        worst = min(codes, key=WORST_FIRST.index)
+        return 128 + self.signal if worst == EXIT_INTERRUPTED and self.signal else worst
 
     @property
     def status(self) -> Status:

@@ -31,6 +31,7 @@ import sys
 from pathlib import Path
 from provision.buildkit.go.build import build
 class Said:
+    def go_on(self): pass
     def begin(self, stage, text): print(stage, flush=True)
     def count(self, stage, done, total): pass
     def end(self, stage): pass

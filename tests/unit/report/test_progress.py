@@ -13,7 +13,7 @@ import pytest
 
 from provision.report import Style
 from provision.report.console import console
-from provision.report.progress import Lines, Live, Progress
+from provision.report.progress import Guarded, Lines, Live, Progress
 
 ESCAPES: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -152,11 +152,41 @@ def test_the_live_display_shows_each_host_and_leaves_nothing_behind(monkeypatch:
     assert text.rstrip().endswith(("\x1b[2K", "\x1b[?25h")), "the display is erased at the end"
 
 
+def shown_by(style: Style) -> Progress:
+    """What shows the progress, behind the guard."""
+    progress = style.progress
+    return progress.shown if isinstance(progress, Guarded) else progress
+
+
+class Defective(Progress):
+    """A display with a defect."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.ended = False
+
+    def say(self, text: str) -> None:
+        self.asked += 1
+        raise ZeroDivisionError(text)
+
+    def __exit__(self, *_error: object) -> None:
+        self.ended = True
+
+
+def test_a_defect_of_the_display_does_not_reach_the_work() -> None:
+    display = Defective()
+    with Guarded(display) as progress:
+        progress.say("one")
+        progress.say("two")
+        progress.finish("pi1", "ok")
+    assert (display.asked, display.ended) == (1, True)
+
+
 @pytest.mark.parametrize(("name", "kind"), [("json", Progress), ("table", Lines)])
 def test_what_is_shown_follows_the_format_and_the_stream(name: str, kind: type) -> None:
     err = io.StringIO()
     style = Style.of(name, out=io.StringIO(), err=err)
-    assert type(style.progress) is kind
+    assert type(shown_by(style)) is kind
     with style.progress as progress:
         work(progress)
     assert bool(err.getvalue()) == (kind is Lines)
@@ -166,9 +196,9 @@ def test_a_terminal_gets_the_live_display(monkeypatch: pytest.MonkeyPatch) -> No
     master, slave = os.openpty()
     with open(slave, "w", encoding="utf-8") as stream:  # noqa: PTH123 - a descriptor
         monkeypatch.setenv("TERM", "xterm")
-        assert isinstance(Style.of("table", err=stream).progress, Live)
+        assert isinstance(shown_by(Style.of("table", err=stream)), Live)
         monkeypatch.setenv("TERM", "dumb")
-        assert isinstance(Style.of("table", err=stream).progress, Lines)
+        assert isinstance(shown_by(Style.of("table", err=stream)), Lines)
     os.close(master)
 
 
