@@ -7,6 +7,8 @@ from typing import Final
 RELEASES: Final = "/opt/buildkit"
 DIGEST: Final = ".digest"
 """The file in a release's folder that holds the sha256 of its archive."""
+MANIFEST: Final = ".manifest"
+"""The file there with a line for each of its programs: name, mode, owner, bytes, time of change, sha256."""
 CURRENT: Final = f"{RELEASES}/current"
 PROGRAMS: Final = f"{CURRENT}/bin"
 CLIENT: Final = f"{PROGRAMS}/buildctl"
@@ -38,6 +40,14 @@ LOCK: Final = f"{STATE}/buildkitd.lock"
 """Held by the daemon that has the state (buildkitd's cmd/buildkitd/main.go)."""
 SCRATCH: Final = "/var/lib/buildkit/tmp"
 """TMPDIR of the service (templates/buildkit.service)."""
+CNI: Final = "/etc/buildkit/cni.json"
+"""What `network = "cni"` reads (buildkitd's cmd/buildkitd/config.go)."""
+RESOLVER: Final = "/etc/resolv.conf"
+RESOLVED: Final = "/run/systemd/resolve/resolv.conf"
+"""Where systemd-resolved keeps the name servers that it asks itself."""
+RESOLVERS: Final = (RESOLVER, RESOLVED)
+COMMAND_LINES: Final = ("/boot/firmware/cmdline.txt", "/boot/cmdline.txt", "/etc/default/grub")
+"""Where the kernel's command line is kept: on a Raspberry Pi since and before Debian 12, and with GRUB."""
 SOCKET_FOLDER: Final = "/run/buildkit"
 SOCKET: Final = f"{SOCKET_FOLDER}/buildkitd.sock"
 PID: Final = f"{SOCKET_FOLDER}/buildkitd.pid"
@@ -58,10 +68,12 @@ OPENRC_LOADER: Final = f"{INIT_SCRIPTS}/provision-binfmt"
 BINFMT: Final = "/proc/sys/fs/binfmt_misc"
 
 SERVICE: Final = "buildkit.service"
+SERVICE_SOCKET: Final = "buildkit.socket"
+"""Not this tool's: upstream's, which starts a service of the same name as ours."""
 BINFMT_MOUNT: Final = "proc-sys-fs-binfmt_misc.mount"
 BINFMT_AUTOMOUNT: Final = "proc-sys-fs-binfmt_misc.automount"
 SYSTEMD_BINFMT: Final = "systemd-binfmt.service"
-UNITS: Final = (SERVICE, BINFMT_MOUNT, BINFMT_AUTOMOUNT, SYSTEMD_BINFMT)
+UNITS: Final = (SERVICE, SERVICE_SOCKET, BINFMT_MOUNT, BINFMT_AUTOMOUNT, SYSTEMD_BINFMT)
 
 
 def rule(qemu: str) -> str:

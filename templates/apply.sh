@@ -228,9 +228,24 @@ release() {
   folder=$1 sha256=$3
   obtain "$2" "$3" "$5" "$6" || return 1
   mkdir -p {{ paths.RELEASES }} && aside=$(mktemp -d {{ paths.RELEASES }}/.incoming.XXXXXX) || return 1
-  unpack "$file" "$aside" "$2" "$4" && printf '%s\n' "$sha256" >"$aside/{{ paths.DIGEST }}" && chmod 755 "$aside" \
-    && rm -rf "$folder" && mv "$aside" "$folder" && rm -f "$file" && return 0
+  unpack "$file" "$aside" "$2" "$4" && printf '%s\n' "$sha256" >"$aside/{{ paths.DIGEST }}" && manifest "$aside" \
+    && chmod 755 "$aside" && swap "$aside" "$folder" && rm -f "$file" && return 0
   rm -rf "$aside" "$file"; return 1
+}
+
+# manifest FOLDER: what the facts script compares the programs with (templates/facts/basis.sh).
+manifest() {
+  (cd "$1/bin" && for program in *; do
+    digest=$(sha256sum <"$program") && state=$(stat -c '%n %a %u %s %Y' "$program") || exit 1
+    printf '%s %s\n' "$state" "${digest%% *}"
+  done) >"$1/{{ paths.MANIFEST }}"
+}
+
+# swap NEW FOLDER: a running daemon is without its programs for a moment only, if the folder is there already.
+swap() {
+  [ ! -e "$2" ] || mv "$2" "$1.old" || return 1
+  mv "$1" "$2" || { mv "$1.old" "$2"; return 1; }
+  rm -rf "$1.old"
 }
 
 # A release holds bin/ and plain files in it. Anything else (absolute or .. members, links, devices) is refused

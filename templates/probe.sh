@@ -343,11 +343,11 @@ files() {
   done
   [ $# -gt 0 ] || return
   # %F is "regular file", "regular empty file", "directory", "socket" ...
-  while IFS=$tab read -r mode owner group type path; do
-    record file "$path" "$mode" "$owner" "$group" "${type%% *}"
+  while IFS=$tab read -r mode owner group type changed path; do
+    record file "$path" "$mode" "$owner" "$group" "${type%% *}" "$changed"
     case $type in regular*) text "$path" ;; esac
   done <<END-OF-FILES
-$(stat -c "%a$tab%U$tab%G$tab%F$tab%n" "$@")
+$(stat -c "%a$tab%U$tab%G$tab%F$tab%Y$tab%n" "$@")
 END-OF-FILES
 }
 
@@ -367,7 +367,7 @@ service() {
   if [ -d /run/systemd/system ]; then
     record systemd "$(systemctl --version 2>/dev/null | { read -r _ version _; printf '%s' "$version"; })"
     # systemctl prints the properties in an order of its own, and an empty line between units.
-    systemctl show --property Id,LoadState,ActiveState,SubState,UnitFileState,NRestarts,NeedDaemonReload,MainPID,FragmentPath \
+    systemctl show --property Id,LoadState,ActiveState,SubState,UnitFileState,NRestarts,NeedDaemonReload,MainPID,FragmentPath,DropInPaths \
       {{ paths.UNITS | q }} 2>/dev/null | while IFS='=' read -r key value; do
       record unit "$key" "$value"
       [ "$key" != MainPID ] || [ "$value" = 0 ] || daemon "$value"
@@ -422,6 +422,8 @@ init_scripts() {
 
 {% include "services/identity.sh" %}
 
+{% include "facts/basis.sh" %}
+
 # The daemon that templates/buildkit-service.sh started, if one did.
 mark() {
   if alive; then record mark running "$pid"; daemon "$pid"
@@ -458,6 +460,7 @@ END-OF-UNIT
 
 # What the running daemon was started from: its generation shows whether files changed after its start.
 daemon() {
+  footing "$1"
   record daemon "$(readlink "/proc/$1/exe")" \
     "$(tr '\000' '\n' 2>/dev/null <"/proc/$1/environ" | sed -n 's/^PROVISION_GENERATION=//p')" \
     "$(tr '\000' '\n' 2>/dev/null <"/proc/$1/environ" | sed -n 's/^TMPDIR=//p')" \
@@ -513,6 +516,7 @@ natives
 files
 surroundings
 service
+basis
 {% if source != "release" %}
 runc_version
 {% endif %}

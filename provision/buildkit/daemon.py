@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 from provision import paths
 from provision.buildkit.compatibility import LIMITS_SINCE
@@ -17,6 +18,29 @@ if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
+
+
+CAPABILITIES: Final[Mapping[str, int]] = MappingProxyType(
+    {
+        "CAP_CHOWN": 0,
+        "CAP_DAC_OVERRIDE": 1,
+        "CAP_FOWNER": 3,
+        "CAP_FSETID": 4,
+        "CAP_KILL": 5,
+        "CAP_SETGID": 6,
+        "CAP_SETUID": 7,
+        "CAP_SETPCAP": 8,
+        "CAP_NET_BIND_SERVICE": 10,
+        "CAP_NET_RAW": 13,
+        "CAP_SYS_CHROOT": 18,
+        "CAP_SYS_ADMIN": 21,
+        "CAP_MKNOD": 27,
+        "CAP_AUDIT_WRITE": 29,
+        "CAP_SETFCAP": 31,
+    }
+)
+"""What a build step is given (defaultUnixCaps in containerd's pkg/oci/spec.go), and what runc needs to start it
+(CAP_SYS_ADMIN), by their numbers (linux/capability.h)."""
 
 
 def render_config(buildkit: Buildkit, version: str, disk_bytes: int, *, before: str = "") -> str:

@@ -12,9 +12,11 @@ from provision import elf
 from provision.architectures import Architecture
 from provision.binfmt import Entry
 from provision.buildkit.workers import Workers
+from provision.facts.basis import Basis
 from provision.services.manager import DaemonMark, InitScript, Unit
 
 __all__ = [
+    "Basis",
     "Binfmt",
     "ControlGroups",
     "Daemon",
@@ -231,6 +233,8 @@ class File:
     group: str = ""
     text: str | None = None
     target: str | None = None
+    modified: int = 0
+    """Seconds since 1970."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -306,6 +310,7 @@ class Facts:
     """The error of buildctl, or why its answer cannot be read; empty if there is an answer or it was not asked."""
     last_run: LastRun | None = None
     """The run that changed this host last, since its boot."""
+    basis: Basis = field(default_factory=Basis)
     skew: float | None = None
     """Seconds by which the host's clock is ahead of this machine's; None if they were not compared."""
 

@@ -28,6 +28,7 @@ from provision.facts import (
     System,
     Unit,
     User,
+    basis,
 )
 from provision.facts.records import Record, number, records, words
 
@@ -95,6 +96,7 @@ def parse(lines: Iterable[str], expected: Mapping[str, int]) -> Facts:
         worker=worker,
         worker_error=worker_error,
         last_run=_last_run(_one(of, "run")),
+        basis=basis.read(of),
     )
 
 
@@ -261,7 +263,12 @@ def _files(of: Found) -> Mapping[str, File]:
     for record in of.get("file", ()):
         text = record.text if record[4].startswith("regular") else None
         found[record[0]] = File(
-            path=record[0], mode=number(record[1], 8), owner=record[2], group=record[3], text=text
+            path=record[0],
+            mode=number(record[1], 8),
+            owner=record[2],
+            group=record[3],
+            text=text,
+            modified=number(record[5]),
         )
     return found
 
@@ -287,6 +294,8 @@ def _unit(properties: Mapping[str, str]) -> Unit:
         file_state=properties.get("UnitFileState", ""),
         restarts=number(properties.get("NRestarts", "")),
         reload_due=properties.get("NeedDaemonReload") == "yes",
+        path=properties.get("FragmentPath", ""),
+        drop_ins=words(properties.get("DropInPaths", ""), " "),
     )
 
 

@@ -29,6 +29,7 @@ TOOLS: Final = (
         "groupadd",
         "addgroup",
         "usermod",
+        "iptables",
     ),
 )
 """Commands whose presence is a fact."""
@@ -75,18 +76,21 @@ def question(spec: Spec) -> Question:
         }
         for arch in ARCHITECTURES
     ]
+    tls = spec.buildkit.tls
     script = render(
         "probe.sh",
         nonce=secrets.token_hex(8),
         tools=TOOLS,
         interpreters=[path for arch in wanted_rows(spec) for path in candidates(arch, spec, emulators)],
         probes=programs,
-        files=MANAGED,
+        files=(*MANAGED, *((paths.CNI,) if spec.buildkit.network == "cni" else ())),
         group=spec.buildkit.group,
         source=spec.buildkit.source,
         disks=DISKS,
         init_scripts=openrc.SERVICES,
         start_line=process.START_LINE,
+        certificates=[path for path in (tls.cert, tls.key, tls.ca) if path] if tls else [],
+        key=tls.key if tls else "",
         paths=paths,
     )
     return Question(script=script, expected=expected)

@@ -13,7 +13,7 @@ from provision.facts import Facts
 from provision.facts.managers import service_manager
 from provision.facts.view import concerned, provisioned
 from provision.fix import PROVISION, Fix
-from provision.health import access, boot, daemon, emulation, known_bad, resources
+from provision.health import access, basis, boot, daemon, drift, emulation, known_bad, network, resources
 from provision.health.finding_table import ROWS, finding
 from provision.result import SEVERITIES, Finding, reaches
 from provision.spec import Spec
@@ -26,7 +26,10 @@ AREAS: Final[tuple[Area, ...]] = (
     emulation.findings,
     boot.findings,
     known_bad.findings,
+    basis.findings,
+    drift.findings,
     daemon.findings,
+    network.findings,
     access.findings,
     resources.findings,
 )

@@ -19,6 +19,7 @@ from provision.facts.view import concerned, view
 from provision.fix import PROVISION, Fix, HostCommand, provision_for, run
 from provision.health import emulation
 from provision.health.finding_table import finding
+from provision.placed import current
 from provision.result import Finding
 from provision.services.manager import Commands, Service, ServiceManager
 from provision.spec import DEFAULT_VERSION, LATEST, Spec
@@ -32,7 +33,9 @@ def findings(spec: Spec, facts: Facts) -> tuple[Finding, ...]:
         return (*_service(spec, facts), stopped)
     worker = facts.worker
     if worker is None:
-        return (*_service(spec, facts), _silent(spec, facts))
+        # Without its client nobody knows whether it answers: that the client is gone is said already.
+        silent = () if _lost_client(facts) else (_silent(spec, facts),)
+        return (*_service(spec, facts), *silent)
     return (
         *_service(spec, facts),
         *_version(spec, worker),
@@ -56,6 +59,12 @@ def _stopped(spec: Spec, facts: Facts) -> Finding | None:
         )
     evidence = f"{manager.service} is {service.described}"
     return finding("service-stopped", "error", evidence, "nothing can be built", fix)
+
+
+def _lost_client(facts: Facts) -> bool:
+    installed = current(facts)
+    damage = facts.basis.damage.get(installed.folder, ()) if installed else ()
+    return any(each.program == "buildctl" for each in damage)
 
 
 def _missing(manager: ServiceManager, facts: Facts) -> Finding:
@@ -167,7 +176,9 @@ def _settings(spec: Spec, facts: Facts, worker: Workers) -> Iterator[Finding]:
             Fix.by(restart, words=f"first put {paths.STATE} on ext4 or xfs (with ftype=1)"),
         )
     wanted = spec.buildkit.network
-    if wanted != "auto" and worker.network and worker.network != wanted:
+    # It calls the bridge a plugin (util/network/netproviders/network.go).
+    same = {wanted, "cni"} if wanted == "bridge" else {wanted}
+    if wanted != "auto" and worker.network and worker.network not in same:
         evidence = f"the worker's network is {worker.network}, wanted is {wanted}"
         consequence = "build steps reach more, or less, than they should"
         yield finding("worker-network", "warning", evidence, consequence, _AGAIN)

@@ -12,10 +12,12 @@ from provision.buildkit.workers import covers
 from provision.facts import Facts
 from provision.facts.managers import service_manager
 from provision.facts.view import ArchitectureOnHost, view
-from provision.health import boot, daemon, emulation, known_bad
+from provision.health import basis, boot, daemon, drift, emulation, known_bad
 from provision.health.finding_table import ROWS, LinkId
 from provision.result import OWNERS, ChainLink, Finding, LinkStatus
 from provision.spec import Spec
+
+_SERVICE: Final = (basis.findings, drift.findings, daemon.findings)
 
 
 def explain(spec: Spec, facts: Facts, platform: str) -> tuple[tuple[ChainLink, ...], tuple[Finding, ...]]:
@@ -40,7 +42,7 @@ def explain(spec: Spec, facts: Facts, platform: str) -> tuple[tuple[ChainLink, .
 
 
 def _findings(spec: Spec, facts: Facts, seen: ArchitectureOnHost, platform: str) -> tuple[Finding, ...]:
-    areas = (emulation.findings, boot.findings, known_bad.findings, daemon.findings)
+    areas = (emulation.findings, boot.findings, known_bad.findings, *_SERVICE)
     found = [
         each
         for area in areas

@@ -262,6 +262,101 @@ AREAS: Final[Mapping[str, tuple[FindingRow, ...]]] = MappingProxyType(
                 "`[buildkit.tls]` with a ca, or removing the address",
             ),
         ),
+        "What buildkitd and its build steps stand on": (
+            _row(
+                "release-damaged",
+                "service",
+                "a program of the release is gone, or not as it was unpacked",
+                "`provision`, which unpacks it again",
+            ),
+            _row(
+                "runtime-broken",
+                "service",
+                "the program that starts build steps is not there, or does not run",
+                "`provision`",
+            ),
+            _row(
+                "settings-broken",
+                "service",
+                "`buildkitd.toml` is no TOML: buildkitd does not start with it",
+                "`provision`",
+            ),
+            _row(
+                "drift",
+                None,
+                "a file, link or group of this tool is gone (an error), or is not as the configuration says",
+                "`provision`; `plan` shows the lines",
+            ),
+            _row(
+                "state-folder",
+                "service",
+                "buildkitd's state or its folder for temporary files is gone, read-only or not the one it has open",
+                "a folder that can be written to, then a restart",
+            ),
+            _row(
+                "capabilities",
+                "service",
+                "buildkitd may not have a capability that build steps get",
+                "removing what takes it away, then a restart",
+            ),
+            _row("control-groups", "service", "runc can make no control group", "mounting them read-write"),
+            _row(
+                "namespaces",
+                "service",
+                "the kernel's limit for a kind of namespace is 0",
+                "the `sysctl` commands that are shown",
+            ),
+            _row(
+                "daemon-foreign",
+                "service",
+                "a buildkitd of somebody else has the socket or the state; a warning for a `buildkit.socket`",
+                "stopping it",
+            ),
+            _row(
+                "service-program",
+                None,
+                "a drop-in has the service run another buildkitd than the release's",
+                "removing that line of the drop-in",
+            ),
+        ),
+        "The network of build steps": (
+            _row(
+                "resolver-loopback",
+                None,
+                "the host's name servers are on loopback, where build steps do not reach them",
+                "`[buildkit.dns] nameservers`, then `provision`",
+            ),
+            _row(
+                "network-plugins",
+                None,
+                'iptables is missing for `network = "bridge"`, or `cni.json` for `"cni"`',
+                "installing or writing it",
+            ),
+            _row(
+                "registry-unused",
+                None,
+                "a `[registry]` has a name that no image has, as `index.docker.io` for `docker.io`",
+                "the right name, then `provision`",
+            ),
+            _row(
+                "tls-files",
+                None,
+                "a file of `[buildkit.tls]` is missing or does not fit: buildkitd does not start",
+                "the right file",
+            ),
+            _row(
+                "tls-expiry",
+                None,
+                "a certificate of `[buildkit.tls]` has expired, or will within 14 days",
+                "renewing it, then a restart",
+            ),
+            _row(
+                "tls-renewed",
+                None,
+                "a certificate is newer than buildkitd's start, which still uses the old one",
+                "restarting it",
+            ),
+        ),
         "Resources": (
             _row(
                 "disk-low",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from provision import paths
-from provision.buildkit.gc import MIN_FREE, sized
 from provision.facts import Disk, Facts
 from provision.facts.view import concerned
 from provision.fix import Fix, run
@@ -39,14 +38,15 @@ def disk(facts: Facts) -> Finding | None:
         return None
     worker = facts.worker
     size, free = room.size * 1024, room.free * 1024
-    limit = (worker.min_free if worker else 0) or sized(size)[MIN_FREE]
+    # Before v0.17 it keeps nothing free, and one that does not answer says nothing.
+    limit = worker.min_free if worker else 0
     if free >= limit and free >= GIB:
         return None
+    keeps = f"; garbage collection keeps {limit / 1e9:.1f} GB free" if limit else ""
     return finding(
         "disk-low",
         "error" if free < GIB else "warning",
-        f"{free / 1e9:.1f} GB of {size / 1e9:.0f} GB are free for {paths.STATE}; garbage collection keeps"
-        f" {limit / 1e9:.1f} GB free",
+        f"{free / 1e9:.1f} GB of {size / 1e9:.0f} GB are free for {paths.STATE}{keeps}",
         "builds fail with `no space left on device`"
         if free < GIB
         else "the build cache is thrown away all the time",
@@ -87,12 +87,17 @@ def cgroup(facts: Facts) -> Finding | None:
     """A Raspberry Pi's firmware adds cgroup_disable=memory to the kernel's command line."""
     if facts.system.cgroup_memory is not False:
         return None
+    place = facts.basis.command_line
+    where = f"the line in {place}" if place else "the kernel's command line"
+    then = "run update-grub and reboot" if place.endswith("/grub") else "reboot"
+    if place.endswith("/grub"):
+        where = f"GRUB_CMDLINE_LINUX in {place}"
     return finding(
         "cgroup-memory",
         "warning",
-        "the kernel has no memory controller: it was started with cgroup_disable=memory",
+        "the kernel's memory controller is off",
         "memory limits of builds are ignored: one build can take the machine down",
-        Fix(words="add cgroup_enable=memory to the line in /boot/firmware/cmdline.txt, then reboot"),
+        Fix(words=f"add cgroup_enable=memory to {where}, then {then}"),
     )
 
 

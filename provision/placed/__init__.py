@@ -83,6 +83,18 @@ def disk_bytes(facts: Facts) -> int:
     return disk.size * 1024 if disk else 0
 
 
+def astray(facts: Facts) -> str:
+    """The folder of a running daemon that was taken away under it; empty if none was. Its next start makes it anew."""
+    places = facts.basis.places
+    if facts.daemon is None:
+        return ""
+    if facts.basis.lock is False:
+        return paths.STATE
+    return next(
+        (each for each in (paths.STATE, paths.SCRATCH) if each in places and places[each].kind == "none"), ""
+    )
+
+
 def _generation(*parts: str) -> str:
     """A name for everything that the daemon is started from: release, settings and unit."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]

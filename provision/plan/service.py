@@ -11,7 +11,7 @@ from provision.buildkit.workers import undetected
 from provision.facts import Facts, packages
 from provision.facts.interpreters import running
 from provision.facts.managers import others, reading, service_manager
-from provision.placed import Installation, Link, placed
+from provision.placed import Installation, Link, astray, placed
 from provision.placed.changes import link_change
 from provision.plan.download import host_fetches
 from provision.plan.requirements.buildkit import OLDEST_RUNC
@@ -169,5 +169,7 @@ def restart_reason(spec: Spec, facts: Facts, generation: str, handlers_change: b
         return "it runs with other settings"
     if facts.worker is None:
         return "it does not answer"
+    if gone := astray(facts):
+        return f"{gone} is not the folder that it has open"
     lacking = undetected(facts.worker.platforms, running(spec, facts))
     return f"it does not list {', '.join(lacking)}" if lacking else ""

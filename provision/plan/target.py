@@ -60,12 +60,14 @@ class Target:
 
     @property
     def unpacks(self) -> bool:
-        """Whether the release has to be unpacked on the host."""
+        """Whether the release has to be unpacked on the host, perhaps once more."""
         if isinstance(self.release, Unbuilt):
             return True
         if not isinstance(self.release, Release):
             return False
-        return self.facts.releases.get(release_folder(self.release)) != self.release.digest.value
+        folder = release_folder(self.release)
+        there = self.facts.releases.get(folder) == self.release.digest.value
+        return not there or folder in self.facts.basis.damage
 
 
 def release_folder(release: Release) -> str:

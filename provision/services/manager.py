@@ -30,6 +30,10 @@ class Unit:
     """How often systemd restarted it by itself since somebody started it."""
     reload_due: bool = False
     """Whether its file changed after systemd read it."""
+    path: str = ""
+    """Its file; empty if it has none, or is not known."""
+    drop_ins: tuple[str, ...] = ()
+    """Files that change it."""
 
     @property
     def found(self) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+from provision import paths
 from provision.architectures import ARCHITECTURES
 from provision.buildkit.asset import Asset
 from provision.buildkit.digest import Digest
@@ -73,6 +74,15 @@ def planned(seen: Facts, spec: Spec = SPEC, release: Release = RELEASE) -> Plan:
 def settled(spec: Spec = SPEC) -> Facts:
     """The provisioned host with the files that today's templates write: nothing is left to do there."""
     return applied(facts("provisioned"), spec)
+
+
+def networked(spec: Spec) -> Facts:
+    """The settled host with what every network mode needs."""
+    seen = facts("provisioned")
+    cni = File(path=paths.CNI, mode=0o644, owner="root", group="root", text="{}")
+    return applied(
+        replace(seen, tools=seen.tools | {"iptables"}, files={**seen.files, paths.CNI: cni}), spec
+    )
 
 
 def run_by(manager: Name, spec: Spec = SPEC) -> Facts:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from provision.plan.requirements import buildkit, emulation, machine
+from provision.plan.requirements import buildkit, daemon, emulation, machine
 from provision.plan.requirements.requirement import Requirement
 from provision.plan.target import Target
 from provision.result import CheckLine
@@ -31,11 +31,18 @@ REQUIREMENTS: Final[tuple[Requirement, ...]] = (
     machine.temporary,
     *EMULATION,
     buildkit.service_manager,
+    daemon.nobody_else,
+    daemon.state,
     machine.control_groups,
+    daemon.capabilities,
     buildkit.release,
     buildkit.download,
     buildkit.runc,
     buildkit.cni,
+    daemon.network,
+    daemon.tls,
+    daemon.resolvers,
+    daemon.registries,
     buildkit.room,
     machine.disk,
     machine.memory,

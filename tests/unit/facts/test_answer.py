@@ -7,6 +7,7 @@ import pytest
 from provision import paths
 from provision.errors import HostError
 from provision.facts import Unit
+from provision.facts.basis import Basis, Certificate, Damage, Place, Runtime, Stranger
 from tests.unit.recorded import answered, facts, lines, read
 
 BARE = facts("bare")
@@ -22,7 +23,13 @@ def test_a_recorded_host() -> None:
     assert seen.system.architecture
     assert (seen.system.architecture.name, seen.system.userland_bits) == ("amd64", 64)
     assert seen.unit(paths.SERVICE) == Unit(
-        load="loaded", active="active", sub="running", file_state="enabled", restarts=0, reload_due=False
+        load="loaded",
+        active="active",
+        sub="running",
+        file_state="enabled",
+        restarts=0,
+        reload_due=False,
+        path=paths.UNIT,
     )
     assert seen.worker
     assert "linux/arm64" in seen.worker.platforms
@@ -41,6 +48,54 @@ def test_units_come_in_any_order_of_their_properties() -> None:
     assert (found.unit("y.service").load, found.unit("y.service").found) == ("masked", True)
     assert (found.unit("z.service"), found.unit("z.service").found) == (Unit(), False)
     assert not BARE.unit(paths.SERVICE).found
+
+
+def test_what_the_daemon_stands_on() -> None:
+    found = read(
+        with_records(
+            "damage\t/opt/a\tbuildkit-runc\tlost",
+            "damage\t/opt/a\tbuildkitd\tchanged",
+            "place\t/var/lib/buildkit\tlink\t/data\t",
+            "place\t/var/lib/buildkit/tmp\tfolder\t\tRead-only file system",
+            "runtime\t/usr/bin/runc\trunc version 1.1.5",
+            "capabilities\tdaemon\t000001ffffffffff",
+            "lock\tno",
+            "stranger\t7\t/usr/bin/buildkitd\tbuildkitd.service\tstate socket",
+            "no-namespaces\tpid",
+            "no-control-group\t",
+            "resolvers\t/etc/resolv.conf\t 127.0.0.1 ::1",
+            "command-line\t/boot/cmdline.txt",
+            "certificate\t/cert\t1780000000",
+            "|-----BEGIN",
+            "certificate\t/key\tlost",
+            "public-key\tabc  -",
+        )
+    ).basis
+    assert found == Basis(
+        damage={
+            "/opt/a": (Damage(program="buildkit-runc", lost=True), Damage(program="buildkitd", lost=False))
+        },
+        places={
+            paths.STATE: Place(kind="link", target="/data"),
+            paths.SCRATCH: Place(kind="folder", problem="Read-only file system"),
+        },
+        runtime=Runtime(path="/usr/bin/runc", said="runc version 1.1.5"),
+        capabilities={"daemon": (1 << 41) - 1},
+        lock=False,
+        strangers=(
+            Stranger(pid=7, program="/usr/bin/buildkitd", unit="buildkitd.service", state=True, socket=True),
+        ),
+        no_namespaces=("pid",),
+        no_control_group="mkdir failed",
+        resolvers={paths.RESOLVER: ("127.0.0.1", "::1")},
+        command_line="/boot/cmdline.txt",
+        certificates={
+            "/cert": Certificate(modified=1780000000, text="-----BEGIN\n"),
+            "/key": Certificate(lost=True),
+        },
+        public_key="abc",
+    )
+    assert BARE.basis == Basis()
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,8 @@ from provision.result import Finding
 from provision.spec import Buildkit, Emulation, Spec
 from tests.lab.checkout import ROOT
 from tests.unit import recorded
+from tests.unit.health.test_basis import CASES as BASIS
+from tests.unit.health.test_basis import sound
 from tests.unit.health.test_deep import ANSWER
 from tests.unit.health.test_health import (
     ARM64,
@@ -192,7 +194,10 @@ def all_faults() -> list[tuple[Fault, str]]:
 
 def all_findings() -> list[Finding]:
     """Every finding that there is, once or more."""
-    found = [each for fault, _ in all_faults() for each in health.find(fault.spec, fault.change(settled()))]
+    found = [
+        *(each for fault, _ in all_faults() for each in health.find(fault.spec, fault.change(settled()))),
+        *(each for case in BASIS.values() for each in health.find(case.spec, case.change(sound(case.spec)))),
+    ]
     bare = health.find(SPEC, recorded.facts("bare"))
     return [*found, *bare, *deep.findings(SPEC, settled(), deep.parse(ANSWER.splitlines()))]
 

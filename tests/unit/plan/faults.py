@@ -11,7 +11,9 @@ from typing import Any, Final
 
 from provision import paths
 from provision.facts import Disk, Facts, Runc
-from provision.spec import Emulation, Spec
+from provision.facts.basis import Certificate, Place, Stranger
+from provision.services.manager import Unit
+from provision.spec import Emulation, Registry, Spec, Tls
 
 MIB: Final = 1024
 """In KiB."""
@@ -66,6 +68,14 @@ def not_running_its_own(seen: Facts) -> Facts:
 
 def buildkit(**changes: Any) -> Callable[[Spec], Spec]:
     return lambda spec: replace(spec, buildkit=replace(spec.buildkit, **changes))
+
+
+def basis(**changes: Any) -> Callable[[Facts], Facts]:
+    return lambda seen: replace(seen, basis=replace(seen.basis, **changes))
+
+
+def place(**changes: Any) -> Callable[[Facts], Facts]:
+    return basis(places={paths.STATE: Place(**changes)})
 
 
 def runc(version: str) -> Callable[[Facts], Facts]:
@@ -153,6 +163,48 @@ FAULTS: Final[Mapping[str, Fault]] = {
     ),
     "no CNI plugins for a BuildKit that is built": Fault(
         facts=runc("1.1.5"), spec=buildkit(source="go", network="bridge"), breaks="cni"
+    ),
+    "a buildkitd of somebody else": Fault(
+        facts=basis(
+            strangers=(
+                Stranger(pid=7, program="/usr/bin/buildkitd", unit="x.service", state=True, socket=True),
+            )
+        ),
+        breaks="daemon",
+    ),
+    "a socket unit of somebody else": Fault(
+        facts=lambda seen: replace(
+            seen, units={**seen.units, paths.SERVICE_SOCKET: Unit(load="loaded", active="active")}
+        ),
+        breaks="",
+        doubts={"daemon": ALWAYS},
+    ),
+    "a file where the state belongs": Fault(facts=place(kind="other"), breaks="state"),
+    "a link to nowhere where the state belongs": Fault(facts=place(kind="link"), breaks="state"),
+    "a read-only state": Fault(facts=place(kind="folder", problem="Read-only file system"), breaks="state"),
+    "a state on a full disk": Fault(
+        facts=place(kind="folder", problem="No space left on device"), breaks=""
+    ),
+    "a state behind a link": Fault(facts=place(kind="folder", target="/data"), breaks=""),
+    "a container without CAP_MKNOD": Fault(
+        facts=basis(capabilities={"init": ~(1 << 27), "self": ~(1 << 27)}),
+        breaks="",
+        doubts={"capabilities": ALWAYS},
+    ),
+    "a bridge without iptables": Fault(spec=buildkit(network="bridge"), breaks="network"),
+    "plugins without their settings": Fault(spec=buildkit(network="cni"), breaks="network"),
+    "a certificate that is not there": Fault(
+        facts=basis(certificates={"/cert.pem": Certificate(lost=True)}),
+        spec=buildkit(tls=Tls(cert="/cert.pem", key="/key.pem")),
+        breaks="tls",
+    ),
+    "name servers on loopback": Fault(
+        facts=basis(resolvers={paths.RESOLVER: ("127.0.0.1",)}), breaks="", doubts={"resolvers": ALWAYS}
+    ),
+    "a mirror for a name that no image has": Fault(
+        spec=buildkit(registries={"index.docker.io": Registry(mirrors=("m",))}),
+        breaks="",
+        doubts={"registries": ALWAYS},
     ),
     "a host that is to download what is built": Fault(
         facts=runc("1.1.5"), spec=buildkit(source="go", fetch="host"), breaks="download"

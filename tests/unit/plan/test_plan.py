@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from provision.binfmt import Entry
 from provision.buildkit.digest import Digest
 from provision.errors import HostError, KernelError
 from provision.facts import Disk, Facts, File, Mount, Unit
+from provision.facts.basis import Damage, Place
 from provision.facts.kernel import version
 from provision.facts.packages import MANAGERS
 from provision.plan.handlers import flag_choices
@@ -374,6 +376,30 @@ def test_another_digest_is_another_folder_and_the_old_one_stays() -> None:
     assert isinstance(link, MakeLink)
     assert unpack.folder == link.to == "/opt/buildkit/v0.32.2-abababababab"
     assert unpack.header == f"7f454c460201{'?' * 24}3e00"
+
+
+def test_a_release_that_lost_a_program_is_unpacked_again() -> None:
+    """In its folder, under the daemon that runs: that one needs no restart."""
+    host = settled()
+    (folder,) = host.releases
+    damage = {folder: (Damage(program="buildkit-runc", lost=True),)}
+    assert ids(planned(replace(host, basis=replace(host.basis, damage=damage)))) == ["release"]
+    other = {"/opt/buildkit/v0.1.0-000000000000": damage[folder]}
+    assert planned(replace(host, basis=replace(host.basis, damage=other))).empty
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"lock": False},
+        {"places": {paths.STATE: Place(kind="none"), paths.SCRATCH: Place(kind="none")}},
+        {"places": {paths.STATE: Place(kind="folder"), paths.SCRATCH: Place(kind="none")}},
+    ],
+)
+def test_a_daemon_whose_state_was_taken_away_is_restarted(change: dict[str, Any]) -> None:
+    host = settled()
+    host = replace(host, basis=replace(host.basis, **change))
+    assert ids(planned(host)) == ["service-restart"]
 
 
 def test_a_changed_setting_restarts_and_shows_its_diff() -> None:

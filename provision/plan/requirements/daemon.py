@@ -1,0 +1,115 @@
+"""What the daemon and its build steps need of the host: nobody in the way, a state folder, a network. Pure."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from provision import paths
+from provision.buildkit import network as networks
+from provision.buildkit.daemon import CAPABILITIES
+from provision.facts.managers import service_manager
+from provision.facts.strangers import in_the_way, stop
+from provision.fix import Fix, run
+from provision.plan.requirements.requirement import Verdict, doubtful, met, requirement, unmet
+from provision.plan.target import Target
+
+_MOUNT: Final = f"mount the larger disk at {paths.STATE} instead (mount --bind, and a line in /etc/fstab)"
+
+
+@requirement("daemon", needed="no buildkitd of somebody else with the socket or the state")
+def nobody_else(target: Target) -> Verdict:
+    """Two daemons cannot share a state, and the second one takes the socket away from the first."""
+    facts = target.facts
+    for each in in_the_way(facts):
+        has = paths.SOCKET if each.socket else paths.STATE
+        unit = f" of {each.unit}" if each.unit else ""
+        seen = f"{each.program} runs as process {each.pid}{unit} and has {has}"
+        return unmet(seen, fix=stop(each, facts))
+    if facts.unit(paths.SERVICE_SOCKET).active == "active":
+        fix = Fix.by(run("systemctl", "disable", "--now", paths.SERVICE_SOCKET))
+        return doubtful(f"{paths.SERVICE_SOCKET} of somebody else is active", fix=fix)
+    return met("none is in the way")
+
+
+@requirement("state", needed=f"{paths.STATE} as a folder that can be written to, or nothing there")
+def state(target: Target) -> Verdict:
+    """What is there belongs to somebody: no step removes it."""
+    for path in (paths.STATE, paths.SCRATCH):
+        place = target.facts.basis.places.get(path)
+        if place is None:
+            continue
+        if place.kind == "other":
+            return unmet(f"{path} is no folder", fix=Fix(words=f"move {path} away"))
+        if place.kind == "link":
+            seen = f"{path} is a link to {place.target}, which is not there"
+            return unmet(seen, fix=Fix(words=f"make that folder, or {_MOUNT}"))
+        if place.problem and not place.full:
+            fix = Fix(words=f"make it writable for root, or mount another disk at {paths.STATE}")
+            return unmet(f"no file can be made in {path}: {place.problem}", fix=fix)
+    return met("nothing stands against it")
+
+
+@requirement("capabilities", needed="the capabilities that build steps get")
+def capabilities(target: Target) -> Verdict:
+    """No reason to refuse: images without RUN can be built without them."""
+    starter = "self" if service_manager(target.spec, target.facts).name == "process" else "init"
+    have = target.facts.basis.capabilities.get(starter)
+    if have is None:
+        return met("unknown")
+    lacking = [name for name, bit in CAPABILITIES.items() if not have >> bit & 1]
+    if not lacking:
+        return met("all of them")
+    fix = Fix(words="run the container with --privileged, or add them with --cap-add")
+    return doubtful(f"{', '.join(lacking)} cannot be had here", fix=fix)
+
+
+@requirement("network", needed="what the network mode of build steps uses on the host")
+def network(target: Target) -> Verdict:
+    """The daemon would not start, or no step would have a network; one that runs now is left alone."""
+    wanted = target.spec.buildkit
+    if lack := networks.lacks(wanted, target.facts.tools, target.facts.files):
+        return unmet(lack.seen, fix=lack.fix)
+    return met(f'network = "{wanted.network}"')
+
+
+@requirement("tls", needed="the files of [buildkit.tls] on the host")
+def tls(target: Target) -> Verdict:
+    """The daemon reads them when it starts, and ends where one is missing."""
+    wanted = target.spec.buildkit.tls
+    if wanted is None:
+        return met("not needed")
+    if problem := networks.certificate_problem(wanted, target.facts.basis):
+        return unmet(problem, fix=Fix(words="put the right file there, or leave out [buildkit.tls]"))
+    end, now = networks.expiry(_text(target, wanted.cert)), target.facts.system.clock
+    if end is not None and now and end <= now:
+        return doubtful(f"{wanted.cert} has expired", fix=Fix(words="renew it"))
+    return met("they are there")
+
+
+def _text(target: Target, path: str) -> str:
+    found = target.facts.basis.certificates.get(path)
+    return found.text if found else ""
+
+
+@requirement("resolvers", needed="name servers that build steps can reach")
+def resolvers(target: Target) -> Verdict:
+    """BuildKit gives build steps public servers where all of the host's are on loopback."""
+    found = target.facts.basis.resolvers
+    if servers := networks.unreachable_resolvers(target.spec.buildkit, found):
+        seen = f"{paths.RESOLVER} names {', '.join(servers)} alone: build steps get 8.8.8.8 instead"
+        return doubtful(seen, fix=Fix(words=networks.NAMESERVERS.removeprefix("first ")))
+    if target.spec.buildkit.dns.nameservers:
+        return met("those of [buildkit.dns]")
+    return met(", ".join(found.get(paths.RESOLVER, ())) or "unknown")
+
+
+@requirement("registries", needed="names in [registry] that images have")
+def registries(target: Target) -> Verdict:
+    """What stands under another name never counts."""
+    wrong = networks.never_asked(target.spec.buildkit)
+    if not wrong:
+        return met("nothing is known against them" if target.spec.buildkit.registries else "none is set")
+    return doubtful(
+        f"no image has the name {', '.join(wrong)}",
+        fix=Fix(words=networks.docker_io(wrong).removeprefix("first ")),
+    )
