@@ -14,10 +14,16 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from provision import paths
 from provision.fix import Fix
+from provision.lazy import LazyModule
 from provision.spec import Buildkit, Tls
 
 if TYPE_CHECKING:
+    from cryptography import x509
+    from cryptography.hazmat.primitives import serialization
     from cryptography.x509 import Certificate
+else:  # Only a host with TLS needs them.
+    x509 = LazyModule("cryptography.x509")
+    serialization = LazyModule("cryptography.hazmat.primitives.serialization")
 
 NAMESERVERS: Final = 'first set [buildkit.dns] nameservers = ["…"] to servers that this host can reach'
 _RESOLVED: Final = ("127.0.0.53",)
@@ -135,19 +141,15 @@ def _public_key(text: str) -> str:
     found = _certificate(text)
     if found is None:
         return ""
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat  # noqa: PLC0415
-
-    encoded = found.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    encoded = found.public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
     return hashlib.sha256(encoded).hexdigest()
 
 
 def _certificate(text: str) -> Certificate | None:
-    """The first certificate. Only a host with TLS pays for the import."""
+    """The first certificate. Without the package, where it has no wheel, none can be read."""
     try:
-        from cryptography.x509 import load_pem_x509_certificate  # noqa: PLC0415
-    except ImportError:
-        return None
-    try:
-        return load_pem_x509_certificate(text.encode())
-    except ValueError:
+        return x509.load_pem_x509_certificate(text.encode())
+    except (ImportError, ValueError):
         return None
