@@ -98,7 +98,7 @@ MEANINGS: Final[tuple[Meaning, ...]] = (
     means(
         rf"{_ASKED}(?:no such host|Temporary failure in name resolution|server misbehaving)",
         "buildkitd cannot resolve the name {host}",
-        Fix(words="look at the name, and at /etc/resolv.conf of the machine that builds"),
+        Fix(words=f"look at the name, and at {paths.RESOLVER} of the machine that builds"),
     ),
     means(
         rf"{_ASKED}(?:connect: connection refused|connect: no route to host|network is unreachable)",
