@@ -205,7 +205,9 @@ def all_findings() -> list[Finding]:
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_is_found(name: str) -> None:
     fault = FAULTS[name]
-    assert name in [each.id for each in health.find(fault.spec, fault.change(recorded.networked(fault.spec)))]
+    assert name in [
+        each.id for each in health.find(fault.spec, fault.change(recorded.networked(fault.spec)))
+    ]
 
 
 def test_the_facts_of_every_finding_are_here() -> None:
