@@ -147,6 +147,12 @@ def environment() -> Environment:
     return made
 
 
+def text_of(template: str) -> str:
+    """The text of `templates/<template>` as it stands, with nothing filled in."""
+    folder = next(each for each in _FOLDERS if (each / template).is_file())
+    return (folder / template).read_text(encoding="utf-8")
+
+
 def prepare(*templates: str) -> None:
     """Reads templates, which takes longer than to fill them, and can be done while a host is waited for."""
     for name in templates:

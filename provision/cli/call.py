@@ -167,10 +167,18 @@ class Call:
 
 
 class _Task(Task):  # type: ignore[misc, type-arg, unused-ignore]
-    """Some flags have a letter as well: `-u`."""
+    """Some flags have a letter as well: `-u`. The help shows examples."""
 
-    def __init__(self, body: Callable[..., Any], letters: Mapping[str, str], **more: Any) -> None:
-        self._letters = letters
+    def __init__(
+        self,
+        body: Callable[..., Any],
+        options: Mapping[str, Option],
+        examples: tuple[str, ...],
+        **more: Any,
+    ) -> None:
+        self.options = options
+        self.examples = examples
+        self._letters = {key: option.short for key, option in options.items() if option.short}
         super().__init__(body, **more)
 
     def arg_opts(self, name: str, default: Any, taken_names: set[str]) -> dict[str, Any]:
@@ -181,8 +189,11 @@ class _Task(Task):  # type: ignore[misc, type-arg, unused-ignore]
         return options
 
 
-def command(options: Mapping[str, Option]) -> Callable[[Body], Any]:
-    """Make a function from Call to Report one of TASKS. Invoke reads a task's flags from its signature."""
+def command(options: Mapping[str, Option], *examples: str) -> Callable[[Body], Any]:
+    """Make a function from Call to Report one of TASKS. Invoke reads a task's flags from its signature.
+
+    Each of the `examples` is a whole command without the program's name.
+    """
 
     def wrap(body: Body) -> Any:
         name = body.__name__.rstrip("_")
@@ -215,7 +226,8 @@ def command(options: Mapping[str, Option]) -> Callable[[Body], Any]:
         # Without auto_shortflags=False, --hosts would take -h from --help.
         task: Any = _Task(
             run,
-            {key: option.short for key, option in everything.items() if option.short},
+            everything,
+            examples,
             name=name,
             auto_shortflags=False,
             positional=places,

@@ -23,6 +23,10 @@ REQUIRED: Final = inspect.Parameter.empty
 """The default of an argument that has to be given; it is taken by its place."""
 
 
+SHELLS: Final = ("bash", "zsh", "fish")
+"""Those that commands are completed in."""
+
+
 def _as_typed(value: object) -> object:
     return value
 
@@ -42,16 +46,27 @@ class Option:
     """From what was typed to the value; for a setting to what the file would hold. Raises ValueError or UsageError."""
     default: Any = ""
     """What Invoke gives where the flag was not typed: "" for text, False for a switch."""
+    value: str = ""
+    """What the help calls its value, such as SECONDS; empty for a switch, and where the flag's own name says it."""
     short: str = ""
     """A letter that stands for it as well, where everybody types that."""
     unset: str = ""
     """What that means, in words for the help; a setting's row knows it itself."""
 
     @property
+    def is_argument(self) -> bool:
+        """Whether it is taken by its place."""
+        return self.default is REQUIRED
+
+    @property
     def help_text(self) -> str:
         """The help text, with the default in brackets."""
         default = SETTINGS[self.setting].default_text if self.setting else self.unset
         return f"{self.help} [{default}]" if default else self.help
+
+    def value_name(self, name: str) -> str:
+        """What the help calls the value of the flag of that name."""
+        return self.value or name.upper()
 
     def given(self, value: object) -> bool:
         """Whether there is something to read. A switch that is off, and text left empty, were not given."""
@@ -60,21 +75,29 @@ class Option:
 
 COMMON: Final[Mapping[str, Option]] = {
     "hosts": Option(
+        value="HOSTS",
         help="where: names, user@host:port, @group, all, !name; none = this machine",
     ),
-    "config": Option(help="the configuration file", unset=", ".join(map(str, PLACES))),
+    "config": Option(value="FILE", help="the configuration file", unset=", ".join(map(str, PLACES))),
     "format": Option(
+        value="FORMAT",
         help="table, or what is then alone on standard output: json, prometheus, junit, html",
         default="table",
     ),
-    "jobs": Option(help="hosts at once", setting="ssh.jobs", read=number),
+    "jobs": Option(value="NUMBER", help="hosts at once", setting="ssh.jobs", read=number),
     "connect_timeout": Option(
-        help="seconds to wait for a host to answer", setting="ssh.connect_timeout", read=number
+        value="SECONDS",
+        help="seconds to wait for a host to answer",
+        setting="ssh.connect_timeout",
+        read=number,
     ),
     "timeout": Option(
-        help="seconds that a host may take to apply the plan", setting="ssh.timeout", read=number
+        value="SECONDS",
+        help="seconds that a host may take to apply the plan",
+        setting="ssh.timeout",
+        read=number,
     ),
-    "ssh_config": Option(help="an ssh_config file", setting="ssh.config"),
+    "ssh_config": Option(value="FILE", help="an ssh_config file", setting="ssh.config"),
     "accept_new_host_keys": Option(
         help="add unknown host keys to known_hosts; a changed key is always refused",
         setting="ssh.accept_new_host_keys",
@@ -82,31 +105,43 @@ COMMON: Final[Mapping[str, Option]] = {
     ),
     "ask_sudo_password": Option(help="ask once for the sudo password of all remote hosts", default=False),
     "sudo_password_command": Option(
+        value="COMMAND",
         help="a command that prints the sudo password, such as 'pass show ci'",
         setting="ssh.sudo_password_command",
     ),
 }
 SPEC: Final[Mapping[str, Option]] = {
-    "platforms": Option(help="a,b: linux/amd64, arm64, arm/v7 …", setting="platforms", read=words),
+    "platforms": Option(
+        value="PLATFORMS", help="a,b: linux/amd64, arm64, arm/v7 …", setting="platforms", read=words
+    ),
     "interpreters": Option(
-        help="'packages', or a path pattern such as /opt/qemu/qemu-{qemu}", setting="emulation.interpreters"
+        value="PATTERN",
+        help="'packages', or a path pattern such as /opt/qemu/qemu-{qemu}",
+        setting="emulation.interpreters",
     ),
     "credentials": Option(
         help="let foreign setuid programs keep their privileges (flag C): opens a way to root",
         setting="emulation.credentials",
         default=False,
     ),
-    "buildkit_version": Option(help="vX.Y.Z or latest", setting="buildkit.version"),
-    "mirror": Option(help="URL or folder that holds VERSION/ASSET", setting="buildkit.mirror"),
-    "group": Option(help="the group that may use buildkitd", setting="buildkit.group"),
+    "buildkit_version": Option(value="VERSION", help="vX.Y.Z or latest", setting="buildkit.version"),
+    "mirror": Option(
+        value="FOLDER", help="URL or folder that holds VERSION/ASSET", setting="buildkit.mirror"
+    ),
+    "group": Option(value="GROUP", help="the group that may use buildkitd", setting="buildkit.group"),
     "source": Option(
+        value="SOURCE",
         help="where BuildKit comes from: auto, release, or go (built here from its Go module)",
         setting="buildkit.source",
     ),
     "service": Option(
-        help="what runs buildkitd: auto, systemd, openrc or process", setting="buildkit.service"
+        value="MANAGER",
+        help="what runs buildkitd: auto, systemd, openrc or process",
+        setting="buildkit.service",
     ),
-    "fetch": Option(help="who downloads the release: auto, host or controller", setting="buildkit.fetch"),
+    "fetch": Option(
+        value="WHO", help="who downloads the release: auto, host or controller", setting="buildkit.fetch"
+    ),
     "allow_insecure_version": Option(
         help="install BuildKit below v0.12.5 all the same",
         setting="buildkit.allow_insecure_version",
@@ -122,6 +157,7 @@ AGAIN: Final[Mapping[str, Option]] = {
 FLEET: Final[Mapping[str, Option]] = {
     **AGAIN,
     "canary": Option(
+        value="NUMBER",
         help="how many hosts must succeed before the others begin",
         unset="0",
         read=_numeric(integer(0, 9999)),
@@ -136,6 +172,7 @@ HEALTH: Final[Mapping[str, Option]] = {
     **AGAIN,
 }
 SEVERITY: Final = Option(
+    value="SEVERITY",
     help=f"exit 5 for findings as bad as this, or worse: {', '.join(SEVERITIES)}",
     default="warning",
     read=one_of(SEVERITIES),
@@ -144,40 +181,62 @@ DEEP: Final = Option(
     help="also build for every platform through the daemon, and measure how slow emulation is", default=False
 )
 PLATFORM: Final = Option(
+    value="PLATFORM",
     help="as you call it: arm64, aarch64, linux/arm/v7, armhf, x86_64 …",
     default=REQUIRED,
     read=lambda value: parse_platform(str(value)),
 )
 INTERVAL: Final = Option(
-    help="seconds between two measurements", unset=f"{TOP_INTERVAL:g}", read=_numeric(seconds(0.1, 3600))
+    value="SECONDS",
+    help="seconds between two measurements",
+    unset=f"{TOP_INTERVAL:g}",
+    read=_numeric(seconds(0.1, 3600)),
 )
 ONCE: Final = Option(help="measure once instead of live, as is done without a terminal", default=False)
-IMAGE: Final = Option(help="as you pushed it: [HOST[:PORT]/]NAME[:TAG], or …@sha256:…", default=REQUIRED)
+IMAGE: Final = Option(
+    value="IMAGE", help="as you pushed it: [HOST[:PORT]/]NAME[:TAG], or …@sha256:…", default=REQUIRED
+)
 QUICK: Final = Option(
     help="read only the layers that it takes to judge what the image starts, not all for their digests and files",
     default=False,
 )
 WANTED: Final = Option(
-    help="a,b: what the image must have, no more and no less", setting="platforms", read=words
+    value="PLATFORMS",
+    help="a,b: what the image must have, no more and no less",
+    setting="platforms",
+    read=words,
 )
 SINCE: Final = Option(
+    value="TIME",
     help="only what is newer: a duration such as 10m, 2h or 3d, or a time such as 2026-05-31T14:00",
     read=read_since,
 )
 LINES: Final = Option(
+    value="NUMBER",
     help="lines of the log",
     unset=f"{LOG_LINES}, with --since {SINCE_LINES}",
     read=_numeric(integer(1, MOST_LINES)),
 )
 FOLLOW: Final = Option(help="go on showing the log as it grows, until Ctrl-C", default=False)
 BUNDLE: Final = Option(
+    value="FILE",
     help="also write an archive with all of it, facts, health, plan and configuration, without secrets",
     read=lambda value: Path(str(value)),
 )
-REGISTRY: Final = Option(help="as images name it: HOST[:PORT]; docker.io is Docker Hub", default=REQUIRED)
-USERNAME: Final = Option(help="who logs in", default="", short="u")
+SHELL: Final = Option(
+    value="SHELL",
+    help=", ".join(SHELLS),
+    default=REQUIRED,
+    read=one_of(SHELLS),
+)
+REGISTRY: Final = Option(
+    value="REGISTRY", help="as images name it: HOST[:PORT]; docker.io is Docker Hub", default=REQUIRED
+)
+USERNAME: Final = Option(value="USER", help="who logs in", default="", short="u")
 PASSWORD_STDIN: Final = Option(help="read the password from standard input", default=False)
-PASSWORD: Final = Option(help="is refused: every user of this machine could read it", default="", short="p")
+PASSWORD: Final = Option(
+    value="PASSWORD", help="is refused: every user of this machine could read it", default="", short="p"
+)
 
 
 def overrides(options: Mapping[str, Option], typed: Mapping[str, Any]) -> tuple[Override, ...]:

@@ -16,7 +16,10 @@ from invoke.program import Program as Base
 from invoke.terminals import pty_size
 
 from provision import __version__
+from provision.cli import completion
 from provision.cli.called import remember, typed_name
+from provision.cli.help import text as help_text
+from provision.cli.options import SHELLS
 from provision.errors import nearest
 from provision.hosts.interruption import Interruption, number_of
 from provision.report import streams
@@ -43,7 +46,8 @@ class Program(Base):  # type: ignore[misc, unused-ignore]
         """See Invoke. Ctrl-C, SIGTERM and SIGHUP each have their exit code, 128 and the signal's number."""
         with streams.steady(), Interruption().caught():
             try:
-                super().run(argv, exit)
+                if not self._completed((argv or sys.argv)[1:]):
+                    super().run(argv, exit)
             except KeyboardInterrupt as error:
                 sys.exit(128 + number_of(error))
             except SystemExit as end:
@@ -51,6 +55,17 @@ class Program(Base):  # type: ignore[misc, unused-ignore]
                 if number := number_of(end.__context__):
                     sys.exit(128 + number)
                 raise
+
+    def _completed(self, words: Sequence[str]) -> bool:
+        """Answers a shell's question, and gives it what asks. Invoke's own answers know none of our values."""
+        if words[:1] == ["--complete"] and self.namespace is not None:
+            tasks = {task.name: task for task in self.namespace.tasks.values()}
+            print(completion.answer(words[2:], tasks), end="")  # noqa: T201
+        elif words[:1] == ["--print-completion-script"] and words[1:2] and words[1] in SHELLS:
+            print(completion.script(words[1]), end="")  # noqa: T201
+        else:
+            return False
+        return True
 
     def parse_tasks(self) -> None:
         """Raises ParseError in our shape."""
@@ -65,6 +80,11 @@ class Program(Base):  # type: ignore[misc, unused-ignore]
         """Raises ParseError in our shape."""
         with self._explained_errors():
             super().parse_cleanup()
+
+    def print_task_help(self, name: str) -> None:
+        """See Invoke. None of its words: what a value is, is told by its name."""
+        flags = {argument.name: argument for argument in self.parser.contexts[name].args.values()}
+        print(help_text(self.binary, name, self.collection[name], flags), end="")  # noqa: T201 - as Invoke prints
 
     def print_help(self) -> None:
         """Without Invoke's own flags, which say nothing here, or would mislead: --dry is not our `plan`."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from invoke.collection import Collection
 
+from provision.cli import completion
 from provision.cli.call import TASKS, Call, command
 from provision.cli.options import (
     AGAIN,
@@ -25,6 +26,7 @@ from provision.cli.options import (
     QUICK,
     REGISTRY,
     SEVERITY,
+    SHELL,
     SINCE,
     SPEC,
     USERNAME,
@@ -48,7 +50,7 @@ else:
     )
 
 
-@command({**SPEC, **AGAIN})
+@command({**SPEC, **AGAIN}, "check", "check --hosts pi1,ci@10.0.0.5:2222")
 def check_(call: Call) -> Report:
     """Can this machine become a build machine? Kernel, handlers, service manager, room, rights: seen, needed, fix."""
     version = call.version()
@@ -58,7 +60,7 @@ def check_(call: Call) -> Report:
     )
 
 
-@command({**SPEC, **AGAIN})
+@command({**SPEC, **AGAIN}, "plan", "plan --platforms linux/amd64,linux/arm64 --hosts @runners")
 def plan_(call: Call) -> Report:
     """What `provision` would do, as a diff. Exit 2 if anything would change, 0 if not."""
     version = call.version()
@@ -69,7 +71,7 @@ def plan_(call: Call) -> Report:
     )
 
 
-@command({**SPEC, **FLEET})
+@command({**SPEC, **FLEET}, "provision", "provision --hosts @runners --canary 1")
 def provision_(call: Call) -> Report:
     """Make it a build machine: QEMU handlers, BuildKit as a service, and proof that every platform runs."""
     version = call.version()
@@ -80,14 +82,16 @@ def provision_(call: Call) -> Report:
     )
 
 
-@command({"platforms": SPEC["platforms"], "deep": DEEP, **AGAIN})
+@command(
+    {"platforms": SPEC["platforms"], "deep": DEEP, **AGAIN}, "platforms", "platforms --deep --hosts pi1"
+)
 def platforms_(call: Call) -> Report:
     """The worker's platforms: how each runs (native or emulated, by what), registered, listed; --deep: builds."""
     ask = inspect.build_platforms if call.options["deep"] else inspect.list_platforms
     return call.run(lambda transport, host: ask(transport, call.config.spec_for(host)))
 
 
-@command({**HEALTH, "severity": SEVERITY, "deep": DEEP})
+@command({**HEALTH, "severity": SEVERITY, "deep": DEEP}, "health", "health --hosts @runners --format junit")
 def health_(call: Call) -> Report:
     """Will the next build work, and after the next reboot too? Proven by execution, with the fix. Exit 5 if not."""
     threshold, deep = call.options["severity"], bool(call.options["deep"])
@@ -99,14 +103,14 @@ def health_(call: Call) -> Report:
     return replace(report, threshold=threshold)
 
 
-@command({**HEALTH, "platform": PLATFORM})
+@command({**HEALTH, "platform": PLATFORM}, "explain arm64", "explain linux/arm/v7 --hosts pi1")
 def explain_(call: Call) -> Report:
     """Why a platform does or does not work: from its ELF header to a running build step. Exit 5 if it does not."""
     wanted = call.options["platform"]
     return call.run(lambda transport, host: inspect.explain(transport, call.config.spec_for(host), wanted))
 
 
-@command({"interval": INTERVAL, "once": ONCE})
+@command({"interval": INTERVAL, "once": ONCE}, "top", "top --once --format json")
 def top_(call: Call) -> Report:
     """The build load of this machine, live: buildkitd and every build step and emulated process, by platform."""
     if any(not host.local for host in call.hosts):
@@ -121,7 +125,11 @@ def top_(call: Call) -> Report:
     )
 
 
-@command({"since": SINCE, "lines": LINES, "follow": FOLLOW, "bundle": BUNDLE, "service": SPEC["service"]})
+@command(
+    {"since": SINCE, "lines": LINES, "follow": FOLLOW, "bundle": BUNDLE, "service": SPEC["service"]},
+    "logs --hosts pi1 --since 2h",
+    "logs --bundle report.tar.gz",
+)
 def logs_(call: Call) -> Report:
     """What one wants after a failed build: the service's log, workers, last builds with their errors, memory kills."""
     wanted = logs.Wanted(
@@ -163,7 +171,11 @@ def _follow(call: Call, wanted: Wanted, *, root: bool) -> Report:
     )
 
 
-@command({"platforms": WANTED, "image": IMAGE, "quick": QUICK, "severity": SEVERITY})
+@command(
+    {"platforms": WANTED, "image": IMAGE, "quick": QUICK, "severity": SEVERITY},
+    "verify registry.example/app:1.0 --platforms linux/amd64,linux/arm64",
+    "verify alpine --quick",
+)
 def verify_(call: Call) -> Report:
     """Is what was pushed what you meant? Every platform's programs, digests and sizes, read from the registry."""
     _here(call)
@@ -179,7 +191,9 @@ def verify_(call: Call) -> Report:
 
 
 @command(
-    {"registry": REGISTRY, "username": USERNAME, "password_stdin": PASSWORD_STDIN, "password": PASSWORD}
+    {"registry": REGISTRY, "username": USERNAME, "password_stdin": PASSWORD_STDIN, "password": PASSWORD},
+    "login registry.example --username ci --password-stdin <password-file",
+    "login docker.io",
 )
 def login_(call: Call) -> Report:
     """Log in to a registry, for buildctl and `verify`: tried first, then kept where Docker's own client keeps it."""
@@ -199,11 +213,17 @@ def login_(call: Call) -> Report:
     return Report(command=call.name, hosts=(result,))
 
 
-@command({"registry": REGISTRY})
+@command({"registry": REGISTRY}, "logout registry.example", "logout docker.io")
 def logout_(call: Call) -> Report:
     """Log out of a registry: the login is removed from Docker's configuration, or from the helper that keeps it."""
     _here(call)
     return Report(command=call.name, hosts=(login.logout(call.options["registry"]),))
+
+
+@command({"shell": SHELL}, "completion bash", "completion fish")
+def completion_(call: Call) -> Report:
+    """What makes a shell complete commands, flags, hosts and platforms; its start file reads it by eval."""
+    return Report(command=call.name, text=completion.script(call.options["shell"]))
 
 
 def _here(call: Call) -> None:
@@ -212,7 +232,7 @@ def _here(call: Call) -> None:
         raise UsageError(f"{call.name} works on this machine only", hint="Leave --hosts out.")
 
 
-@command({})
+@command({}, "hosts", "hosts --hosts @runners,!pi3")
 def hosts_(call: Call) -> Report:
     """What a selection of hosts means. Contacts nobody."""
     return Report(command=call.name, selection=call.hosts)

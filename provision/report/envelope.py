@@ -35,6 +35,7 @@ def envelope(report: Report) -> dict[str, Any]:
         "exit_code": report.exit_code,
         "hosts": hosts,
         "errors": errors,
+        **({"text": report.text} if report.text else {}),
     }
 
 

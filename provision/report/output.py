@@ -91,7 +91,10 @@ def output(report: Report, style: Style) -> int:
 
     What becomes of the streams does not change the exit code (`streams`).
     """
-    if style.format == TABLE:
+    if style.format == TABLE and report.text:
+        style.out.write_bytes(report.text.encode(errors="replace"))
+        style.out.flush()
+    elif style.format == TABLE:
         log = not consoles.interactive(style.out)
         table.render(report, consoles.console(style.out), log=log)
         style.out.flush()

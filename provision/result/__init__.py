@@ -243,6 +243,8 @@ class Report:
     hosts: tuple[HostResult, ...] = ()
     selection: tuple[Host, ...] = ()
     """Of `hosts`: what was selected. Nothing was asked of them."""
+    text: str = ""
+    """Of a command that writes a file for another program: all of it, for standard output."""
     threshold: Severity = "warning"
     """How bad a finding must be to count (`--severity`)."""
     error: ProvisionError | None = None

@@ -72,6 +72,7 @@ ROWS: Final = (
         apk="dropbear",
         pacman="dropbear",
     ),
+    _same("fish", "one of the shells that complete commands"),
     _same("mke2fs", "makes the disks of test hosts", "e2fsprogs"),
     Need(
         program="mmdebstrap", why="makes the file systems of test hosts", apt="mmdebstrap", dnf="mmdebstrap"
@@ -128,6 +129,7 @@ ROWS: Final = (
     ),
     Need(program="vagrant", why="the machines of the Vagrantfile", apt="vagrant"),
     _same("wget", "one of the ways in which a host downloads"),
+    _same("zsh", "one of the shells that complete commands"),
     _same("zstd", "packs and unpacks layers of images"),
 )
 NEEDS: Final[Mapping[str, Need]] = {row.program: row for row in ROWS}

@@ -64,7 +64,12 @@ OURS: Final = {
 """What a script is given without a filter, and why it needs none: no user, host or file has a say in it."""
 
 _FOLDER: Final = ROOT / "templates"
-NAMES: Final = sorted(str(path.relative_to(_FOLDER)) for path in _FOLDER.rglob("*") if path.is_file())
+# What completes commands is a file as it stands (render.text_of): nothing is filled in.
+NAMES: Final = sorted(
+    str(path.relative_to(_FOLDER))
+    for path in _FOLDER.rglob("*")
+    if path.is_file() and path.parent.name != "completion"
+)
 
 
 def parsed(name: str) -> nodes.Template:
