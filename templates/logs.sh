@@ -41,9 +41,10 @@ history() {
   answer=$("$@" histories --format '{{ '{{json .}}' }}' 2>&1 </dev/null) || { record=error; }
   printf 'history\t%s\n' "${record:-ok}"
   printf '%s\n' "$answer" | lines
-  # In the order in which the daemon made them: the last are the newest. A ref is a client's word: plain ones alone.
-  printf '%s\n' "$answer" | sed -n '/"error":{/s/.*"record":{"Ref":"\([A-Za-z0-9._-]*\)".*/\1/p' | tail -n 50 \
-    | while IFS= read -r ref; do
+  # The daemon gives them in the order of their refs. A ref is a client's word: plain ones alone.
+  printf '%s\n' "$answer" \
+    | sed -n 's/.*"record":{"Ref":"\([A-Za-z0-9._-]*\)".*"error":{.*"CreatedAt":{"seconds":\([0-9]*\).*/\2 \1/p' \
+    | sort -n | tail -n {{ failed | q }} | while read -r _ ref; do
       [ "$ref" ] || continue
       printf 'output\t%s\n' "$ref"
       "$@" logs --progress plain "$ref" 2>/dev/null </dev/null | tail -n {{ tail | q }} | lines

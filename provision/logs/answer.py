@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -21,6 +22,7 @@ from provision.spec import Spec
 
 _DISKS: Final = ("/", paths.STATE)
 _QUIET: Final = ("level=info", "level=debug", "level=trace", '"level":"info"', '"level":"debug"')
+_TRACE: Final = re.compile(r'traceID"?[=:]"?(\w+)')
 _UNREADABLE: Final = (
     "Hint: You are currently not seeing messages from other users",
     "No journal files were opened due to insufficient permissions",
@@ -126,7 +128,7 @@ def known_errors(
 ) -> tuple[KnownError, ...]:
     """Each known message once, the newest last: of the log, of the builds that failed, of the question for workers."""
     # The daemon's log has the errors of builds once more: of the two, the one with more counts.
-    in_log = _counted(meaning_of(line, restart) for line in log if not any(sign in line for sign in _QUIET))
+    in_log = _counted(_in_log(log, restart))
     # The step's own words are above the error.
     in_builds = _counted(
         meaning_of("\n".join([*build.output, build.error]), restart)
@@ -138,6 +140,21 @@ def known_errors(
         before = found.pop(key, each)
         found[key] = replace(each, times=max(each.times, before.times))
     return tuple(found.values())
+
+
+def _in_log(log: Iterable[str], restart: HostCommand) -> Iterator[Explanation | None]:
+    """What the log's errors mean. The daemon writes an error at each of its layers, under one trace."""
+    told = set()
+    for line in log:
+        # In logrus's msg="…" and JSON quotes are escaped.
+        seen = (
+            None if any(sign in line for sign in _QUIET) else meaning_of(line.replace('\\"', '"'), restart)
+        )
+        trace = _TRACE.search(line)
+        event = (trace[1], seen.cause) if trace and seen else None
+        if event is None or event not in told:
+            yield seen
+        told.add(event)
 
 
 _Counted = dict[tuple[str, Fix], KnownError]

@@ -11,6 +11,8 @@ from provision.logs.since import Since
 from provision.render import render
 from provision.spec import Spec
 
+FAILED: Final = 5
+"""Of so many of the last builds that failed the log is asked for: buildctl is started for each."""
 OUTPUT_LINES: Final = 20
 """Lines of the log of a build that failed."""
 
@@ -36,6 +38,7 @@ def script(
         since=[_journalctl(since)] if since else [],
         following=following,
         settings=settings,
+        failed=FAILED,
         tail=OUTPUT_LINES,
         paths=paths,
     )

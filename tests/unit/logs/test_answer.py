@@ -63,6 +63,23 @@ def test_a_known_error_is_told_once_and_the_newest_last() -> None:
     assert seen.logs.known[-1].fix.commands == (ToolCommand(task="login", arguments=("reg.example",)),)
 
 
+def test_one_build_is_one_error_in_the_log() -> None:
+    """As buildkitd writes it: at each of its layers, with escaped quotes."""
+    said = (
+        '|time="2026-11-26T09:48:06Z" level=error msg="/moby.buildkit.v1.{}/Solve returned error: rpc error: code ='
+        " Unknown desc = registry.invalid/nobase: failed to resolve source metadata for registry.invalid/nobase:latest:"
+        ' failed to do request: Head \\"https://registry.invalid/v2/nobase/manifests/latest\\": dial tcp: lookup'
+        ' registry.invalid on 10.0.0.53:53: no such host" spanID=8b06 traceID={}'
+    )
+    lines = [
+        said.format(layer, trace)
+        for trace in ("8e1f", "9a2b")
+        for layer in ("frontend.LLBBridge", "Control")
+    ]
+    (known,) = answer("log", *lines).logs.known
+    assert (known.times, known.cause) == (2, "buildkitd cannot resolve the name registry.invalid")
+
+
 def test_what_is_no_error_is_not_explained() -> None:
     assert answer("log", '|level=info msg="no space left on device"').logs.known == ()
     canceled = record(error={"code": 1, "message": "connect: connection refused"})
