@@ -1,6 +1,6 @@
 #!/bin/sh
 # Carries out a plan on one host, step by step. Prints a record when a step begins and when it ends:
-#   step <tab> id <tab> begin|done|failed|skipped <tab> words <tab> status
+#   step <tab> id <tab> begin|done|failed|skipped <tab> words <tab> status <tab> emulator
 # The status is that of a probe program whose answer was wrong; provision/facts/view.py says what it means.
 # A step changes its target completely or not at all: files get a temporary name and are renamed.
 # Runs in dash, bash and busybox sh, with coreutils or busybox.
@@ -11,7 +11,9 @@ binfmt={{ paths.BINFMT }}
 stopped=
 failures=0
 
-record() { printf 'step\t%s\t%s\t%s\t%s\n' "$1" "$2" "$(printf '%s' "${3:-}" | tr '\t\n' '  ')" "${4:-}"; }
+record() {
+  printf 'step\t%s\t%s\t%s\t%s\t%s\n' "$1" "$2" "$(printf '%s' "${3:-}" | tr '\t\n' '  ')" "${4:-}" "${5:-}"
+}
 
 # run ID FATAL COMMAND...: carries out one step. Its output is shown if it fails.
 run() {
@@ -20,12 +22,12 @@ run() {
   [ -z "${PROVISION_STOP:-}" ] || stopped=interrupted
   if [ -n "$stopped" ]; then record "$id" skipped "$stopped"; return; fi
   record "$id" begin
-  note='' wrong=''
+  note='' wrong='' emulator=''
   if "$@" >"$work/log" 2>&1; then
     record "$id" "done" "$note"
   else
     [ -n "$note$wrong" ] || note=$(tail -n 3 "$work/log")
-    record "$id" failed "$note" "$wrong"
+    record "$id" failed "$note" "$wrong" "${wrong:+$emulator}"
     tail -n 20 "$work/log" | sed 's/^/|/'
     failures=$((failures + 1))
     [ "$fatal" = no ] || stopped="after $id"
@@ -36,7 +38,7 @@ run() {
 apart() { "$@" 7>&-; }
 
 # Every step runs in this shell, not in a subshell: it may set `note`, its words for the report, and `wrong`, the exit
-# status of a probe program that did not run as it should.
+# status of a probe program that did not run as it should by `emulator`.
 fail() { note=$1; return 1; }
 
 # put PATH MODE: writes standard input to the file, completely or not at all.
@@ -52,25 +54,11 @@ put() {
 
 file() { printf '%s' "$3" | put "$1" "$2"; }
 
-packages() {
-  manager=$1; shift
-  case $manager in
-    apt-get)
-      set -- env DEBIAN_FRONTEND=noninteractive apt-get -y -q -o DPkg::Lock::Timeout=300 \
-        install --no-install-recommends "$@"
-      # The lists may be missing or old: they are fetched only if the install fails. An index that cannot be fetched
-      # (exit 100) is no reason to stop: the install shows whether it was needed.
-      "$@" || { apt-get -q update; "$@"; } || fail "apt-get could not install it: is the network there?" ;;
-    dnf) dnf -y -q install "$@" ;;
-    apk) apk add --quiet "$@" || { apk update --quiet && apk add --quiet "$@"; } ;;
-    pacman) pacman -S --noconfirm --needed --quiet "$@" || { pacman -Sy --noconfirm && pacman -S --noconfirm --needed "$@"; } ;;
-    zypper) zypper --non-interactive --quiet install --no-recommends "$@" ;;
-  esac
-}
+{% include "packages/install.sh" %}
 
 # runtime MANAGER MAJOR MINOR: the distribution's runc, if it is as new as that.
 runtime() {
-  packages "$1" runc || return 1
+  packages "$1" no '' runc || return 1
   major=$2 minor=$3
   # shellcheck disable=SC2046 # two words are wanted
   set -- $(runc --version 2>/dev/null | sed -n 's/^runc version \([0-9]*\)\.\([0-9]*\).*/\1 \2/p')
@@ -106,43 +94,50 @@ counts() {
   [ "$wrong" -eq "$wanted" ] && wrong=
 }
 
-# handler NAME INTERPRETER ARGC OPTIONAL then LINE STANDBY TRIAL for each choice of flags, best first.
+# handler NAME ARGC OPTIONAL then INTERPRETER LINE STANDBY TRIAL for each choice of emulator and flags, best first.
 # 1. Each choice is tried under a magic that only our own program has: a bad emulator never runs another program.
 # 2. A standby entry with the real magic takes over, the old entry is removed, the new one registered, the standby
 #    removed. Programs are never without a handler, and after a failure the old handler is still there.
 handler() {
-  name=$1 interpreter=$2 argc=$3 optional=$4; shift 4
-  line=
-  [ -f "$interpreter" ] || { [ "$optional" = no ] || { note="skipped: there is no $interpreter"; return 0; }
-    fail "there is no $interpreter"; return 1; }
+  name=$1 argc=$2 optional=$3; shift 3
+  line='' lacking=''
   while [ $# -gt 0 ]; do
-    drop "$name.trial"
-    if enter "$3"; then
-      note=
-      if counts trial "$argc"; then drop "$name.trial"; break; fi
+    if [ -f "$1" ]; then
+      emulator=$1
       drop "$name.trial"
+      if enter "$4"; then
+        note=
+        if counts trial "$argc"; then drop "$name.trial"; break; fi
+        drop "$name.trial"
+      else
+        wrong=
+        note="$emulator: the kernel refused the entry: $(tail -n 1 "$work/log")"
+      fi
     else
-      wrong=
-      note="$interpreter: the kernel refused the entry: $(tail -n 1 "$work/log")"
+      case ", $lacking," in *", $1,"*) ;; *) lacking="$lacking${lacking:+, }$1" ;; esac
     fi
-    shift 3
+    shift 4
   done
-  [ $# -gt 0 ] || return 1
+  if [ $# -eq 0 ]; then
+    [ -z "$emulator" ] || return 1
+    [ "$optional" = no ] || { note="skipped: there is no $lacking"; return 0; }
+    fail "there is no $lacking"; return 1
+  fi
   if [ -e "$binfmt/$name.standby" ] && [ ! -e "$binfmt/$name" ]; then
-    enter "$1" || return 1 # an interrupted run left the standby, which has been the handler until now
+    enter "$2" || return 1 # an interrupted run left the standby, which has been the handler until now
   else
     drop "$name.standby"
-    enter "$2" || return 1
+    enter "$3" || return 1
     if ! counts probe "$argc"; then
       drop "$name.standby"; fail "$name is left as it was"; return 1
     fi
-    if ! drop "$name" || ! enter "$1"; then
+    if ! drop "$name" || ! enter "$2"; then
       fail "could not register $name; $name.standby stands in for it"; return 1
     fi
   fi
   drop "$name.standby"
   counts probe "$argc" || return 1
-  line=$1
+  line=$2
 }
 
 # rule PATH HEADER LINE: writes the line of the choice that worked; nothing if none did.
@@ -315,7 +310,7 @@ exec 8<&-
 
 {% for step in steps %}
 {% if step.kind == "packages" %}
-run {{ step.id | q }} yes apart packages {{ step.manager | q }} {{ step.packages | q }}
+run {{ step.id | q }} yes apart packages {{ step.manager | q }} {{ "yes" if step.removes else "no" }} {{ step.instead | q }} {{ step.packages | q }}
 {% elif step.kind == "runc" %}
 run {{ step.id | q }} yes apart runtime {{ step.manager | q }} {{ step.oldest | q }}
 {% elif step.kind == "interpreter" %}
@@ -328,8 +323,8 @@ run {{ step.id | q }} yes enable_binfmt
 printf '{{ step.probe }}' >"$work/root/probe"; printf '{{ step.trial_probe }}' >"$work/root/trial"
 chmod 755 "$work/root/probe" "$work/root/trial"
 line=
-run {{ step.id | q }} no handler {{ step.name | q }} {{ step.interpreter | q }} {{ step.argc }} {{ "yes" if step.optional else "no" }}{% for variant in step.variants %} \
-  {{ variant.line | q }} {{ variant.standby | q }} {{ variant.trial | q }}{% endfor %}
+run {{ step.id | q }} no handler {{ step.name | q }} {{ step.argc }} {{ "yes" if step.optional else "no" }}{% for variant in step.variants %} \
+  {{ variant.interpreter | q }} {{ variant.line | q }} {{ variant.standby | q }} {{ variant.trial | q }}{% endfor %}
 
 line_{{ step.qemu }}=$line
 {% elif step.kind == "rule" %}

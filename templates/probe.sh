@@ -213,6 +213,7 @@ END-OF-PATHS
 # Starts every probe program at once. Each blocks on the gate, so that the emulator the kernel really holds can be
 # read from /proc/PID/exe; when the gate closes it exits with its own argument count.
 probes() {
+  answered=
   [ -n "$work" ] || return
   mkfifo "$work/gate" || return
   enter=
@@ -245,7 +246,9 @@ probes() {
     pid=${pair#*=}
     gone "$pid" || kill -9 "$pid" 2>/dev/null
     wait "$pid" 2>/dev/null
-    record probe "${pair%=*}" $?
+    status=$?
+    answered="$answered ${pair%=*}=$status"
+    record probe "${pair%=*}" $status
   done
 }
 
@@ -331,6 +334,10 @@ marked() {
     record runs-marked "$name" "$answer"
   done
 }
+
+{% if packagers %}
+{% include "packages/ask.sh" %}
+{% endif %}
 
 files() {
   set --
@@ -513,6 +520,9 @@ binfmt_rules
 interpreters
 probes
 natives
+{% if packagers %}
+package_managers
+{% endif %}
 files
 surroundings
 service

@@ -153,7 +153,7 @@ class Journal:
         step = next((step for step in self.steps if step.id == record[0]), None)
         if not record[3] or not isinstance(step, RegisterHandler):
             return record[2]
-        meant = f"{step.interpreter}: {meaning(number(record[3]), step.argc)}"
+        meant = f"{record[4] or step.interpreter}: {meaning(number(record[3]), step.argc)}"
         return f"{meant}; {record[2]}" if record[2] else meant
 
     def results(self) -> tuple[StepResult, ...]:

@@ -28,6 +28,7 @@ __all__ = [
     "Interpreter",
     "LastRun",
     "Mount",
+    "PackageAnswer",
     "Probe",
     "Rule",
     "System",
@@ -253,6 +254,18 @@ class Runc:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PackageAnswer:
+    """What a package manager said when it was asked to install the emulators, and to change nothing."""
+
+    manager: str
+    status: int | None
+    """Its exit status; None: its lists do not have the packages, or there are none yet."""
+    packages: tuple[str, ...] = ()
+    """What it was asked to install."""
+    text: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Daemon:
     """The running buildkitd: its program, and the generation of the settings that it was started with."""
 
@@ -288,6 +301,10 @@ class Facts:
     """Newest first, the order in which the kernel tries them."""
     rules: tuple[Rule, ...] = ()
     interpreters: Mapping[str, Interpreter] = field(default_factory=dict)
+    installed_packages: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Package manager -> the packages with emulators that are installed; asked where a wanted emulator is missing."""
+    package_answers: Mapping[str, PackageAnswer] = field(default_factory=dict)
+    """By package manager; only where a wanted emulator is missing and no package with emulators is installed."""
     probes: Mapping[str, Probe] = field(default_factory=dict)
     """QEMU's name of the architecture -> how its program ran."""
     files: Mapping[str, File] = field(default_factory=dict)

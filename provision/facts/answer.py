@@ -22,6 +22,7 @@ from provision.facts import (
     Interpreter,
     LastRun,
     Mount,
+    PackageAnswer,
     Probe,
     Rule,
     Runc,
@@ -69,6 +70,8 @@ def parse(lines: Iterable[str], expected: Mapping[str, int]) -> Facts:
         entries=_entries(of),
         rules=tuple(Rule(path=r[0], target=r[1], text=r.text) for r in of.get("rule", ())),
         interpreters=_interpreters(of),
+        installed_packages=_installed(of.get("installed", ())),
+        package_answers={r[0]: _package_answer(r) for r in of.get("install", ())},
         probes=_probes(of, expected),
         files=_files(of),
         groups={r[0]: words(r[1]) for r in of.get("group", ())},
@@ -222,6 +225,23 @@ def _interpreters(of: Found) -> Mapping[str, Interpreter]:
             real=places.get(record[0], ""),
         )
     return found
+
+
+def _installed(found: tuple[Record, ...]) -> Mapping[str, tuple[str, ...]]:
+    """A manager may have been asked twice, for one name and for another."""
+    by_manager: dict[str, tuple[str, ...]] = {}
+    for record in found:
+        by_manager[record[0]] = (*by_manager.get(record[0], ()), *words(record[1], " "))
+    return by_manager
+
+
+def _package_answer(record: Record) -> PackageAnswer:
+    return PackageAnswer(
+        manager=record[0],
+        status=None if record[1] == "unknown" else number(record[1]),
+        packages=words(record[2], " "),
+        text=record.text,
+    )
 
 
 def _probes(of: Found, expected: Mapping[str, int]) -> Mapping[str, Probe]:

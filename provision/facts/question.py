@@ -10,11 +10,12 @@ from typing import Final
 
 from provision import elf, paths
 from provision.architectures import ARCHITECTURES
+from provision.facts import packages
 from provision.facts.interpreters import candidates, wanted_rows
 from provision.facts.local_emulators import emulators_to_send
 from provision.render import render
 from provision.services import openrc, process
-from provision.spec import Spec
+from provision.spec import PACKAGES, Spec
 
 TOOLS: Final = (
     *("apt-get", "dnf", "apk", "pacman", "zypper"),
@@ -77,11 +78,21 @@ def question(spec: Spec) -> Question:
         for arch in ARCHITECTURES
     ]
     tls = spec.buildkit.tls
+    wanted = [
+        {
+            "name": arch.qemu,
+            "argc": expected[arch.qemu],
+            "candidates": candidates(arch, spec, emulators),
+        }
+        for arch in wanted_rows(spec)
+    ]
     script = render(
         "probe.sh",
         nonce=secrets.token_hex(8),
         tools=TOOLS,
         interpreters=[path for arch in wanted_rows(spec) for path in candidates(arch, spec, emulators)],
+        wanted=wanted,
+        packagers=_packagers() if spec.emulation.interpreters == PACKAGES else (),
         probes=programs,
         files=(*MANAGED, *((paths.CNI,) if spec.buildkit.network == "cni" else ())),
         group=spec.buildkit.group,
@@ -94,3 +105,14 @@ def question(spec: Spec) -> Question:
         paths=paths,
     )
     return Question(script=script, expected=expected)
+
+
+def _packagers() -> tuple[Mapping[str, str], ...]:
+    """Each package manager, and a format of printf that gives the names of packages for QEMU's names."""
+    return tuple(
+        {
+            "command": row.command,
+            "format": "".join(f"{name.replace('{qemu}', '%s')} " for name in row.names),
+        }
+        for row in packages.MANAGERS
+    )

@@ -273,7 +273,7 @@ _VERBS: Final = {
 
 def _with_packages(view: ArchitectureOnHost, verb: str) -> Fix:
     """QEMU's files installed or reinstalled, and then registered."""
-    manager = packages.manager(view.facts.tools)
+    manager = packages.manager(view.facts)
     if manager is None:
         return Fix.by(PROVISION, words=f"first {verb} QEMU's static emulators")
     words = (*_VERBS[manager.command][verb].split(), *manager.packages_for((view.arch.qemu,)))

@@ -55,13 +55,19 @@ def plan_emulation(target: Target, nonce: bytes, argc: int) -> Emulation:
         steps += _handler_steps(choice, spec, facts, nonce, argc)
         notes += handlers.shadow_notes(choice.arch, f"qemu-{choice.arch.qemu}", facts)
     registers = any(isinstance(step, RegisterHandler) for step in steps)
+    installing = _package_steps(usable, facts)
+    notes += [
+        f"{each.manager} removes {', '.join(each.removes)}, whose handlers end with it"
+        for each in installing
+        if each.removes
+    ]
     if registers and facts.system.shared_table:
         notes.append(handlers.shared_table(facts))
     return Emulation(
-        # Mounting comes first: it shows whether this kernel has binfmt_misc at all, before anything is changed.
+        # Packages come first: that they are there is the least certain.
         steps=(
+            *installing,
             *(_mount_steps(spec, facts) if usable else ()),
-            *_package_steps(usable, facts),
             *_send_steps(usable),
             *steps,
         ),
@@ -75,7 +81,8 @@ def _handler_steps(choice: Choice, spec: Spec, facts: Facts, nonce: bytes, argc:
     wanted = binfmt.handler(arch, choice.path, handlers.flag_choices(choice.path, spec, facts)[0])
     good = handlers.working_entry(view(arch, spec, facts), wanted)
     if good is None:
-        register = handlers.register(arch, choice.path, spec, facts, nonce, argc)
+        places = choice.install or (choice.path,)
+        register = handlers.register(arch, places, spec, facts, nonce, argc)
         rule = handlers.rule(arch, register.variants[0].line, spec, facts, follows=True)
         return [register, rule] if rule else [register]
     # The kernel adds O to C by itself.
@@ -85,20 +92,25 @@ def _handler_steps(choice: Choice, spec: Spec, facts: Facts, nonce: bytes, argc:
     return [rule] if rule else []
 
 
-def _package_steps(choices: Iterable[Choice], facts: Facts) -> tuple[Step, ...]:
+def _package_steps(choices: Iterable[Choice], facts: Facts) -> tuple[InstallPackages, ...]:
     missing = [choice.arch.qemu for choice in choices if choice.install]
-    manager = packages.manager(facts.tools)
+    manager, said = packages.manager(facts), packages.answer(facts)
     if not missing or manager is None:
         return ()
-    names = manager.packages_for(missing)
+    known = said is not None and said.status is not None and manager.one_for_all
+    names = said.packages if said and known else manager.packages_for(missing)
+    instead = "" if known else "".join(manager.names[1:])
+    removes = packages.removed(said)
     return (
         InstallPackages(
             id="packages",
             action="install",
-            target=" ".join(names),
-            detail=f"by {manager.command}",
+            target=" ".join(names) + (f" or {instead}" if instead else ""),
+            detail="\n".join([f"by {manager.command}", *(f"-{name} (it is removed)" for name in removes)]),
             manager=manager.command,
             packages=names,
+            instead=instead,
+            removes=removes,
         ),
     )
 

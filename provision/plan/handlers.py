@@ -60,14 +60,17 @@ def _trial(entry: Entry, nonce: bytes) -> Entry:
 
 
 def register(
-    arch: Architecture, path: str, spec: Spec, facts: Facts, nonce: bytes, argc: int
+    arch: Architecture, places: Sequence[str], spec: Spec, facts: Facts, nonce: bytes, argc: int
 ) -> RegisterHandler:
-    """The step that registers a handler and proves it."""
-    entries = [binfmt.handler(arch, path, flags) for flags in flag_choices(path, spec, facts)]
+    """The step that registers a handler and proves it, by the first emulator of these places that works."""
+    entries = [
+        binfmt.handler(arch, path, flags) for path in places for flags in flag_choices(path, spec, facts)
+    ]
     program = elf.probe(arch)
     marked = elf.marked(program, nonce)
     variants = tuple(
         Variant(
+            interpreter=entry.interpreter,
             flags=entry.flags,
             line=binfmt.format_rule(entry),
             standby=binfmt.format_rule(replace(entry, name=f"{entry.name}.standby")),
@@ -83,7 +86,7 @@ def register(
         detail=_entry_diff(registered, entries[0], replaced=view(arch, spec, facts).replaced),
         qemu=arch.qemu,
         name=entries[0].name,
-        interpreter=path,
+        interpreter=places[0],
         probe=elf.octal(program),
         trial_probe=elf.octal(marked),
         argc=argc,
@@ -100,17 +103,20 @@ def _entry_diff(registered: Sequence[Entry], wanted: Entry, *, replaced: bool) -
 
 
 def rule(arch: Architecture, line: str, spec: Spec, facts: Facts, *, follows: bool) -> WriteRule | None:
-    """The step that writes a handler's file for the next boot; None if the file is already so."""
+    """The step that writes a handler's file for the next boot; None if the file is already so.
+
+    `follows`: the step before it decides the line, which may be another than this. Then it is always needed.
+    """
     path = paths.rule(arch.qemu)
     header = f"{MARK}. {service_manager(spec, facts).rule_loader}\n"
     change = file_change(path, f"{header}{line}\n", facts)
-    if change is None:
+    if change is None and not follows:
         return None
     return WriteRule(
         id=f"rule-{arch.qemu}",
-        action=change.action,
+        action=change.action if change else "update",
         target=path,
-        detail=change.detail,
+        detail=change.detail if change else "if its handler turns out to be another than the file has",
         qemu=arch.qemu,
         path=path,
         header=header,

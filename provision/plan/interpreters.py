@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from provision.architectures import ARCHITECTURES, Architecture
+from provision.architectures import Architecture
 from provision.facts import Facts, packages
 from provision.facts.interpreters import candidates, unfit
 from provision.facts.local_emulators import LocalEmulator
@@ -18,7 +18,9 @@ class Choice:
 
     arch: Architecture
     path: str = ""
-    install: bool = False
+    """Where it is, or where it is looked for first once it was installed."""
+    install: tuple[str, ...] = ()
+    """Where it may be once it was installed, best first; empty if it is not to be installed."""
     send: LocalEmulator | None = None
     problem: str = ""
 
@@ -55,15 +57,17 @@ def _to_send(arch: Architecture, spec: Spec, facts: Facts, emulators: Mapping[st
 
 
 def _to_install(arch: Architecture, facts: Facts, problems: list[str]) -> Choice:
-    manager = packages.manager(facts.tools)
+    manager = packages.manager(facts)
     if manager is None:
         return Choice(arch=arch, problem="; ".join(problems) or "no emulator and no package manager found")
-    path = manager.interpreter.format(qemu=arch.qemu)
-    if path in facts.interpreters:
+    places = tuple(path.format(qemu=arch.qemu) for path in packages.CANDIDATES)
+    # Installing what is installed changes nothing, nor does it change a file of the name that a package would bring.
+    name = manager.packages_for((arch.qemu,))[0]
+    if there := set(packages.installed(facts)) & {name, *manager.names}:
+        lacks = f"the distribution's {', '.join(sorted(there))} has no emulator for it"
+        return Choice(arch=arch, problem="; ".join(problems) or lacks)
+    if places[0] in facts.interpreters:
         return Choice(arch=arch, problem="; ".join(problems))
-    if manager.one_for_all and any(
-        manager.interpreter.format(qemu=row.qemu) in facts.interpreters for row in ARCHITECTURES
-    ):
-        # The package is installed and lacks this emulator: installing it again would change nothing.
-        return Choice(arch=arch, problem=f"the distribution's {manager.packages[0]} has no {path}")
-    return Choice(arch=arch, path=path, install=True)
+    if packages.absent(packages.answer(facts)):
+        return Choice(arch=arch, problem=f"no repository of this system has {name}")
+    return Choice(arch=arch, path=places[0], install=places)

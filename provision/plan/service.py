@@ -56,7 +56,7 @@ def plan_service(target: Target, *, restart: bool) -> tuple[tuple[Step, ...], st
 
 def plan_runc(target: Target) -> tuple[Step, ...]:
     """The step for a BuildKit that brings no runc, on a host that has none."""
-    manager = packages.manager(target.facts.tools)
+    manager = packages.manager(target.facts)
     if not target.built_here or target.facts.runc is not None or manager is None:
         return ()
     return (

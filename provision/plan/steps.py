@@ -39,6 +39,10 @@ class InstallPackages(Step):
 
     manager: str
     packages: tuple[str, ...]
+    instead: str = ""
+    """The package where no repository has `packages`, which the host finds out; empty if that is known."""
+    removes: tuple[str, ...] = ()
+    """Packages that are removed for it. The step fails rather than remove any other."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,8 +85,9 @@ class SendInterpreter(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """A handler with one choice of flags: the same entry under three names (`templates/apply.sh`)."""
+    """A handler with one choice of emulator and flags: the same entry under three names (`templates/apply.sh`)."""
 
+    interpreter: str
     flags: str
     line: str
     standby: str
@@ -105,7 +110,7 @@ class RegisterHandler(Step):
     """The same with the padding of the trial entry's magic."""
     argc: int
     variants: tuple[Variant, ...]
-    """Best first; the first whose probe counts its arguments right is taken."""
+    """Best first; the first whose emulator is there and whose probe counts its arguments right is taken."""
     optional: bool
     """`platforms` does not name it: an emulator that the packages lack is no failure."""
 

@@ -48,9 +48,17 @@ def rule(
     )
 
 
-def packages(manager: str, *names: str, step: str = "packages") -> InstallPackages:
+def packages(
+    manager: str, *names: str, instead: str = "", removes: tuple[str, ...] = (), step: str = "packages"
+) -> InstallPackages:
     return InstallPackages(
-        id=step, action="install", target=" ".join(names), manager=manager, packages=names
+        id=step,
+        action="install",
+        target=" ".join(names),
+        manager=manager,
+        packages=names,
+        instead=instead,
+        removes=removes,
     )
 
 

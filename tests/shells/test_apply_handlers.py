@@ -52,7 +52,7 @@ def steps(qemu: str, path: str, facts: Facts | None = None) -> tuple[RegisterHan
     arch = of_qemu(qemu)
     assert arch
     seen = facts or Facts()
-    register = handlers.register(arch, path, SPEC, seen, NONCE, 17)
+    register = handlers.register(arch, (path,), SPEC, seen, NONCE, 17)
     rule = handlers.rule(arch, register.variants[0].line, SPEC, seen, follows=True)
     assert rule
     return register, rule

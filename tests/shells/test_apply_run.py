@@ -23,14 +23,15 @@ SLOW = "echo begun >/lab/begun; until [ -e /lab/go ]; do sleep 0.05; done"
 
 def hopeless(qemu: str, *, optional: bool = False) -> RegisterHandler:
     """A handler whose emulator is not there."""
-    variant = Variant(flags="PF", line=":a:", standby=":b:", trial=":c:")
+    interpreter = f"/usr/bin/qemu-{qemu}-static"
+    variant = Variant(interpreter=interpreter, flags="PF", line=":a:", standby=":b:", trial=":c:")
     return RegisterHandler(
         id=f"handler-{qemu}",
         action="register",
         target=qemu,
         qemu=qemu,
         name=f"qemu-{qemu}",
-        interpreter=f"/usr/bin/qemu-{qemu}-static",
+        interpreter=interpreter,
         probe="\\177",
         trial_probe="\\177",
         argc=5,
@@ -54,8 +55,8 @@ def leftovers(machine: Machine) -> list[str]:
 def test_each_step_is_reported_as_it_begins_and_ends(machine: Machine) -> None:
     applied = machine.apply(steps.file("/etc/a", "a", step="a"), steps.file("/etc/b", "b", step="b"))
     assert applied.answer.records == (
-        *("step\ta\tbegin\t\t", "step\ta\tdone\t\t"),
-        *("step\tb\tbegin\t\t", "step\tb\tdone\t\t"),
+        *("step\ta\tbegin\t\t\t", "step\ta\tdone\t\t\t"),
+        *("step\tb\tbegin\t\t\t", "step\tb\tdone\t\t\t"),
     )
     assert (applied.answer.status, applied.answer.stderr) == (0, "")
     assert leftovers(machine) == []

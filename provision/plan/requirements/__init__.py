@@ -23,6 +23,7 @@ EMULATION: Final[tuple[Requirement, ...]] = (
     emulation.fix_binary,
     emulation.own_programs,
     emulation.emulators,
+    emulation.packages_ready,
 )
 """Those of handlers alone."""
 

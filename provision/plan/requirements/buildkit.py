@@ -84,7 +84,7 @@ def runc(target: Target) -> Verdict:
     if found is not None:
         seen = f"{found.path} is runc {found.version or 'of no known version'}"
         return unmet(seen, fix=Fix(words="install a newer runc"))
-    manager = packages.manager(target.facts.tools)
+    manager = packages.manager(target.facts)
     if manager is None:
         return unmet("there is no runc, and no known package manager", fix=Fix(words="install runc"))
     return doubtful(

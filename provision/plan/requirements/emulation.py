@@ -108,6 +108,34 @@ def own_programs(target: Target) -> Verdict:
     )
 
 
+@requirement("packages", needed="a package manager that is ready to install the emulators")
+def packages_ready(target: Target) -> Verdict:
+    """It is asked without being allowed to change or to fetch anything."""
+    manager, said = packages.manager(target.facts), packages.answer(target.facts)
+    if manager is None or not any(choice.install for choice in target.choices):
+        return met("not needed: nothing is to be installed")
+    if why := packages.refusal(said):
+        return unmet(
+            f"{manager.command} would not install {' '.join(said.packages) if said else ''}: {why}",
+            fix=Fix(
+                words=packages.MENDS.get(
+                    manager.command, f"do what {manager.command} says, then start again"
+                )
+            ),
+        )
+    if gone := packages.removed(said):
+        return doubtful(
+            f"{manager.command} removes {', '.join(gone)} for it, whose handlers end with it",
+            fix=Fix.by(PROVISION, words="which goes on"),
+        )
+    if said is not None and said.status is None:
+        return doubtful(
+            f"{manager.command} has no lists, or they lack {' and '.join(said.packages)}",
+            fix=Fix.by(PROVISION, words="which fetches new ones first"),
+        )
+    return met(f"{manager.command}{f' installs {chr(32).join(said.packages)}' if said else ''}")
+
+
 @requirement("emulators", needed="a static QEMU emulator for each platform that is named")
 def emulators(target: Target) -> Verdict:
     """Of platforms that nobody named, those without an emulator are skipped."""
@@ -115,7 +143,10 @@ def emulators(target: Target) -> Verdict:
     if not problems:
         return met(_sources(target) if target.choices else NOT_NEEDED)
     seen = _without_emulator(problems)
-    fix = Fix(words="install static QEMU emulators on the root filesystem, or point `interpreters` at some")
+    fix = Fix(
+        words="install static QEMU emulators on the root filesystem, or point `interpreters` at some;"
+        ' `interpreters = "send:…"` sends those of this machine'
+    )
     if target.spec.platforms is None:
         return doubtful(f"{seen}; what is not named is skipped", fix=fix)
     return unmet(seen, fix=fix)
@@ -130,9 +161,9 @@ def _without_emulator(problems: Sequence[Choice]) -> str:
 def _sources(target: Target) -> str:
     """Where the emulators come from, with how many."""
     sending = sum(choice.send is not None for choice in target.choices)
-    installing = sum(choice.install for choice in target.choices)
+    installing = sum(bool(choice.install) for choice in target.choices)
     there = len(target.choices) - sending - installing
-    manager = packages.manager(target.facts.tools)
+    manager = packages.manager(target.facts)
     counts = {
         "on the host": there,
         f"to be installed by {manager.command if manager else 'nobody'}": installing,

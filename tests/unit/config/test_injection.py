@@ -403,7 +403,8 @@ def stuffed(name: str, hint: object, hostile: str) -> object:
     if name in OURS:
         return OURS[name]
     if hint == tuple[Variant, ...]:
-        return (Variant(flags=hostile, line=hostile, standby=hostile, trial=hostile),)
+        words = dict.fromkeys(("interpreter", "flags", "line", "standby", "trial"), hostile)
+        return (Variant(**words),)
     if get_origin(hint) is Literal:
         return get_args(hint)[0]  # of ours: nobody else can choose another word
     kinds: dict[object, object] = {bool: False, int: 1, tuple[str, ...]: (hostile, hostile)}
@@ -443,12 +444,18 @@ def test_the_facts_script_quotes_all_it_is_given(hostile: str, marker: Path) -> 
         "probes": [],
         "paths": paths,
         "disks": [f"/{bad}"],
+        "wanted": [{"name": bad, "argc": 3, "candidates": [bad, bad]}],
+        "packagers": [{"command": bad, "format": bad}],
         # A constant for templates/services/identity.sh, which probe.sh includes.
         "start_line": START_LINE,
     }
     lists = {"tools", "interpreters", "files"}
-    values = {name: ours.get(name, [bad, bad] if name in lists else bad) for name in {*given, "start_line"}}
-    ask(render("probe.sh", **values), "system\nmounts\ninterpreters\nfiles\nservice\nworkers")
+    values = {
+        name: ours.get(name, [bad, bad] if name in lists else bad)
+        for name in {*given, "start_line", "wanted"}
+    }
+    asked = "system\nmounts\ninterpreters\npackage_managers\nfiles\nservice\nworkers"
+    ask(render("probe.sh", **values), asked)
     assert not marker.exists()
 
 

@@ -42,6 +42,7 @@ OURS: Final = {
         "probe.octal": "octal escapes (elf.octal)",
         "probe.marked": "octal escapes (elf.octal)",
     },
+    "packages/ask.sh": {"arch.argc": "a number"},
     "deep.sh": {
         "nonce": "hexadecimal digits",
         "timeout": "a number of seconds",

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from provision import paths
-from provision.facts import Disk, Facts, Runc
+from provision.facts import Disk, Facts, PackageAnswer, Runc
 from provision.facts.basis import Certificate, Place, Stranger
 from provision.services.manager import Unit
 from provision.spec import Emulation, Registry, Spec, Tls
@@ -82,6 +82,17 @@ def runc(version: str) -> Callable[[Facts], Facts]:
     return lambda seen: replace(seen, runc=Runc(path="/usr/sbin/runc", version=version))
 
 
+def answered(manager: str, status: int | None, text: str) -> Callable[[Facts], Facts]:
+    """What that package manager said when it was asked to install the emulators."""
+    said = PackageAnswer(manager=manager, status=status, packages=("qemu-user-static",), text=text)
+    return lambda seen: replace(seen, tools=frozenset({manager, "curl"}), package_answers={manager: said})
+
+
+INTERRUPTED: Final = (
+    "E: dpkg was interrupted, you must manually run 'dpkg --configure -a' to correct the problem."
+)
+
+
 FAULTS: Final[Mapping[str, Fault]] = {
     "none": Fault(breaks=""),
     "no sudo": Fault(facts=user(name="ci", uid=1000, sudo="none"), breaks="root"),
@@ -120,6 +131,30 @@ FAULTS: Final[Mapping[str, Fault]] = {
         only_named=True,
     ),
     "no source of QEMU": Fault(facts=without_emulators, breaks="emulators", only_named=True),
+    "an interrupted dpkg": Fault(
+        facts=answered("apt-get", 100, INTERRUPTED), breaks="packages", on=("bare",)
+    ),
+    "a package that takes others away": Fault(
+        facts=answered(
+            "apt-get", 0, "Remv qemu-user-binfmt [1:7.2+dfsg-7]\nInst qemu-user-static (1:7.2)\n"
+        ),
+        breaks="",
+        doubts={"packages": ("bare",)},
+    ),
+    "no lists of packages": Fault(
+        facts=answered("apt-get", None, ""), breaks="", doubts={"packages": ("bare",)}
+    ),
+    "pacman without lists": Fault(
+        facts=answered("pacman", 1, "error: target not found: qemu-user-static\n"),
+        breaks="packages",
+        on=("bare",),
+    ),
+    "no repository that has QEMU": Fault(
+        facts=answered("dnf", 1, "Error: Unable to find a match: qemu-user-static\n"),
+        breaks="emulators",
+        on=("bare",),
+        only_named=True,
+    ),
     "an interpreter that does not exist": Fault(
         spec=lambda spec: replace(spec, emulation=Emulation(interpreters="/opt/qemu/qemu-{qemu}")),
         breaks="emulators",

@@ -64,7 +64,7 @@ def arm64(seen: Facts, **changes: object) -> Facts:
 
 def test_a_bare_host_gets_everything_in_order() -> None:
     assert ids(planned(BARE)) == [
-        *("binfmt-mount", "binfmt-boot", "packages"),
+        *("packages", "binfmt-mount", "binfmt-boot"),
         *("handler-aarch64", "rule-aarch64", "handler-arm", "rule-arm"),
         *("group", "release", "buildkit-config", "buildkit-tmpfiles", "buildkit-unit"),
         *("release-link", "buildctl-link", "service-enable", "service-start"),
@@ -124,8 +124,7 @@ def test_a_loader_that_refuses_to_start_in_a_container_is_made_to() -> None:
 
 def test_a_module_that_is_not_loaded_is_loaded_now_and_at_boot() -> None:
     seen = replace(BARE, binfmt=replace(BARE.binfmt, present=False))
-    # A kernel without it is found out before anything is changed.
-    assert ids(planned(seen))[:3] == ["binfmt-mount", "module", "binfmt-boot"]
+    assert ids(planned(seen))[:4] == ["packages", "binfmt-mount", "module", "binfmt-boot"]
 
 
 @pytest.mark.parametrize(("state", "needed"), [("static", False), ("masked", True)])
@@ -156,7 +155,7 @@ def test_a_disabled_table_is_enabled() -> None:
 def test_a_wrong_handler_is_replaced(changes: dict[str, object]) -> None:
     made = planned(arm64(SETTLED, **changes))
     # The daemon's list is cached and masked: it must be restarted.
-    assert ids(made) == ["handler-aarch64", "service-restart"]
+    assert ids(made) == ["handler-aarch64", "rule-aarch64", "service-restart"]
     assert made.steps[0].action == "replace"
 
 
@@ -177,7 +176,7 @@ def test_a_handler_whose_probe_fails_is_replaced(status: int) -> None:
 def test_an_emulator_that_was_replaced_is_registered_anew_and_said() -> None:
     """Also where the handler names a link, and that leads to another file now: what is run is at its old path."""
     made = planned(with_interpreter(SETTLED, AARCH64, identity="1:2"))
-    assert ids(made) == ["handler-aarch64", "service-restart"]
+    assert ids(made) == ["handler-aarch64", "rule-aarch64", "service-restart"]
     assert "replaced since" in made.steps[0].detail
 
 
@@ -330,9 +329,19 @@ def test_without_a_wish_an_unfit_interpreter_is_skipped_and_said() -> None:
 
 def test_a_package_without_that_emulator_is_not_installed_again() -> None:
     found = {path: i for path, i in SETTLED.interpreters.items() if "aarch64" not in path}
+    installed = {"apt-get": ("qemu-user-static",)}
     with pytest.raises(HostError) as refused:
-        planned(replace(SETTLED, interpreters=found))
-    assert "qemu-user-static has no /usr/bin/qemu-aarch64-static" in refused.value.message
+        planned(replace(SETTLED, interpreters=found, installed_packages=installed))
+    assert "qemu-user-static has no emulator for it" in refused.value.message
+
+
+def test_one_emulator_does_not_prove_that_the_package_is_installed() -> None:
+    """Fedora's qemu-user-static-aarch64, or a file that somebody copied."""
+    found = {path: i for path, i in SETTLED.interpreters.items() if "arm" not in path}
+    made = planned(replace(SETTLED, interpreters=found, tools=frozenset({"dnf"})))
+    assert "packages" in ids(made)
+    assert "handler-arm" in ids(made)
+    assert "handler-aarch64" not in ids(made)
 
 
 def test_a_path_pattern_is_used_and_nothing_installed() -> None:
