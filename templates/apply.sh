@@ -44,21 +44,28 @@ fail() { note=$1; return 1; }
 # put PATH MODE: writes standard input to the file, completely or not at all.
 put() {
   folder=${1%/*}
-  mkdir -p "$folder" || return 1
+  folders "$folder" || return 1
   # mv would move the file into the folder.
   [ ! -d "$1" ] || { echo "$1 is a folder" >&2; return 1; }
   new=$(mktemp "$folder/.provision.XXXXXX") || return 1
-  if cat >"$new" && chmod "$2" "$new" && chown root:root "$new" && mv -f "$new" "$1"; then return 0; fi
+  if cat >"$new" && chmod "$2" "$new" && chown root:root "$new" && settle "$new" && keep "$1" \
+    && remember '' file "$1" && mv -f "$new" "$1"; then remember "$(digest "$1")" file "$1"; return; fi
   rm -f "$new"; return 1
 }
 
-file() { printf '%s' "$3" | put "$1" "$2"; }
+# Not by a pipe: its commands would run in a subshell, where `note` is lost.
+file() { printf '%s' "$3" >"$work/text" && put "$1" "$2" <"$work/text"; }
 
 {% include "packages/install.sh" %}
 
+# install MANAGER REMOVES INSTEAD NAME...: what comes with these packages is ours, also if this run is cut and another one concludes it.
+install() {
+  begin_packages "$1" && { packages "$@" && installed=0 || installed=$?; } && conclude_packages && return "$installed"
+}
+
 # runtime MANAGER MAJOR MINOR: the distribution's runc, if it is as new as that.
 runtime() {
-  packages "$1" no '' runc || return 1
+  install "$1" no '' runc || return 1
   major=$2 minor=$3
   # shellcheck disable=SC2046 # two words are wanted
   set -- $(runc --version 2>/dev/null | sed -n 's/^runc version \([0-9]*\)\.\([0-9]*\).*/\1 \2/p')
@@ -98,6 +105,7 @@ counts() {
 # 1. Each choice is tried under a magic that only our own program has: a bad emulator never runs another program.
 # 2. A standby entry with the real magic takes over, the old entry is removed, the new one registered, the standby
 #    removed. Programs are never without a handler, and after a failure the old handler is still there.
+# `was` is the line of somebody else's entry of that name, if there is one.
 handler() {
   name=$1 argc=$2 optional=$3; shift 3
   line='' lacking=''
@@ -123,6 +131,8 @@ handler() {
     [ "$optional" = no ] || { note="skipped: there is no $lacking"; return 0; }
     fail "there is no $lacking"; return 1
   fi
+  [ -z "$was" ] || recorded "handler$tab$name" || remember "$was" was "$name" || return 1
+  remember '' handler "$name" || return 1
   if [ -e "$binfmt/$name.standby" ] && [ ! -e "$binfmt/$name" ]; then
     enter "$2" || return 1 # an interrupted run left the standby, which has been the handler until now
   else
@@ -143,16 +153,17 @@ handler() {
 # rule PATH HEADER LINE: writes the line of the choice that worked; nothing if none did.
 rule() {
   [ -n "$3" ] || { note="skipped: its handler is not there"; return 0; }
-  { printf '%s' "$2"; printf '%s\n' "$3"; } | put "$1" 0644
+  { printf '%s' "$2"; printf '%s\n' "$3"; } >"$work/text" && put "$1" 0644 <"$work/text"
 }
 
-group() { if command -v groupadd >/dev/null; then groupadd --system "$1"; else addgroup -S "$1"; fi; }
+group() { remember '' group "$1" && add_group "$1"; }
+add_group() { if command -v groupadd >/dev/null; then groupadd --system "$1"; else addgroup -S "$1"; fi; }
 member() {
-  id "$2" >/dev/null || return 1
+  id "$2" >/dev/null && remember '' member "$1" "$2" || return 1
   if command -v usermod >/dev/null; then usermod -a -G "$1" "$2"; else addgroup "$2" "$1"; fi
 }
 
-matches() { [ "$(sha256sum <"$1" | cut -d ' ' -f 1)" = "$2" ]; }
+matches() { [ "$(digest "$1")" = "$2" ]; }
 
 # receive SHA256 LENGTH: appends exactly LENGTH bytes from the channel to the part in the cache, which stays for the
 # next run if the link breaks or the disk is full. dd of coreutils and busybox reads no byte more than asked. At the
@@ -180,7 +191,7 @@ get() {
 # download URL SHA256: tries again once, from where the first try ended. From the start only if the server cannot
 # resume (curl 22, 33, 36; wget 8, 1). After a network failure the part stays for the next run.
 download() {
-  mkdir -p {{ paths.CACHE }} && part={{ paths.CACHE }}/$2.part || return 1
+  folders {{ paths.CACHE }} && part={{ paths.CACHE }}/$2.part || return 1
   if [ -f "$part" ] && matches "$part" "$2"; then return 0; fi
   get "$1" "$part" || get "$1" "$part" || case $? in
     22|33|36|8|1) rm -f "$part"; get "$1" "$part" ;;
@@ -214,7 +225,7 @@ obtain() {
 # interpreter PATH SHA256 LENGTH: installs an emulator that was sent. Its path holds its digest: it replaces no other.
 interpreter() {
   obtain "$1" "$2" "$3" '' || return 1
-  mkdir -p "${1%/*}" && chmod 755 "$file" && mv -f "$file" "$1"
+  folders "${1%/*}" && remember '' emulator "$1" && chmod 755 "$file" && settle "$file" && mv -f "$file" "$1"
 }
 
 # release FOLDER ARCHIVE SHA256 HEADER LENGTH URL: verifies the archive, then lists its members, then unpacks it beside
@@ -222,9 +233,10 @@ interpreter() {
 release() {
   folder=$1 sha256=$3
   obtain "$2" "$3" "$5" "$6" || return 1
-  mkdir -p {{ paths.RELEASES }} && aside=$(mktemp -d {{ paths.RELEASES }}/.incoming.XXXXXX) || return 1
+  folders {{ paths.RELEASES }} && remember '' release "$folder" || return 1
+  aside=$(mktemp -d {{ paths.RELEASES }}/.incoming.XXXXXX) || return 1
   unpack "$file" "$aside" "$2" "$4" && printf '%s\n' "$sha256" >"$aside/{{ paths.DIGEST }}" && manifest "$aside" \
-    && chmod 755 "$aside" && swap "$aside" "$folder" && rm -f "$file" && return 0
+    && chmod 755 "$aside" && { sync -f "$aside" 2>/dev/null || sync; } && swap "$aside" "$folder" && rm -f "$file" && return 0
   rm -rf "$aside" "$file"; return 1
 }
 
@@ -272,10 +284,19 @@ unpack() {
 
 # A symlink cannot be changed in place. Renaming a new one over it leaves no moment without a link.
 link() {
-  mkdir -p "${1%/*}" && ln -sfn -- "$2" "$1.new" || return 1
-  if [ -e "$1" ] && [ ! -h "$1" ]; then mv "$1" "$1.before-provision" || { rm -f "$1.new"; return 1; }; fi
+  folders "${1%/*}" && ln -sfn -- "$2" "$1.new" || return 1
+  if ! keep "$1" || ! remember '' link "$1"; then rm -f "$1.new"; return 1; fi
   # Without -T (old busybox) mv would move the link into the folder that the old link names.
   mv -fT "$1.new" "$1" 2>/dev/null || { rm -f "$1" && mv -f "$1.new" "$1"; }
+}
+
+# tell MANAGER VERB SERVICE
+tell() {
+  case $2 in
+    enable) remember '' enabled "$1" "$3" ;;
+    restart) [ -e {{ paths.STATE }} ] || remember '' state {{ paths.STATE }} ;;
+  esac && "tell_$1" "$2" "$3" || return 1
+  [ "$2" != disable ] || forget enabled "$1" "$3"
 }
 
 {% for manager in managers %}
@@ -287,6 +308,12 @@ link() {
 {% include "host/lock.sh" %}
 
 
+{% include "host/record.sh" %}
+
+
+{% include "host/packages.sh" %}
+
+
 aside='' receiver='' work='' taken=''
 # Not before all uploads have arrived: their rest would be taken for the next request.
 trap 'arrival; rm -rf ${work:+"$work"} ${aside:+"$aside"}; unlock' EXIT
@@ -296,6 +323,9 @@ workplace '' || exit 1
 # The channel gets a descriptor of its own, so that no command of a step reads from it. Uploads are received at once,
 # while the steps run: unread bytes would hold up a stop, or the end of the link, behind them.
 exec 8<&0 </dev/null
+{% if lengths %}
+folders {{ paths.CACHE }} 2>/dev/null
+{% endif %}
 {% for step in steps if lengths.get(step.id) %}
 {% if loop.first %}
 {
@@ -310,7 +340,7 @@ exec 8<&-
 
 {% for step in steps %}
 {% if step.kind == "packages" %}
-run {{ step.id | q }} yes apart packages {{ step.manager | q }} {{ "yes" if step.removes else "no" }} {{ step.instead | q }} {{ step.packages | q }}
+run {{ step.id | q }} yes apart install {{ step.manager | q }} {{ "yes" if step.removes else "no" }} {{ step.instead | q }} {{ step.packages | q }}
 {% elif step.kind == "runc" %}
 run {{ step.id | q }} yes apart runtime {{ step.manager | q }} {{ step.oldest | q }}
 {% elif step.kind == "interpreter" %}
@@ -322,7 +352,7 @@ run {{ step.id | q }} yes enable_binfmt
 {% elif step.kind == "handler" %}
 printf '{{ step.probe }}' >"$work/root/probe"; printf '{{ step.trial_probe }}' >"$work/root/trial"
 chmod 755 "$work/root/probe" "$work/root/trial"
-line=
+line='' was={{ step.was | q }}
 run {{ step.id | q }} no handler {{ step.name | q }} {{ step.argc }} {{ "yes" if step.optional else "no" }}{% for variant in step.variants %} \
   {{ variant.interpreter | q }} {{ variant.line | q }} {{ variant.standby | q }} {{ variant.trial | q }}{% endfor %}
 
@@ -334,6 +364,8 @@ line_{{ step.qemu }}={{ step.line | q }}
 run {{ step.id | q }} no rule {{ step.path | q }} {{ step.header | q }} "$line_{{ step.qemu }}"
 {% elif step.kind == "file" %}
 run {{ step.id | q }} yes file {{ step.path | q }} {{ step.mode | q }} {{ step.content | q }}
+{% elif step.kind == "record" %}
+run {{ step.id | q }} yes remember_all {{ step.lines | q }}
 {% elif step.kind == "group" %}
 run {{ step.id | q }} yes group {{ step.group | q }}
 {% elif step.kind == "member" %}
@@ -343,7 +375,7 @@ run {{ step.id | q }} yes release {{ step.folder | q }} {{ step.archive | q }} {
 {% elif step.kind == "link" %}
 run {{ step.id | q }} yes link {{ step.path | q }} {{ step.to | q }}
 {% elif step.kind == "service" %}
-run {{ step.id | q }} yes apart {{ ("tell_" ~ step.manager) | q }} {{ step.verb | q }} {{ step.service | q }}
+run {{ step.id | q }} yes apart tell {{ step.manager | q }} {{ step.verb | q }} {{ step.service | q }}
 {% endif %}
 {% endfor %}
 [ "$failures" -eq 0 ]

@@ -383,6 +383,7 @@ service() {
   fi
   mark
   workers
+  own_record
   claimed
 }
 
@@ -491,6 +492,12 @@ claimed() {
   [ -n "$holder" ] || return
   if [ "$state" = works ] && begun "$process" && [ "$begun" = "$time" ]; then state=changing; fi
   record run "$holder" "$state"
+}
+
+own_record() {
+  [ -f {{ paths.RECORD }} ] || return
+  record host-record
+  text {{ paths.RECORD }}
 }
 
 workers() {

@@ -13,8 +13,8 @@ from typing import Final
 from provision import paths
 from provision.apply import lock
 from provision.apply.lock import Claim
+from provision.facts import host_record, view
 from provision.facts.records import Record, RecordReader, number
-from provision.facts.view import meaning
 from provision.plan.steps import (
     MountBinfmt,
     Plan,
@@ -109,6 +109,8 @@ def script(plan: Plan, sending: Sequence[Upload] = (), claim: Claim | None = Non
         paths=paths,
         lengths=lengths,
         managers=managers,
+        record_header=host_record.HEADER,
+        mark=view.MARK,
         claim=claim or Claim.whatever(),
         lock_seconds=lock.SECONDS,
     )
@@ -153,7 +155,7 @@ class Journal:
         step = next((step for step in self.steps if step.id == record[0]), None)
         if not record[3] or not isinstance(step, RegisterHandler):
             return record[2]
-        meant = f"{record[4] or step.interpreter}: {meaning(number(record[3]), step.argc)}"
+        meant = f"{record[4] or step.interpreter}: {view.meaning(number(record[3]), step.argc)}"
         return f"{meant}; {record[2]}" if record[2] else meant
 
     def results(self) -> tuple[StepResult, ...]:

@@ -171,6 +171,10 @@ HEALTH: Final[Mapping[str, Option]] = {
     "service": SPEC["service"],
     **AGAIN,
 }
+ADOPT: Final = Option(
+    help="also show the lines for provision.toml that keep the settings of somebody else's buildkitd.toml",
+    default=False,
+)
 SEVERITY: Final = Option(
     value="SEVERITY",
     help=f"exit 5 for findings as bad as this, or worse: {', '.join(SEVERITIES)}",

@@ -10,6 +10,7 @@ from invoke.collection import Collection
 from provision.cli import completion
 from provision.cli.call import TASKS, Call, command
 from provision.cli.options import (
+    ADOPT,
     AGAIN,
     BUNDLE,
     DEEP,
@@ -60,13 +61,15 @@ def check_(call: Call) -> Report:
     )
 
 
-@command({**SPEC, **AGAIN}, "plan", "plan --platforms linux/amd64,linux/arm64 --hosts @runners")
+@command(
+    {**SPEC, "adopt": ADOPT, **AGAIN}, "plan", "plan --platforms linux/amd64,linux/arm64 --hosts @runners"
+)
 def plan_(call: Call) -> Report:
     """What `provision` would do, as a diff. Exit 2 if anything would change, 0 if not."""
-    version = call.version()
+    version, adopt = call.version(), bool(call.options["adopt"])
     return call.run(
         lambda transport, host: change.preview(
-            transport, call.config.spec_for(host), call.settings(version), local=host.local
+            transport, call.config.spec_for(host), call.settings(version), local=host.local, adopt=adopt
         )
     )
 

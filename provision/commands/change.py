@@ -20,6 +20,7 @@ from provision.facts import Facts, question
 from provision.health.platforms import rows, unmet
 from provision.hosts.interruption import Interruption
 from provision.plan import Plan, plan
+from provision.plan.foreign import adopted_lines
 from provision.result import HostResult, HostStatus, StepResult
 from provision.spec import Spec
 from provision.transport import StoppedError, Transport
@@ -67,8 +68,13 @@ def look(transport: Transport, spec: Spec, run: RunSettings, *, local: bool) -> 
     return PlannedHost(facts=target.facts, release=target.known_release(), plan=made)
 
 
-def preview(transport: Transport, spec: Spec, run: RunSettings, *, local: bool = False) -> HostResult:
-    """What `provision` would do. Raises what stands against provisioning this host."""
+def preview(
+    transport: Transport, spec: Spec, run: RunSettings, *, local: bool = False, adopt: bool = False
+) -> HostResult:
+    """What `provision` would do. Raises what stands against provisioning this host.
+
+    With `adopt` the notes have the lines for provision.toml that keep the settings of a foreign buildkitd.toml.
+    """
     outlook = look(transport, spec, run, local=local)
     made = outlook.plan
     steps = tuple(
@@ -76,7 +82,10 @@ def preview(transport: Transport, spec: Spec, run: RunSettings, *, local: bool =
         for step in made.steps
     )
     result = HostResult(
-        host=transport.name, status="pending" if steps else "ok", steps=steps, notes=made.notes
+        host=transport.name,
+        status="pending" if steps else "ok",
+        steps=steps,
+        notes=(*made.notes, *(_adoption(outlook.facts) if adopt else ())),
     )
     return run.machines.once(outlook.facts.system.identity, transport.name, lambda: result)
 
@@ -148,6 +157,13 @@ class _Change:
 
     def _notes(self) -> tuple[str, ...]:
         return (*self.outlook.plan.notes, *self.notes)
+
+
+def _adoption(facts: Facts) -> tuple[str, ...]:
+    lines = adopted_lines(facts)
+    if not lines:
+        return ("there is no buildkitd.toml of somebody else with a setting that provision.toml has",)
+    return ("for provision.toml:\n" + "\n".join(lines),)
 
 
 def from_here(spec: Spec) -> Spec:

@@ -33,21 +33,21 @@ class Machines:
     def once(self, identity: str, host: str, work: Callable[[], HostResult]) -> HostResult:
         """The result of `work`, or of the host that is the same machine and came first. An empty identity is unknown.
 
-        Raises what `work` raises, and HostError where the first host did not succeed.
+        A name that comes again is done again. Raises what `work` raises, and HostError where the first host failed.
         """
         if not identity:
             return work()
         mine = _First(host=host)
         with self._lock:
             first = self._first.setdefault(identity, mine)
-        if first is not mine:
+        if first is not mine and first.host != host:
             first.ended.wait()
             return _again(host, first)
         try:
-            first.result = work()
+            mine.result = work()
         finally:
-            first.ended.set()
-        return first.result
+            mine.ended.set()
+        return mine.result
 
 
 def _again(host: str, first: _First) -> HostResult:

@@ -13,6 +13,7 @@ from provision.architectures import Architecture
 from provision.binfmt import Entry
 from provision.buildkit.workers import Workers
 from provision.facts.basis import Basis
+from provision.facts.host_record import HostRecord
 from provision.services.manager import DaemonMark, InitScript, Unit
 
 __all__ = [
@@ -325,6 +326,8 @@ class Facts:
     """What buildkitd answered; None if it was not asked (no socket, no buildctl) or did not answer."""
     worker_error: str = ""
     """The error of buildctl, or why its answer cannot be read; empty if there is an answer or it was not asked."""
+    record: HostRecord | None = None
+    """None where this tool has written none yet."""
     last_run: LastRun | None = None
     """The run that changed this host last, since its boot."""
     basis: Basis = field(default_factory=Basis)

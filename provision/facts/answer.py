@@ -31,6 +31,7 @@ from provision.facts import (
     User,
     basis,
 )
+from provision.facts.host_record import parse_record
 from provision.facts.records import Record, number, records, words
 
 Found = Mapping[str, tuple[Record, ...]]
@@ -98,6 +99,7 @@ def parse(lines: Iterable[str], expected: Mapping[str, int]) -> Facts:
         ),
         worker=worker,
         worker_error=worker_error,
+        record=next((parse_record(r.text) for r in of.get("host-record", ())), None),
         last_run=_last_run(_one(of, "run")),
         basis=basis.read(of),
     )

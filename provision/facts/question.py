@@ -38,7 +38,7 @@ TOOLS: Final = (
 MANAGED: Final = (
     *(paths.CURRENT, paths.BUILDCTL, paths.CONFIG, paths.UNIT, paths.TMPFILES, paths.MODULES),
     *(paths.LOADER, paths.SERVICE_SCRIPT, paths.OPENRC_SCRIPT, paths.OPENRC_LOADER),
-    *(paths.SOCKET, paths.SOCKET_FOLDER),
+    *(paths.SOCKET, paths.SOCKET_FOLDER, f"{paths.CONFIG}{paths.KEPT}"),
     *(paths.rule(arch.qemu) for arch in ARCHITECTURES),
 )
 """Files whose whole content is a fact."""

@@ -8,6 +8,8 @@ from provision.buildkit import daemon
 from provision.buildkit.release import Release
 from provision.placed import disk_bytes
 from provision.plan import emulation, service
+from provision.plan.foreign import foreign_notes
+from provision.plan.record import plan_record
 from provision.plan.requirements import require
 from provision.plan.steps import Plan, Step, UnpackRelease
 from provision.plan.target import Target
@@ -25,10 +27,12 @@ def plan(target: Target, *, nonce: bytes, argc: int) -> Plan:
     release = target.known_release()
     handlers = emulation.plan_emulation(target, nonce, argc)
     steps, generation = service.plan_service(target, restart=handlers.registers)
+    # First what may end the run: a distribution with a runc that is too old.
+    every = (*plan_record(target.facts), *service.plan_runc(target), *handlers.steps, *steps)
     return Plan(
-        # First what may end the run: a distribution with a runc that is too old.
-        steps=(*service.plan_runc(target), *handlers.steps, *steps),
+        steps=every,
         notes=(
+            *foreign_notes(every, target.facts),
             *handlers.notes,
             *_release_notes(release, steps),
             *daemon.warnings(target.spec.buildkit, disk_bytes(target.facts)),

@@ -78,12 +78,13 @@ def register(
         )
         for entry in entries
     )
+    seen = view(arch, spec, facts)
     registered = [entry for entry in facts.entries if entry.name == entries[0].name]
     return RegisterHandler(
         id=f"handler-{arch.qemu}",
         action="replace" if registered else "register",
         target=f"{entries[0].name} ({', '.join(arch.platforms)})",
-        detail=_entry_diff(registered, entries[0], replaced=view(arch, spec, facts).replaced),
+        detail=_entry_diff(registered, entries[0], replaced=seen.replaced),
         qemu=arch.qemu,
         name=entries[0].name,
         interpreter=places[0],
@@ -92,6 +93,7 @@ def register(
         argc=argc,
         variants=variants,
         optional=spec.platforms is None,
+        was="" if seen.rule_is_ours or not registered else binfmt.format_rule(registered[0]),
     )
 
 

@@ -32,6 +32,15 @@ class Step:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RecordLines(Step):
+    """Adds lines to the record on the host (provision/facts/host_record.py). Other steps add their own lines."""
+
+    kind: ClassVar[str] = "record"
+
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class InstallPackages(Step):
     """Installs QEMU from the distribution."""
 
@@ -113,6 +122,8 @@ class RegisterHandler(Step):
     """Best first; the first whose emulator is there and whose probe counts its arguments right is taken."""
     optional: bool
     """`platforms` does not name it: an emulator that the packages lack is no failure."""
+    was: str = ""
+    """The line of somebody else's entry of that name; empty if there is none."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,6 +35,7 @@ TOOLS: Final = (
         "sleep",
         "sort",
         "stat",
+        "sync",
         "tail",
         "tar",
         "tr",

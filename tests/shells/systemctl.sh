@@ -25,7 +25,7 @@ start() {
 	generation=$(sed -n 's/^Environment=PROVISION_GENERATION=//p' /etc/systemd/system/buildkit.service)
 	PROVISION_GENERATION=$generation setsid sleep 120 >/dev/null 2>&1 &
 	echo $! >"$1.pid"
-	mkdir -p /run/buildkit
+	mkdir -p /run/buildkit /var/lib/buildkit/tmp
 	ln -f /lab/socket /run/buildkit/buildkitd.sock
 }
 

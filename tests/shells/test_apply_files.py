@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from provision import paths
 from tests.shells import steps
 from tests.shells.machine import WITHOUT_APPLETS, Machine
 
@@ -107,9 +108,9 @@ def test_a_link_is_switched_and_what_it_named_stays(machine: Machine) -> None:
 
 
 def test_a_link_that_leads_nowhere_is_replaced(machine: Machine) -> None:
-    machine.at(BUILDCTL).symlink_to("/nowhere")
-    assert machine.apply(steps.link(BUILDCTL, "/opt/buildkit/current/bin/buildctl")).states == ["done"]
-    assert str(machine.at(BUILDCTL).readlink()) == "/opt/buildkit/current/bin/buildctl"
+    for target in ("/nowhere", "/opt/buildkit/current/bin/buildctl"):
+        assert machine.apply(steps.link(BUILDCTL, target)).states == ["done"]
+        assert str(machine.at(BUILDCTL).readlink()) == target
     assert machine.listing("/usr/local/bin") == ["buildctl"]
 
 
@@ -123,7 +124,8 @@ def test_somebody_elses_program_is_kept_beside_the_link(machine: Machine) -> Non
 @WITHOUT_APPLETS
 def test_a_link_that_cannot_be_made_leaves_what_was_there(machine: Machine) -> None:
     machine.write(BUILDCTL, "theirs", 0o755)
-    machine.fake("ln", "echo 'ln: No space left on device' >&2; exit 1")
+    full = "echo 'ln: No space left on device' >&2; exit 1"
+    machine.fake("ln", f'case $* in *{paths.RUN_QUEUE}*) exec /host/bin/ln "$@" ;; esac; {full}')
     applied = machine.apply(steps.link(BUILDCTL, "/opt/x"))
     assert (applied.only.status, applied.only.detail.split("\n")[0]) == (
         "failed",

@@ -31,7 +31,7 @@ FOREIGN = "linux/s390x"
 EMULATOR = "qemu-s390x-static"
 RELEASE = plain()
 IDS = [
-    *("binfmt-boot", "packages", "handler-s390x", "rule-s390x", "group", "release"),
+    *("packages", "binfmt-boot", "handler-s390x", "rule-s390x", "group", "release"),
     *("buildkit-config", "buildkit-tmpfiles", "buildkit-unit", "release-link", "buildctl-link"),
     *("service-enable", "service-start"),
 ]
@@ -187,12 +187,13 @@ def tree(root: Path) -> dict[str, tuple[int, int]]:
 
 def comparable(facts: Facts) -> Facts:
     """Without what differs from moment to moment, and from userland to userland."""
-    system = replace(facts.system, available=0, clock=0, native=b"")
+    system = replace(facts.system, available=0, clock=0, native=b"", identity="")
     return replace(
         facts,
         system=system,
         tools=facts.tools & {"systemctl", "apt-get", "tar", "stat", "od", "groupadd"},
         daemon=facts.daemon and replace(facts.daemon, executable=""),
+        last_run=facts.last_run and replace(facts.last_run, token=""),
         disks={name: replace(disk, free=0, inodes=0) for name, disk in facts.disks.items()},
         interpreters={path: replace(each, identity="") for path, each in facts.interpreters.items()},
         probes={

@@ -16,6 +16,7 @@ from provision.buildkit.workers import Workers
 from provision.facts import DaemonMark, Facts, File, InitScript, Interpreter, Probe
 from provision.facts.answer import parse
 from provision.plan import Plan, Target, plan
+from provision.plan.record import owned
 from provision.plan.steps import WriteFile, WriteRule
 from provision.services import openrc
 from provision.services.manager import Name
@@ -117,7 +118,8 @@ def applied(seen: Facts, spec: Spec = SPEC) -> Facts:
             text = f"{step.header}{step.line}\n"
             files[step.path] = File(path=step.path, mode=0o644, owner="root", group="root", text=text)
     assert seen.daemon
-    return replace(seen, files=files, daemon=replace(seen.daemon, generation=made.generation))
+    after = replace(seen, files=files, daemon=replace(seen.daemon, generation=made.generation))
+    return replace(after, record=owned(after))
 
 
 def ids(made: Plan) -> list[str]:

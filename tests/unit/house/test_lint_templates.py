@@ -20,6 +20,7 @@ from provision.plan.steps import (
     InstallRunc,
     MountBinfmt,
     Plan,
+    RecordLines,
     RunService,
     SendInterpreter,
     Step,
@@ -45,6 +46,7 @@ MORE: Final = (
         for each in MANAGERS
     ),
     EnableBinfmt(id="binfmt-status", action="enable", target="binfmt_misc"),
+    RecordLines(id="record", action="create", target="it", lines=("file\t/etc/x\t0",)),
     InstallRunc(id="runc", action="install", target="runc", manager="apt-get", oldest=(1, 1)),
     AddMember(id="member", action="add", target="a user", group="buildkit", user="a user"),
     SendInterpreter(

@@ -57,6 +57,7 @@ OURS: Final = {
         "start_seconds": "a number of seconds",
         "stop_seconds": "a number of seconds",
     },
+    "host/record.sh": {"mark": "a constant of facts/view.py"},
     "host/lock.sh": {"lock_seconds": "a number of seconds"},
     "services/identity.sh": {"start_line": "a constant of services/process.py"},
     "buildkit.openrc": {"stop_seconds": "a number of seconds"},

@@ -1,0 +1,118 @@
+{# The daemon is started anew: its builds are waited for, and one that is worse than the old one is taken back.
+   For templates/apply.sh. -#}
+client={{ paths.CLIENT }}
+saved={{ paths.PREVIOUS }}
+waits_until=''
+
+ask_daemon() { "$client" --addr {{ ("unix://" ~ paths.SOCKET) | q }} --timeout 5 debug "$@" 2>/dev/null </dev/null; }
+
+# builds: prints how many builds the daemon works on. Where it has no list of them (before v0.12), or does not answer, each
+# step that runs counts.
+builds() {
+  [ -S {{ paths.SOCKET }} ] || { echo 0; return; }
+  if list=$(ask_daemon histories); then
+    printf '%s\n' "$list" | grep -c '^STARTED'
+  else
+    running=0
+    for each in /proc/[0-9]*/comm; do
+      name=; { read -r name <"$each"; } 2>/dev/null
+      case $name in buildkit-runc|runc) running=$((running + 1)) ;; esac
+    done
+    echo "$running"
+  fi
+}
+
+seconds() { read -r now _ </proc/uptime; now=${now%%.*}; }
+
+# drain SECONDS: waits until no build runs. The words of each change are a record of the step that is at work.
+drain() {
+  seconds
+  waits_until=$((now + $1))
+  quiet
+}
+
+# quiet: waits until then. Not at all where nothing said how long.
+quiet() {
+  [ -n "$waits_until" ] || return 0
+  told=''
+  while many=$(builds); [ "$many" -gt 0 ]; do
+    seconds
+    [ -z "${PROVISION_STOP:-}" ] || { fail "interrupted: $many of the daemon's builds run"; return 1; }
+    [ "$now" -lt "$waits_until" ] || { fail "time is up, and builds still run: $many. The daemon was left as it is"; return 1; }
+    minutes=$(((waits_until - now + 59) / 60))
+    if [ "$told" != "$many $minutes" ]; then
+      record "$id" begin "waits for running builds: $many (at most $minutes min more)" >&5
+      told="$many $minutes"
+    fi
+    sleep 1
+  done
+}
+
+listed() {
+  ask_daemon workers --format '{{ "{{range .}}{{range .Platforms}}{{.OS}}/{{.Architecture}}{{if .Variant}}/{{.Variant}}{{end}} {{end}}{{end}}" }}'
+}
+
+# serves PLATFORM...: whether the daemon answers, and lists these platforms. Sets `note` if not.
+serves() {
+  seconds
+  end=$((now + 30))
+  until answer=$(listed) && [ -n "$answer" ]; do
+    seconds
+    [ "$now" -lt "$end" ] || { note='buildkitd does not answer, or lists no platform'; return 1; }
+    sleep 1
+  done
+  for platform do
+    case " $answer " in
+      *" $platform "*) ;;
+      *) note="buildkitd does not list $platform"; return 1 ;;
+    esac
+  done
+}
+
+# restart MANAGER SERVICE BACK PLATFORM...: the daemon is started, anew if it runs. It has to list these platforms. If it
+# does not come up, what it was started from before is brought back: `BACK` is the name of that, as it is saved.
+restart() {
+  manager=$1 service=$2 back=$3; shift 3
+  quiet || return 1
+  [ -e {{ paths.STATE }} ] || remember '' state {{ paths.STATE }} || return 1
+  note=''
+  if "tell_$manager" restart "$service" && serves "$@"; then return 0; fi
+  [ -n "$note" ] || note=$(tail -n 3 "$work/log")
+  why=$note
+  if [ -n "$back" ] && [ "$(cat "$saved/generation" 2>/dev/null)" = "$back" ]; then
+    if bring_back && "tell_$manager" restart "$service" && serves; then
+      fail "$why; taken back: $(cat "$saved/release") runs again"
+    else
+      fail "$why; what ran before does not come up either: $note"
+    fi
+  else
+    # A service that starts again and again, now and at each boot, is worse than none.
+    "tell_$manager" stop "$service"
+    ! recorded "enabled$tab$manager$tab$service" || { "tell_$manager" disable "$service" && forget enabled "$manager" "$service"; }
+    fail "$why; it is stopped, and no boot starts it"
+  fi
+}
+
+# save GENERATION RELEASE FOLDER FILE...: what the daemon that runs was started from, until the next one has proven itself
+# and for a way back. The folder of its release stays where it is.
+save() {
+  mkdir -p "$own_folder" && rm -rf "$saved.new" "$saved.old" && mkdir -p "$saved.new/files" || return 1
+  printf '%s\n' "$1" >"$saved.new/generation" && printf '%s\n' "$2" >"$saved.new/release" \
+    && printf '%s\n' "$3" >"$saved.new/folder" || return 1
+  shift 3
+  for each do
+    mkdir -p "$saved.new/files${each%/*}" && cp -p "$each" "$saved.new/files$each" || return 1
+  done
+  sync -f "$saved.new" 2>/dev/null || sync
+  [ ! -d "$saved" ] || mv "$saved" "$saved.old" || return 1
+  mv "$saved.new" "$saved" && rm -rf "$saved.old"
+}
+
+bring_back() {
+  find "$saved/files" -type f >"$work/files" || return 1
+  while IFS= read -r each; do
+    put "${each#"$saved/files"}" "$(stat -c %a "$each")" <"$each" || return 1
+  done <"$work/files"
+  link {{ paths.CURRENT }} "$(cat "$saved/folder")"
+}
+{#- #}
