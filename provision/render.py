@@ -1,12 +1,14 @@
 """Fills the texts of `templates/`: shell scripts, TOML, units.
 
 Every value enters through the filter of the language it lands in: `q` for sh; `toml` and `toml_key` for TOML; `unit`
-for a setting of a unit, `exec` for its command lines; `tmpfiles` for tmpfiles.d; `comment` for a comment of any of
-them. Jinja2 itself escapes what lands in HTML. A test walks all templates and finds a value without one.
+for a setting of a unit, `exec` for its command lines; `tmpfiles` for tmpfiles.d; `ssh` and `ssh_token` for an SSH
+configuration; `yaml` for YAML; `comment` for a comment of any of them. Jinja2 itself escapes what lands in HTML. A
+test walks all templates and finds a value without one.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping
@@ -110,6 +112,27 @@ def tmpfiles(value: str) -> str:
     return '"{}"'.format(value.replace("\\", "\\\\").replace('"', '\\"'))
 
 
+def ssh(value: object) -> str:
+    """An argument in an SSH configuration: bare, or in double quotes, in which older releases know no escape.
+
+    Raises UsageError for what cannot be written so (ssh_config(5)).
+    """
+    text = str(value)
+    if not text or not text.isprintable() or '"' in text or "\\" in text:
+        raise UsageError(f"{text!r} cannot stand in an SSH configuration", hint="Use plain characters.")
+    return text if _PLAIN.fullmatch(text) else f'"{text}"'
+
+
+def ssh_token(value: object) -> str:
+    """The same for an argument in which % begins a token (ssh_config(5), TOKENS)."""
+    return ssh(str(value).replace("%", "%%"))
+
+
+def yaml(value: object) -> str:
+    """A scalar of YAML, which has JSON's strings as its own (YAML 1.2)."""
+    return json.dumps(str(value))
+
+
 def comment(value: str) -> str:
     """Text for people in a comment: one line, without anything that ends it or that a terminal obeys."""
     return "".join(char if char.isprintable() else "?" for char in value)
@@ -128,6 +151,9 @@ FILTERS: Final[Mapping[str, Callable[..., str]]] = {
     "exec": exec_word,
     "tmpfiles": tmpfiles,
     "comment": comment,
+    "ssh": ssh,
+    "ssh_token": ssh_token,
+    "yaml": yaml,
 }
 
 

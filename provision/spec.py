@@ -65,6 +65,18 @@ class Tls:
     key: str
     ca: str | None = None
     """With a CA the daemon demands a client certificate; without, anyone who connects is let in."""
+    authority: Literal["files", "own"] = "files"
+    """The user puts the three files on the host, or the user's own authority makes them and `provision` brings them."""
+    days: int = 365
+    """How long a host's certificate lives that the own authority makes."""
+    passphrase_command: str | None = None
+    """Split like a shell would, run here without a shell; its first line of output encrypts the authority's keys."""
+    names: tuple[str, ...] = ()
+    """Names and addresses of the one host that its certificate has to have."""
+
+    @property
+    def own(self) -> bool:
+        return self.authority == "own"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,6 +144,16 @@ class Spec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Buildx:
+    """`[buildx]`: where this machine gets buildx from, if it has none."""
+
+    mirror: str | None = None
+    """As `Buildkit.mirror`."""
+    sha256: Mapping[str, str] = field(default_factory=_nothing)
+    """The user's own digests, as `Buildkit.sha256`. With one, a release is downloaded; without, buildx is built."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Ssh:
     """`[ssh]`: how hosts are reached. Durations are seconds."""
 
@@ -168,6 +190,8 @@ class Host:
     platforms: tuple[str, ...] | None = None
     interpreters: str | None = None
     service: ServiceSetting | None = None
+    names: tuple[str, ...] = ()
+    """Names and addresses at which clients reach its TLS listener, besides `host`."""
     sudo: bool | None = None
     """True: always through sudo. False: never (the login is root). None: sudo unless the login is root."""
     sudo_password_command: str | None = None
@@ -196,6 +220,7 @@ class Config:
 
     spec: Spec = field(default_factory=Spec)
     ssh: Ssh = field(default_factory=Ssh)
+    buildx: Buildx = field(default_factory=Buildx)
     inventory: Inventory = field(default_factory=Inventory)
     path: Path | None = None
     """The file it came from; None if there was none."""
@@ -211,6 +236,9 @@ class Config:
             spec = replace(spec, emulation=replace(spec.emulation, interpreters=host.interpreters))
         if host.service is not None and "service" not in self.pinned:
             spec = replace(spec, buildkit=replace(spec.buildkit, service=host.service))
+        if spec.buildkit.tls is not None and spec.buildkit.tls.own:
+            tls = replace(spec.buildkit.tls, names=(*host.names, host.address))
+            spec = replace(spec, buildkit=replace(spec.buildkit, tls=tls))
         return spec
 
     def sudo_password_command_for(self, host: Host) -> str | None:

@@ -19,6 +19,11 @@ def cache() -> Path:
     return _base("XDG_CACHE_HOME", ".cache") / _NAME
 
 
+def config() -> Path:
+    """For what the user would miss, such as keys. Raises RuntimeError where there is no home."""
+    return _base("XDG_CONFIG_HOME", ".config") / _NAME
+
+
 def _base(variable: str, default: str) -> Path:
     given = os.environ.get(variable)
     return Path(given) if given else Path.home() / default

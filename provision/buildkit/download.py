@@ -32,6 +32,7 @@ class _Job:
     digest: Digest
     part: Path
     progress: DownloadProgress
+    begins: bytes
 
 
 def download(
@@ -41,12 +42,13 @@ def download(
     progress: DownloadProgress | None = None,
     *,
     pause: float = 1.0,
+    begins: bytes = _GZIP,
 ) -> Path:
     """The file at `location` (URL or path), verified, as `cache_dir`/SHA256.
 
     A file that is there already is hashed again and used. An interrupted transfer leaves SHA256.part, and the next
     one resumes there; a cut is retried once after `pause` seconds. Threads and processes that want the same
-    file wait for one transfer.
+    file wait for one transfer. `begins` are the first bytes of every such file, for the words of an error.
     Raises ChecksumError, with nothing kept, if the file is not what `digest` says; otherwise ReleaseError.
     """
     if digest.value == EMPTY_FILE:
@@ -59,6 +61,7 @@ def download(
         digest=digest,
         part=final.with_suffix(".part"),
         progress=progress or (lambda _done, _all: None),
+        begins=begins,
     )
     try:
         cache_dir.mkdir(parents=True, exist_ok=True)
@@ -156,8 +159,9 @@ def _likely_cause(job: _Job, got: str) -> str:
     if got == EMPTY_FILE:
         return "the answer was empty"
     with job.part.open("rb") as file:
-        if file.read(len(_GZIP)) != _GZIP:
-            return "the answer is no archive but, most likely, the page of a login or a proxy"
+        if file.read(len(job.begins)) != job.begins:
+            thing = "archive" if job.begins == _GZIP else "program"
+            return f"the answer is no {thing} but, most likely, the page of a login or a proxy"
     if (name := known_as(got)) is not None:
         return f"it is {name}"
     if job.digest.source == "user" and (name := known_as(job.digest.value)) is not None:

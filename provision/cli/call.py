@@ -40,12 +40,13 @@ from provision.transport import Secret, StoppedError, Transport
 if TYPE_CHECKING:
     from provision import render
     from provision.buildkit import choice
-    from provision.commands import change, inspect
+    from provision.commands import builder, change, inspect
     from provision.transport.ssh import handshake
 else:
-    change, choice, inspect, handshake, render = (
+    builder, change, choice, inspect, handshake, render = (
         LazyModule(f"provision.{name}")
         for name in (
+            "commands.builder",
             "commands.change",
             "buildkit.choice",
             "commands.inspect",
@@ -83,11 +84,9 @@ class Call:
     program: tuple[str, ...] = (called.INSTALLED,)
     """How the user calls this program: a name, or more words that select the host as well (`fab -H pi1`)."""
 
-    def run(
-        self, work: Callable[[Transport, Host], HostResult], *, root: bool = True, silent: bool = False
-    ) -> Report:
-        """The work on every host, as a report. `silent`: the work prints by itself, and no progress is shown."""
-        connector = Connector(
+    def connector(self, *, root: bool = True) -> Connector:
+        """What connects to the hosts."""
+        return Connector(
             config=self.config,
             ask_password=bool(self.options["ask_sudo_password"]),
             root=root,
@@ -95,6 +94,25 @@ class Call:
             identities=self.identities,
             sudo_password=self.sudo_password,
         )
+
+    def aim(self, name: str) -> builder.Aim:
+        """The builder that the hosts are to become."""
+        connector = self.connector()
+        return builder.Aim(
+            name=name,
+            targets={host.name: None if host.local else connector.target(host) for host in self.hosts},
+            ssh=connector.settings(),
+            buildx=self.config.buildx,
+            cache=user_folders.cache(),
+            progress=self.style.progress,
+            printing=bool(self.options["print"]),
+        )
+
+    def run(
+        self, work: Callable[[Transport, Host], HostResult], *, root: bool = True, silent: bool = False
+    ) -> Report:
+        """The work on every host, as a report. `silent`: the work prints by itself, and no progress is shown."""
+        connector = self.connector(root=root)
         fleet = Fleet(
             connect=connector.connect,
             work=work,
@@ -196,7 +214,7 @@ def command(options: Mapping[str, Option], *examples: str) -> Callable[[Body], A
     """
 
     def wrap(body: Body) -> Any:
-        name = body.__name__.rstrip("_")
+        name = body.__name__.rstrip("_").replace("_", "-")
 
         places = tuple(key for key, option in options.items() if option.default is REQUIRED)
 

@@ -237,6 +237,21 @@ REGISTRY: Final = Option(
     value="REGISTRY", help="as images name it: HOST[:PORT]; docker.io is Docker Hub", default=REQUIRED
 )
 USERNAME: Final = Option(value="USER", help="who logs in", default="", short="u")
+CLIENT: Final = Option(
+    value="CLIENT", help="whom the certificate is for, a person or a pipeline", default=REQUIRED
+)
+OUT: Final = Option(value="FOLDER", help="the folder for ca.pem, cert.pem and key.pem", unset="./CLIENT")
+VARIABLES: Final = Option(
+    help="write variables.env instead, with the secrets of a pipeline: gh secret set --env-file",
+    default=False,
+)
+REVOKE: Final = Option(help="shut this client out, once provision has run for all hosts", default=False)
+BUILDER: Final = Option(value="NAME", help="the builder's name", default="", unset="provision")
+PRINT: Final = Option(
+    help="show it as shell lines and as a step of a GitHub workflow, and change nothing; --format json: as JSON",
+    default=False,
+)
+REMOVE: Final = Option(help="take the builder away again; its hosts are not touched", default=False)
 PASSWORD_STDIN: Final = Option(help="read the password from standard input", default=False)
 PASSWORD: Final = Option(
     value="PASSWORD", help="is refused: every user of this machine could read it", default="", short="p"

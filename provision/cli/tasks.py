@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from invoke.collection import Collection
 
+from provision import user_folders
 from provision.cli import completion
 from provision.cli.call import TASKS, Call, command
 from provision.cli.options import (
     ADOPT,
     AGAIN,
+    BUILDER,
     BUNDLE,
+    CLIENT,
     DEEP,
     FLEET,
     FOLLOW,
@@ -21,16 +25,21 @@ from provision.cli.options import (
     INTERVAL,
     LINES,
     ONCE,
+    OUT,
     PASSWORD,
     PASSWORD_STDIN,
     PLATFORM,
+    PRINT,
     QUICK,
     REGISTRY,
+    REMOVE,
+    REVOKE,
     SEVERITY,
     SHELL,
     SINCE,
     SPEC,
     USERNAME,
+    VARIABLES,
     WANTED,
 )
 from provision.errors import UsageError
@@ -41,13 +50,29 @@ from provision.report.output import TABLE
 
 # The first host is connected to before these are imported.
 if TYPE_CHECKING:
-    from provision.commands import bundle, change, inspect, login, logs, top, verify
+    from provision.certificates import store
+    from provision.commands import (
+        builder,
+        bundle,
+        change,
+        client_cert,
+        inspect,
+        login,
+        logs,
+        survey,
+        top,
+        verify,
+    )
     from provision.commands.bundle import Parts
     from provision.commands.logs import Wanted
 else:
-    bundle, change, inspect, login, logs, top, verify = (
+    store = LazyModule("provision.certificates.store")
+    builder, bundle, change, client_cert, inspect, login, logs, survey, top, verify = (
         LazyModule(f"provision.commands.{name}")
-        for name in ("bundle", "change", "inspect", "login", "logs", "top", "verify")
+        for name in (
+            *("builder", "bundle", "change", "client_cert", "inspect", "login", "logs"),
+            *("survey", "top", "verify"),
+        )
     )
 
 
@@ -172,6 +197,46 @@ def _follow(call: Call, wanted: Wanted, *, root: bool) -> Report:
         root=root,
         silent=True,
     )
+
+
+@command(
+    {"platforms": SPEC["platforms"], "name": BUILDER, "print": PRINT, "remove": REMOVE},
+    "builder --hosts @runners",
+    "builder --hosts @runners --print",
+)
+def builder_(call: Call) -> Report:
+    """Make these hosts one builder of docker buildx here: each platform on the host that builds it best."""
+    name = builder.checked_name(call.options["name"] or "provision")
+    if call.options["remove"]:
+        return Report(command=call.name, hosts=(builder.remove(name),))
+    seen = survey.Survey()
+    looks = call.run(lambda transport, host: seen.look(transport, call.config.spec_for(host)))
+    made = builder.build(call.aim(name), looks.hosts, seen.offers)
+    return replace(looks, hosts=made.results, text=made.text)
+
+
+@command(
+    {"client": CLIENT, "out": OUT, "variables": VARIABLES, "revoke": REVOKE},
+    "client-cert alice",
+    "client-cert ci --variables",
+)
+def client_cert_(call: Call) -> Report:
+    """A certificate for the TLS listeners, from your own authority; --revoke shuts its owner out."""
+    _here(call)
+    name = client_cert.checked_name(call.options["client"])
+    tls = call.config.spec.buildkit.tls
+    if tls is None or not tls.own:
+        raise UsageError(
+            "there is no authority of your own",
+            cause='the configuration does not say [buildkit.tls] authority = "own"',
+            hint="docs/builder.md says how it is set up.",
+        )
+    authority = store.authority(user_folders.config(), tls)
+    if call.options["revoke"]:
+        return Report(command=call.name, hosts=(client_cert.revoke(name, authority),))
+    folder = Path(call.options["out"] or name)
+    result = client_cert.make(name, folder, authority, tls.days, variables=bool(call.options["variables"]))
+    return Report(command=call.name, hosts=(result,))
 
 
 @command(

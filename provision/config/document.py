@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+from provision import paths
 from provision.buildkit import gc
 from provision.buildkit.compatibility import conflicts
 from provision.config import jumps, names
@@ -14,6 +15,7 @@ from provision.config.table import ANY, Table
 from provision.spec import (
     LATEST,
     Buildkit,
+    Buildx,
     Dns,
     Emulation,
     Host,
@@ -67,14 +69,31 @@ def _buildkit(root: Table, registries: Mapping[str, Registry]) -> Buildkit:
     return buildkit
 
 
+def buildx(root: Table) -> Buildx:
+    """`[buildx]`."""
+    with root.table("buildx") as table:
+        values = table.all()
+        if values["mirror"] and "://" not in values["mirror"]:
+            values["mirror"] = _located(values["mirror"], table, "mirror")
+        with table.table("sha256") as digests:
+            values["sha256"] = digests.some()
+        return Buildx(**values)
+
+
 def _tls(parent: Table) -> Tls | None:
     if "tls" not in parent.names():
         return None
     with parent.table("tls") as table:
+        values = table.all()
+        if values["authority"] == "own":
+            for key in ("cert", "key", "ca"):
+                if key in table.names():
+                    table.fail(key, 'excludes authority = "own", which brings files of its own')
+            return Tls(**values | {"cert": paths.TLS_CERT, "key": paths.TLS_KEY, "ca": paths.TLS_CA})
         for key in ("cert", "key"):
             if key not in table.names():
                 table.fail(key, "is missing: the path of a PEM file on the host")
-        return Tls(cert=table.get("cert") or "", key=table.get("key") or "", ca=table.get("ca"))
+        return Tls(**values | {"cert": values["cert"] or "", "key": values["key"] or ""})
 
 
 def _dns(parent: Table) -> Dns:
@@ -99,14 +118,19 @@ def _gc(parent: Table) -> Mapping[str, Any]:
 
 def _check_listeners(table: Table, buildkit: Buildkit) -> None:
     """Refuses a listener beyond loopback that does not know its clients: each of them is root on its host."""
+    if buildkit.tls is not None and buildkit.tls.own and not buildkit.listen:
+        table.fail(
+            "listen",
+            'is missing: authority = "own" is for a daemon that listens, as in "tcp://0.0.0.0:1234"',
+        )
     guarded = buildkit.tls is not None and buildkit.tls.ca is not None
     for address in buildkit.listen:
         host, _ = names.host_port(address.removeprefix("tcp://"))
         if not guarded and not names.is_loopback(host):
             table.fail(
                 "listen",
-                f"{address} would let anyone who can connect become root; set cert, key and ca"
-                " in [buildkit.tls], or listen on 127.0.0.1",
+                f'{address} would let anyone who can connect become root; set authority = "own", or'
+                " cert, key and ca, in [buildkit.tls], or listen on 127.0.0.1",
             )
 
 

@@ -44,10 +44,12 @@ def load(
     problems = Problems(file=file, overrides=given)
     with Table(_parse(file) if file else {}, rows=SETTINGS, problems=problems) as root:
         spec, ssh, inventory = document.spec(root), document.ssh(root), document.inventory(root)
+        buildx = document.buildx(root)
     problems.refuse_any()
     return Config(
         spec=spec,
         ssh=ssh,
+        buildx=buildx,
         inventory=inventory,
         path=file.absolute() if file else None,
         pinned=frozenset(each.setting for each in given.values()),

@@ -27,6 +27,7 @@ from provision.spec import (
     ServiceSetting,
     Source,
     Ssh,
+    Tls,
 )
 
 
@@ -67,6 +68,9 @@ _BUILDKIT: Final = {
     f"labels.{ANY}": Setting(values.label),
     "log.level": Setting(one_of(get_args(LogLevel)), Log.level),
     "log.format": Setting(one_of(get_args(LogFormat)), Log.format),
+    "tls.authority": Setting(one_of(("files", "own")), Tls.authority),
+    "tls.days": Setting(integer(1, 3650), Tls.days),
+    "tls.passphrase_command": Setting(values.command),
     "tls.cert": Setting(values.host_path),
     "tls.key": Setting(values.host_path),
     "tls.ca": Setting(values.host_path, unset="anyone who connects is let in"),
@@ -74,6 +78,10 @@ _BUILDKIT: Final = {
     "dns.options": Setting(list_of(values.resolver_option), (), unset="those of the host"),
     "dns.searchDomains": Setting(list_of(names.nickname), (), unset="those of the host"),
     **{f"gc.{key}": Setting(values.size, unset="sized from the disk") for key in gc.KEYS},
+}
+_BUILDX: Final = {
+    "mirror": Setting(names.mirror, unset="the release host"),
+    **{f"sha256.{key}": Setting(values.digest, unset="buildx is built") for key in asset.digest_keys()},
 }
 _REGISTRY: Final = {
     "http": Setting(boolean, Registry.http),
@@ -100,6 +108,7 @@ _HOST: Final = {
     "platforms": Setting(list_of(_platform), unset="those of the file"),
     "interpreters": Setting(values.interpreters, unset="those of [emulation]"),
     "service": Setting(one_of(get_args(ServiceSetting)), unset="that of [buildkit]"),
+    "names": Setting(list_of(names.host), ()),
     "sudo": Setting(boolean, unset="sudo unless the login is root"),
     "sudo_password_command": Setting(values.command, unset="that of [ssh]"),
 }
@@ -108,6 +117,7 @@ SETTINGS: Final[Mapping[str, Setting]] = {
     "platforms": Setting(list_of(_platform), unset="all that the QEMU at hand runs"),
     **{f"emulation.{key}": row for key, row in _EMULATION.items()},
     **{f"buildkit.{key}": row for key, row in _BUILDKIT.items()},
+    **{f"buildx.{key}": row for key, row in _BUILDX.items()},
     **{f"registry.{ANY}.{key}": row for key, row in _REGISTRY.items()},
     **{f"ssh.{key}": row for key, row in _SSH.items()},
     **{f"hosts.{ANY}.{key}": row for key, row in _HOST.items()},

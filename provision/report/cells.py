@@ -27,6 +27,7 @@ from provision.result import (
     StepResult,
     at,
 )
+from provision.result.nodes import NodeRow
 from provision.spec import Host
 
 _MARKS: Final = {
@@ -111,6 +112,22 @@ def platforms(rows: Sequence[PlatformRow]) -> Table:
         cells = [clean(cell) if cell else "–" for cell in (row.handler, row.flags, row.qemu)]
         truths = [_truth(value) for value in (row.registered, row.listed, row.builds)]
         made.add_row(Text(clean(row.platform)), mode, *(Text(cell) for cell in cells), *truths)
+    return made
+
+
+def nodes(rows: Sequence[NodeRow]) -> Table:
+    """The nodes of a builder. An emulated platform stands with its pace: `linux/s390x (12×)`."""
+    made = table("NODE", "ENDPOINT", "BUILDS NATIVELY", "EMULATES")
+    for row in rows:
+        emulated = [
+            f"{platform} ({row.slower[platform]:g}×)" if platform in row.slower else platform
+            for platform in row.platforms
+            if platform not in row.native
+        ]
+        texts = (row.node, row.endpoint, ", ".join(row.native) or "–", ", ".join(emulated) or "–")
+        made.add_row(*(Text(clean(text)) for text in texts))
+    for column in made.columns[2:]:
+        column.no_wrap, column.overflow = False, "fold"
     return made
 
 

@@ -121,6 +121,10 @@ def _logs(host: HostResult) -> dict[str, Any]:
     }
 
 
+def _nodes(host: HostResult) -> dict[str, Any]:
+    return {"nodes": [asdict(row) for row in host.nodes]}
+
+
 def _checks(host: HostResult) -> dict[str, Any]:
     return {"checks": [_with_fix(line, host.place) for line in host.checks]}
 
@@ -147,6 +151,8 @@ SECTIONS: Final[Mapping[str, tuple[Section, ...]]] = {
     "explain": (_chain, _findings),
     "top": (_processes,),
     "verify": (_findings, _images),
+    "builder": (_steps, _nodes, _findings),
+    "client-cert": (_steps,),
     "login": (_steps,),
     "logout": (_steps,),
     "logs": (_logs,),

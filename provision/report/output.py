@@ -94,6 +94,7 @@ def output(report: Report, style: Style) -> int:
     if style.format == TABLE and report.text:
         style.out.write_bytes(report.text.encode(errors="replace"))
         style.out.flush()
+        table.complain(report, consoles.console(style.err))
     elif style.format == TABLE:
         log = not consoles.interactive(style.out)
         table.render(report, consoles.console(style.out), log=log)

@@ -154,6 +154,13 @@ def _top(host: HostResult) -> Iterator[RenderableType]:
     yield from cells.processes(host.processes)
 
 
+def _builder(host: HostResult) -> Iterator[RenderableType]:
+    yield from cells.steps(host.steps)
+    if host.nodes:
+        yield cells.nodes(host.nodes)
+    yield from cells.findings(host.findings, host.place)
+
+
 def _verify(host: HostResult) -> Iterator[RenderableType]:
     if host.images:
         yield cells.images(host.images)
@@ -186,4 +193,5 @@ VIEWS: Final[Mapping[str, HostView]] = {
     "top": _top,
     "verify": _verify,
     "logs": _logs,
+    "builder": _builder,
 }

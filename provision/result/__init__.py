@@ -18,6 +18,7 @@ from provision.errors import (
 )
 from provision.fix import HERE, NO_FIX, Fix, Place
 from provision.result.logs import Logs
+from provision.result.nodes import NodeRow
 from provision.spec import Host
 
 StepStatus = Literal["pending", "done", "failed", "skipped"]
@@ -211,6 +212,8 @@ class HostResult:
     """Of `verify`, whose "host" is an image."""
     logs: Logs | None = None
     """Of `logs`."""
+    nodes: tuple[NodeRow, ...] = ()
+    """Of `builder` and `health --builder`, whose first "host" is a builder."""
     notes: tuple[str, ...] = ()
     error: ProvisionError | None = None
     seconds: float = 0.0

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Final
 
 from provision.architectures import go_environment
 from provision.buildkit.errors import explain_local
@@ -14,13 +14,19 @@ from provision.buildkit.go import toolchain
 from provision.buildkit.go.archive import pack
 from provision.buildkit.go.command import Go
 from provision.buildkit.go.environment import database, environment
-from provision.buildkit.go.module import BUILDKIT, COMMANDS, Module, pinned, resolve, resolved
+from provision.buildkit.go.module import (
+    BUILDKIT,
+    BUILDX,
+    DAEMON,
+    Module,
+    Product,
+    pinned,
+    resolve,
+    resolved,
+)
 from provision.buildkit.go.store import Built, Source, Store
 from provision.buildkit.go.toolchain import Toolchain
 from provision.buildkit.go.watch import Nobody, Watch, stage
-
-# As upstream compiles it (its Dockerfile): without these the daemon would not be the release's.
-_TAGS: Final = "osusergo,netgo,static_build,seccomp"
 
 
 def build(version: str, platform: str, cache: Path, watch: Watch | None = None) -> Built:
@@ -67,21 +73,52 @@ def prepare(found: Toolchain, store: Store, purpose: str, target: Mapping[str, s
     return Go(program=program, environment=settings, purpose=purpose, go_on=watch.go_on)
 
 
-def compile_commands(go: Go, module: Path, label: str, watch: Watch) -> Mapping[str, Path]:
-    """Both programs as files of a release archive; `module` holds go.mod and go.sum, `label` is their version.
+def compile_commands(
+    go: Go, module: Path, label: str, watch: Watch, product: Product = DAEMON
+) -> Mapping[str, Path]:
+    """The programs as files of a release archive; `module` holds go.mod and go.sum, `label` is their version.
 
     Raises as `Go`.
     """
     with stage(watch, "build-modules", f"get the Go modules of {go.purpose}"):
         counter = _Counter(watch=watch, stage="build-modules", total=None, sign="go: downloading ")
-        packages = go(module, "list", "-tags", _TAGS, "-deps", "tool", line=counter).split()
+        packages = go(module, "list", "-tags", product.tags, "-deps", "tool", line=counter).split()
     with stage(watch, "build-compile", f"compile {go.purpose} from source"):
         counter = _Counter(watch=watch, stage="build-compile", total=len(packages), sign="")
         # Without -X they call themselves "v0.0.0+unknown"; -s -w leave out what only a debugger reads.
-        flags = f"-s -w -X {BUILDKIT}/version.Version={label}"
-        arguments = ("-v", "-trimpath", "-buildvcs=false", "-tags", _TAGS, "-ldflags", flags)
+        flags = f"-s -w -X {product.path}/version.Version={label}"
+        arguments = ("-v", "-trimpath", "-buildvcs=false", "-tags", product.tags, "-ldflags", flags)
         go(module, "build", *arguments, "-o", f"{module}/bin/", "tool", line=counter)
-    return {f"bin/{name}": module / "bin" / name for name in COMMANDS}
+    return {f"bin/{name}": module / "bin" / name for name in product.commands}
+
+
+def build_buildx(platform: str, cache: Path, target: Path, watch: Watch | None = None) -> str:
+    """Compile buildx for `platform` into the file `target`; the words on its source. Raises as `build`."""
+    store, found, module = Store(cache=cache), toolchain.find(), pinned(BUILDX)
+    version = module.version_of(BUILDX)
+    try:
+        with store.building(watch or Nobody()) as workshop:
+            purpose = f"buildx {version} for {platform}"
+            go = prepare(found, store, purpose, go_environment(platform), watch or Nobody())
+            module.write(workshop / "build")
+            (made,) = compile_commands(go, workshop / "build", version, watch or Nobody(), BUILDX).values()
+            place_program(made, target)
+    except OSError as error:
+        raise explain_local(error, str(target)) from error
+    return f"built from {BUILDX.path} {version} by {found.builds(module.go)}, {module.vouched}"
+
+
+def place_program(made: Path, target: Path) -> None:
+    """Put a copy of a program in its place, whole or not at all. Raises OSError."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # Another filesystem than the cache's, perhaps.
+    new = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        shutil.copyfile(made, new)
+        new.chmod(0o755)
+        new.replace(target)
+    finally:
+        new.unlink(missing_ok=True)
 
 
 class _Counter:

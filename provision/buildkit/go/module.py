@@ -1,5 +1,7 @@
 """The Go module whose tools are `buildkitd` and `buildctl`: pinned for one version, resolved for the others.
 
+buildx has such a module as well, for one version only.
+
 It is a module of our own: `go install …@version` refuses a module that has replace directives, as BuildKit's had
 in many versions, and reads no go.sum of ours.
 """
@@ -22,6 +24,27 @@ _FILES: Final = ("go.mod", "go.sum")
 
 
 @dataclass(frozen=True, kw_only=True)
+class Product:
+    """What a module's tools are."""
+
+    path: str
+    commands: tuple[str, ...]
+    tags: str
+    """Of Go's compiler, as upstream compiles it."""
+    files: str
+    """The folder with both pinned files."""
+
+
+# Without these tags the daemon would not be the release's (BuildKit's Dockerfile).
+DAEMON: Final = Product(
+    path=BUILDKIT, commands=COMMANDS, tags="osusergo,netgo,static_build,seccomp", files="pinned"
+)
+BUILDX: Final = Product(
+    path="github.com/docker/buildx", commands=("buildx",), tags="osusergo,netgo", files="pinned_buildx"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Module:
     """Both files of the module, and who vouches for what they name."""
 
@@ -39,7 +62,13 @@ class Module:
     @property
     def version(self) -> str:
         """The version of BuildKit."""
-        return str(re.findall(rf"^\s*(?:require )?{re.escape(BUILDKIT)} (\S+)", self.mod, re.MULTILINE)[0])
+        return self.version_of(DAEMON)
+
+    def version_of(self, product: Product) -> str:
+        """The version of what its tools are part of."""
+        return str(
+            re.findall(rf"^\s*(?:require )?{re.escape(product.path)} (\S+)", self.mod, re.MULTILINE)[0]
+        )
 
     @property
     def fingerprint(self) -> str:
@@ -54,9 +83,9 @@ class Module:
 
 
 @once
-def pinned() -> Module:
+def pinned(product: Product = DAEMON) -> Module:
     """The module that comes with this tool. Its go.sum has the SHA-256 of everything that a build reads."""
-    folder = resources.files("provision.buildkit.go") / "pinned"
+    folder = resources.files("provision.buildkit.go") / product.files
     mod, sums = (folder.joinpath(name).read_text(encoding="utf-8") for name in _FILES)
     return Module(mod=mod, sums=sums, vouched="verified by the go.sum that comes with this tool")
 

@@ -295,7 +295,7 @@ def sh(text: str) -> bytes:
 FREE = {
     *("labels", "example.com/rack"),  # text for people, in the daemon's TOML
     *("config", "known_hosts", "mirror"),  # files here, opened without a shell
-    "sudo_password_command",  # run here, without a shell: the user's own words
+    *("sudo_password_command", "passphrase_command"),  # run here, without a shell: the user's own words
     *("cert", "key", "ca"),  # paths on the host, in the daemon's TOML
 }
 """Keys whose values may be more than a narrow word."""

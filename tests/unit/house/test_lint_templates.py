@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Final, get_args
@@ -10,6 +11,8 @@ from typing import Final, get_args
 import pytest
 
 from provision import apply
+from provision.builder import printed
+from provision.builder.node import Node
 from provision.facts import question
 from provision.health import deep
 from provision.logs import question as logs
@@ -36,6 +39,7 @@ from tests.unit.house.test_lint import BIN, accept
 from tests.unit.recorded import facts, planned
 
 SETTINGS: Final = Settings(buildkit=Buildkit(listen=("tcp://127.0.0.1:1234",)), version="v0.32.2")
+NODE: Final = Node(name="pi1", endpoint="ssh://pi1", platforms=("linux/arm64", "linux/arm/v7"))
 # What a plan for the recorded bare machine lacks.
 MORE: Final = (
     MountBinfmt(id="mount", action="mount", target="binfmt_misc", manager="systemd"),
@@ -88,6 +92,9 @@ def scripts() -> Iterator[tuple[str, str]]:
                 settings=not following,
             ),
         )
+    for nodes in ([NODE], [NODE, replace(NODE, name="pi2", options={"key": "/a key"})]):
+        for text in ("", "Host x\n"):
+            yield "builder.print.sh", printed.shell_lines("fleet", nodes, text, ["pi3 is left out"])
     yield "deep.sh", deep.script(Spec(), facts("provisioned"))
     for sudo in ("auto", "always", "never"):
         for password in (None, Secret("secret")):

@@ -17,16 +17,28 @@ from provision.render import FILTERS, environment
 from tests.lab.checkout import ROOT
 
 LANGUAGE: Final = {
+    ".print.sh": {"q", "comment"},
     ".sh": {"q"},
     ".openrc": {"q"},
     ".toml": {"toml", "toml_key", "comment"},
     ".service": {"unit", "exec", "comment"},
     ".tmpfiles.conf": {"tmpfiles", "comment"},
+    ".ssh.conf": {"ssh", "ssh_token", "comment"},
+    ".yml": {"yaml"},
     ".conf": {"unit", "exec", "comment"},
 }
 """By the end of a template's name: the filters that make a value safe there. HTML is escaped as a whole."""
 
 OURS: Final = {
+    "builder.ssh.conf": {
+        "mark": "a constant of builder/ssh_files.py",
+        "section.end.port": "a number",
+        "section.end.proxy_command": "the user's own, for the rest of the line, as `ssh -G` printed it",
+        "section.patience": "a number of seconds",
+        "keepalive": "a number of seconds",
+    },
+    "builder.print.sh": {"ssh_text": "behind a quoted here-document's word, without a line that ends it"},
+    "builder.action.yml": {"number": "a number"},
     "apply.sh": {
         "lengths[step.id]": "a number of bytes",
         "lengths.get(step.id, 0)": "a number of bytes",

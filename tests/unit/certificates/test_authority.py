@@ -1,0 +1,116 @@
+"""The user's own authority: what it signs, who it lets in, and that its keys stay where they are."""
+
+from __future__ import annotations
+
+import stat
+import time
+from pathlib import Path
+
+import pytest
+
+from provision.certificates import pem
+from provision.certificates.authority import Authority, AuthorityError
+from provision.certificates.life import DAY, Life
+from provision.certificates.server import reason
+from provision.errors import UsageError
+from provision.transport import Secret
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    made = Authority(folder=tmp_path / "authority")
+    assert made.make()
+    return made
+
+
+def test_it_is_made_once_and_for_its_owner_alone(authority: Authority) -> None:
+    before = {path: path.read_bytes() for path in authority.folder.iterdir()}
+    assert not authority.make()
+    assert {path: path.read_bytes() for path in authority.folder.iterdir()} == before
+    assert {stat.S_IMODE(path.stat().st_mode) for path in before} == {0o600}
+    assert stat.S_IMODE(authority.folder.stat().st_mode) == 0o700
+
+
+def test_a_server_has_its_names_and_a_client_none(authority: Authority) -> None:
+    server = authority.for_server("pi1", ("pi1.example", "10.0.0.7", "fe80::1"))
+    assert pem.names_of(server.certificate) == {"pi1.example", "10.0.0.7", "fe80::1"}
+    assert pem.is_signed_by(server.certificate, authority.servers)
+    assert not pem.is_signed_by(server.certificate, authority.trusted)
+    client = authority.for_client("alice")
+    assert pem.names_of(client.certificate) == frozenset()
+    assert pem.is_signed_by(client.certificate, authority.trusted)
+
+
+def test_the_key_is_no_part_of_what_can_be_printed(authority: Authority) -> None:
+    issued = authority.for_client("alice")
+    assert issued.key.reveal().startswith("-----BEGIN PRIVATE KEY-----")
+    assert "PRIVATE" not in repr(issued)
+    assert not any("PRIVATE" in path.read_text() for path in (authority.folder / "clients").iterdir())
+
+
+def test_a_key_may_be_encrypted(tmp_path: Path) -> None:
+    right = Authority(folder=tmp_path, passphrase=lambda: Secret("open sesame"))
+    right.make()
+    assert "ENCRYPTED" in (tmp_path / "servers.key").read_text()
+    right.for_server("pi1", ("pi1",))
+    for passphrase in (None, Secret("wrong")):
+        with pytest.raises(AuthorityError, match="cannot be used"):
+            Authority(folder=tmp_path, passphrase=lambda it=passphrase: it).for_server("pi1", ("pi1",))  # type: ignore[misc]
+
+
+def test_a_key_that_others_can_read_is_refused(authority: Authority) -> None:
+    (authority.folder / "servers.key").chmod(0o640)
+    with pytest.raises(AuthorityError, match="read by others"):
+        authority.for_server("pi1", ("pi1",))
+
+
+def test_who_is_revoked_is_no_longer_trusted_and_all_others_are(authority: Authority) -> None:
+    old = {name: authority.for_client(name).certificate for name in ("alice", "bob")}
+    authority.revoke("bob")
+    trusted = authority.trusted
+    assert trusted.count("BEGIN CERTIFICATE") == 2
+    assert old["alice"].strip() in trusted
+    assert not pem.is_signed_by(old["bob"], trusted)
+    assert pem.is_signed_by(authority.for_client("carol").certificate, trusted)
+    assert set(authority.clients) == {"alice", "carol"}
+    # Whom only the former authority knew goes without a third one.
+    signer = (authority.folder / "clients.pem").read_text()
+    authority.revoke("alice")
+    assert authority.trusted == signer
+    with pytest.raises(UsageError, match="no client 'bob'"):
+        authority.revoke("bob")
+
+
+def test_a_client_whose_time_is_over_is_no_longer_listed(authority: Authority) -> None:
+    authority.for_client("alice", days=-0.02)
+    authority.for_client("bob")
+    authority.revoke("bob")
+    assert authority.trusted.count("BEGIN CERTIFICATE") == 1
+
+
+def test_a_certificate_is_renewed_when_a_third_of_its_life_is_left() -> None:
+    life = Life(begin=0, end=300)
+    assert [life.is_due(now) for now in (0, 199, 200, 301)] == [False, False, True, True]
+    assert [life.is_over(now) for now in (-1, 0, 299, 300)] == [True, False, False, True]
+
+
+def test_why_a_host_gets_another_certificate(authority: Authority, tmp_path: Path) -> None:
+    now, names = time.time(), ("10.0.0.7", "pi1")
+    good = authority.for_server("pi1", (*names, "extra"), 90).certificate
+
+    def why(certificate: str = good, *, has_key: bool = True, later: float = 0) -> str:
+        return reason(
+            certificate, has_key=has_key, authority=authority.servers, names=names, now=now + later * DAY
+        )
+
+    assert why() == ""
+    assert why("") == "there is none"
+    assert why("nonsense") == "it cannot be read"
+    assert why(has_key=False) == "its key is missing"
+    assert why(later=59) == ""
+    assert why(later=61) == "it ends in 29 days"
+    assert why(later=91) == "it has expired"
+    assert why(authority.for_server("pi1", ("pi1",)).certificate) == "it is not for 10.0.0.7"
+    other = Authority(folder=tmp_path / "other")
+    other.make()
+    assert why(other.for_server("pi1", names).certificate) == "another authority has signed it"
