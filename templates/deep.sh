@@ -1,5 +1,6 @@
 #!/bin/sh
-# Builds for each platform through the real daemon, and times a small workload of each: prints records.
+# Builds for each platform through the real daemon, and may time a small workload of each: prints records.
+#   building <tab> platform                                 a build begins
 #   work <tab> name <tab> status <tab> nanoseconds          CPU time of an architecture's workload in an empty chroot
 #   build <tab> platform <tab> status <tab> nanoseconds     a build; the lines of its end follow, each with "|" before it
 # Runs in dash, bash and busybox sh, with coreutils or busybox. Leaves only the daemon's history behind.
@@ -48,11 +49,12 @@ context() {
   while [ $count -lt 256 ]; do words=$words', "x"'; count=$((count + 1)); done
   mkdir "$work/$1"
   printf 'FROM scratch\nCOPY program /program\nRUN ["/program"%s, "{{ nonce }}"]\n' "$words" >"$work/$1/Dockerfile"
-  cp "$work/root/p-$1" "$work/$1/program"
+  cat "$work/root/p-$1" >"$work/$1/program" && chmod 755 "$work/$1/program"
 }
 
 build() {
   platform=$1 folder=$work/$2
+  printf 'building\t%s\n' "$platform"
   now; begun=$moment
   timeout {{ timeout }} "$client" --addr {{ ('unix://' ~ paths.SOCKET) | q }} build --progress plain \
     --frontend dockerfile.v0 --local context="$folder" --local dockerfile="$folder" --no-cache \
@@ -60,7 +62,7 @@ build() {
   status=$?
   now
   printf 'build\t%s\t%s\t%s\n' "$platform" "$status" $((moment - begun))
-  [ "$status" -eq 0 ] || tail -n 40 "$work/log" | sed 's/^/|/'
+  [ "$status" -eq 0 ] || { : >"$work/failed"; tail -n 40 "$work/log" | sed 's/^/|/'; }
 }
 
 trap '[ -z "$work" ] || rm -rf "$work"' EXIT
@@ -72,19 +74,31 @@ client={{ paths.CLIENT }}
 
 {% for program in programs %}
 printf '{{ program.probe }}' >"$work/root/p-{{ program.name }}"
+{% if measure %}
 printf '{{ program.work }}' >"$work/root/w-{{ program.name }}"
-chmod 755 "$work/root/p-{{ program.name }}" "$work/root/w-{{ program.name }}"
+{% endif %}
+chmod 755 "$work"/root/*
 context {{ program.name }}
 {% endfor %}
+{% if measure %}
 # Twice, with all others in between: a short disturbance spoils only one of the two.
 {% for _ in range(2) %}
 {% for program in programs %}
 work_of {{ program.name }}
 {% endfor %}
 {% endfor %}
+{% endif %}
 {% for program in programs %}
 {% for platform in program.platforms %}
 build {{ platform | q }} {{ program.name }}
 {% endfor %}
 {% endfor %}
+{% if generation %}
+# What a later run need not prove again.
+rm -f {{ paths.PROOF }}
+[ -e "$work/failed" ] || {
+  mkdir -p {{ paths.OWN }} && printf '%s %s\n' {{ generation | q }} {{ platforms | join(',') | q }} >{{ paths.PROOF }}.new \
+    && mv -f {{ paths.PROOF }}.new {{ paths.PROOF }}
+}
+{% endif %}
 printf 'end\n'

@@ -179,6 +179,7 @@ class Call:
             timeout=self.config.ssh.timeout,
             progress=self.style.progress,
             version=version,
+            proof=not self.options.get("no_proof"),
             machines=self.machines,
             interruption=self.interruption,
         )

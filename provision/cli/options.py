@@ -184,6 +184,7 @@ SEVERITY: Final = Option(
 DEEP: Final = Option(
     help="also build for every platform through the daemon, and measure how slow emulation is", default=False
 )
+NO_PROOF: Final = Option(help="leave out the build for each platform that a run ends with", default=False)
 PLATFORM: Final = Option(
     value="PLATFORM",
     help="as you call it: arm64, aarch64, linux/arm/v7, armhf, x86_64 …",

@@ -24,6 +24,7 @@ from provision.cli.options import (
     IMAGE,
     INTERVAL,
     LINES,
+    NO_PROOF,
     ONCE,
     OUT,
     PASSWORD,
@@ -99,7 +100,7 @@ def plan_(call: Call) -> Report:
     )
 
 
-@command({**SPEC, **FLEET}, "provision", "provision --hosts @runners --canary 1")
+@command({**SPEC, **FLEET, "no_proof": NO_PROOF}, "provision", "provision --hosts @runners --canary 1")
 def provision_(call: Call) -> Report:
     """Make it a build machine: QEMU handlers, BuildKit as a service, and proof that every platform runs."""
     version = call.version()

@@ -15,8 +15,10 @@ from provision.buildkit.release import Release
 from provision.commands.ask import ask_facts, ask_target
 from provision.commands.build import with_release
 from provision.commands.once import Machines
+from provision.commands.proof import Proof, prove
 from provision.errors import HostError, ProvisionError
 from provision.facts import Facts, question
+from provision.health.deep import is_proven
 from provision.health.platforms import rows, unmet
 from provision.hosts.interruption import Interruption
 from provision.plan import Plan, plan
@@ -44,6 +46,8 @@ class RunSettings:
     progress: Progress
     version: str
     """The BuildKit version, resolved once."""
+    proof: bool = True
+    """Whether a run ends with a build for each platform."""
     machines: Machines = field(default_factory=Machines)
     interruption: Interruption = field(default_factory=Interruption)
 
@@ -112,7 +116,7 @@ class _Change:
     notes: tuple[str, ...] = ()
 
     def provision(self) -> HostResult:
-        """Carry out the plan, and ask again for proof."""
+        """Carry out the plan, ask again, and build for proof."""
         facts = self.outlook.facts
         try:
             if not self.outlook.plan.empty:
@@ -120,9 +124,20 @@ class _Change:
                 if self.spec.buildkit.fetch == "auto" and (why := not_downloaded(self.journal.results())):
                     self._send_instead(why)
                 facts = ask_facts(self.transport, self.spec)
+            result = _judged(self.transport.name, self.spec, facts, self._steps(), self._notes())
+            return self._proven(result, facts)
         except ProvisionError as error:
             return _broken_off(self.transport.name, self._steps(), self._notes(), error)
-        return _judged(self.transport.name, self.spec, facts, self._steps(), self._notes())
+
+    def _proven(self, result: HostResult, facts: Facts) -> HostResult:
+        """The result with proof: after a change, or where no run has proven what is there now."""
+        if result.error or not self.run.proof or (not result.steps and is_proven(self.spec, facts)):
+            return result
+        proof = prove(self.transport, self.spec, facts, result.platforms, self.run.progress)
+        seen = replace(result, platforms=proof.platforms)
+        if proof.error:
+            return replace(seen, status="failed", error=proof.error)
+        return replace(seen, notes=(*seen.notes, f"a build for each platform succeeded: {_built(proof)}"))
 
     def _send_instead(self, why: str) -> None:
         """That it has curl says nothing of its network. What is done by now is not in the new plan."""
@@ -164,6 +179,10 @@ def _adoption(facts: Facts) -> tuple[str, ...]:
     if not lines:
         return ("there is no buildkitd.toml of somebody else with a setting that provision.toml has",)
     return ("for provision.toml:\n" + "\n".join(lines),)
+
+
+def _built(proof: Proof) -> str:
+    return ", ".join(row.platform for row in proof.platforms if row.builds)
 
 
 def from_here(spec: Spec) -> Spec:

@@ -31,6 +31,7 @@ __all__ = [
     "Mount",
     "PackageAnswer",
     "Probe",
+    "Proof",
     "Rule",
     "System",
     "Unit",
@@ -287,6 +288,14 @@ class LastRun:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Proof:
+    """What an earlier run built through the daemon of that generation."""
+
+    generation: str = ""
+    platforms: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Facts:
     """Everything that is known of a host."""
 
@@ -331,6 +340,7 @@ class Facts:
     last_run: LastRun | None = None
     """The run that changed this host last, since its boot."""
     basis: Basis = field(default_factory=Basis)
+    proof: Proof = Proof()
     skew: float | None = None
     """Seconds by which the host's clock is ahead of this machine's; None if they were not compared."""
 

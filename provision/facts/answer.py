@@ -24,6 +24,7 @@ from provision.facts import (
     Mount,
     PackageAnswer,
     Probe,
+    Proof,
     Rule,
     Runc,
     System,
@@ -102,6 +103,7 @@ def parse(lines: Iterable[str], expected: Mapping[str, int]) -> Facts:
         record=next((parse_record(r.text) for r in of.get("host-record", ())), None),
         last_run=_last_run(_one(of, "run")),
         basis=basis.read(of),
+        proof=Proof(generation=_one(of, "proof")[0], platforms=frozenset(words(_one(of, "proof")[1]))),
     )
 
 

@@ -25,6 +25,8 @@ TIMEOUT: Final = 600.0
 """Seconds for all builds of a host."""
 _BUILD: Final = 120
 """Seconds for one."""
+_TIMED_OUT: Final = (124, 143)
+"""Of timeout(1): of coreutils, and of busybox, whose own status is that of SIGTERM."""
 _PRINTED: Final = re.compile(r"#\d+ \d+\.\d+ (.*)")
 """A line of a step's output in buildctl's plain progress."""
 _MANY: Final = re.compile(r"(?: x){3,}")
@@ -50,9 +52,13 @@ class Measurements:
     builds: Mapping[str, Build]
 
 
-def script(spec: Spec, facts: Facts) -> str:
-    """The script to run on a host with these facts."""
-    wanted = _wanted(spec, facts)
+def script(spec: Spec, facts: Facts, *, prove: bool = False) -> str:
+    """The script to run on a host with these facts.
+
+    To prove is to build without measuring, and to leave word on the host that it was done.
+    """
+    wanted = platforms(spec, facts)
+    native = () if prove else _native(facts)
     programs = [
         {
             "name": arch.qemu,
@@ -60,12 +66,31 @@ def script(spec: Spec, facts: Facts) -> str:
             "work": elf.octal(elf.work(arch)),
             "platforms": [platform for platform in wanted if of_platform(platform) == arch],
         }
-        for arch in dict.fromkeys([*_native(facts), *(of_platform(platform) for platform in wanted)])
+        for arch in dict.fromkeys([*native, *(of_platform(platform) for platform in wanted)])
     ]
-    return render("deep.sh", programs=programs, paths=paths, nonce=secrets.token_hex(8), timeout=_BUILD)
+    return render(
+        "deep.sh",
+        programs=programs,
+        platforms=wanted,
+        generation=_generation(facts) if prove else "",
+        measure=not prove,
+        paths=paths,
+        nonce=secrets.token_hex(8),
+        timeout=_BUILD,
+    )
 
 
-def _wanted(spec: Spec, facts: Facts) -> tuple[str, ...]:
+def is_proven(spec: Spec, facts: Facts) -> bool:
+    """Whether an earlier run built for every wanted platform through the daemon as it is now."""
+    proof = facts.proof
+    return proof.generation == _generation(facts) != "" and {*platforms(spec, facts)} <= proof.platforms
+
+
+def _generation(facts: Facts) -> str:
+    return facts.daemon.generation if facts.daemon else ""
+
+
+def platforms(spec: Spec, facts: Facts) -> tuple[str, ...]:
     """The platforms to build for: those that are wanted, else all that run here."""
     if spec.platforms is not None:
         return spec.platforms
@@ -103,7 +128,7 @@ def findings(spec: Spec, facts: Facts, measured: Measurements) -> tuple[Finding,
 
 
 def _failed(platform: str, build: Build, restart: HostCommand) -> Finding:
-    output = f"no end after {_BUILD} s" if build.status == 124 else _last_output(build.text)  # timeout(1)
+    output = f"no end after {_BUILD} s" if build.status in _TIMED_OUT else _last_output(build.text)
     meaning = meaning_of(build.text, restart)
     fix = meaning.fix.for_platform(platform) if meaning else NO_FIX
     return finding(

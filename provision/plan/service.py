@@ -136,8 +136,6 @@ def _hand_over(spec: Spec, facts: Facts) -> Iterator[Step]:
 
 def _service(spec: Spec, facts: Facts, generation: str, handlers_change: bool) -> Iterator[Step]:
     manager, service = service_manager(spec, facts), reading(spec, facts).service
-    if service.enabled is False:
-        yield _command(manager, "enable")
     # The daemon that answers may be the one that another manager runs: it has been stopped by then.
     stopped = any(each.state == "running" for _, each in others(spec, facts))
     if service.state != "running" or stopped:
@@ -145,6 +143,9 @@ def _service(spec: Spec, facts: Facts, generation: str, handlers_change: bool) -
         yield _command(manager, "restart", id_="service-start", action="start", detail=detail)
     elif why := restart_reason(spec, facts, generation, handlers_change):
         yield _command(manager, "restart", detail=why)
+    # A first start that fails leaves nothing that the next boot would start again and again.
+    if service.enabled is False:
+        yield _command(manager, "enable")
 
 
 def _command(

@@ -151,6 +151,8 @@ basis() {
   control_group
   resolvers
   command_line
+  # What an earlier run built (templates/deep.sh).
+  ! { read -r generation proven <{{ paths.PROOF }}; } 2>/dev/null || record proof "$generation" "$proven"
 {% if certificates %}
   certificates
 {% endif %}

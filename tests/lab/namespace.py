@@ -38,6 +38,7 @@ TOOLS: Final = (
         "sync",
         "tail",
         "tar",
+        "timeout",
         "tr",
         "umount",
         "uname",

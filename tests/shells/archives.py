@@ -17,7 +17,12 @@ from provision.spec import DEFAULT_VERSION
 VERSION: Final = DEFAULT_VERSION
 # What the scripts need of a release's programs: that they start, and what a worker answers.
 BUILDKITD: Final = f"#!/bin/sh\necho buildkitd github.com/moby/buildkit {VERSION} abc\n".encode()
-BUILDCTL: Final = b"#!/bin/sh\ncat /lab/workers\n"
+BUILDCTL: Final = b"""#!/bin/sh
+case " $* " in
+  *' build '*) printf '%s\\n' "$*" >>/lab/builds; [ ! -e /lab/broken ] || { cat /lab/broken; exit 1; } ;;
+  *) cat /lab/workers ;;
+esac
+"""
 PLAIN: Final = {"bin/buildkitd": BUILDKITD, "bin/buildctl": BUILDCTL, "bin/buildkit-runc": b"\0\n" * 50_000}
 
 

@@ -17,6 +17,7 @@ from provision.buildkit.asset import asset_for
 from provision.commands import change, inspect
 from provision.commands.ask import ask_facts
 from provision.commands.change import RunSettings
+from provision.commands.once import Machines
 from provision.errors import KernelError
 from provision.facts import Facts
 from provision.report.progress import Progress
@@ -33,7 +34,7 @@ RELEASE = plain()
 IDS = [
     *("packages", "binfmt-boot", "handler-s390x", "rule-s390x", "group", "release"),
     *("buildkit-config", "buildkit-tmpfiles", "buildkit-unit", "release-link", "buildctl-link"),
-    *("service-enable", "service-start"),
+    *("service-start", "service-enable"),
 ]
 
 pytestmark = [
@@ -59,6 +60,8 @@ def furnish(machine: Machine) -> Machine:
     machine.base.borrow("cp")
     machine.fake("groupadd", 'echo "$2:x:998:" >>/etc/group')
     platforms = [{"os": "linux", "architecture": "amd64"}, {"os": "linux", "architecture": "s390x"}]
+    # The unit's start makes it.
+    machine.at(paths.SCRATCH).mkdir(parents=True)
     machine.write("/lab/workers", json.dumps([{"id": "x", "platforms": platforms}]))
     return machine
 
@@ -96,31 +99,76 @@ def order(tmp_path: Path, interpreters: str = "packages") -> tuple[Spec, RunSett
     return spec, RunSettings(cache=tmp_path / "cache", timeout=60, progress=Progress(), version=VERSION)
 
 
+def provision(host: Machine, spec: Spec, run: RunSettings) -> HostResult:
+    """A run of its own: in one run a machine is done once."""
+    return change.provision(host.space, spec, replace(run, machines=Machines()), local=True)
+
+
 def seen(result: HostResult) -> tuple[str, list[str], object]:
     return result.status, [step.id for step in result.steps], result.error
 
 
 def test_from_bare_to_provisioned_and_nothing_the_second_time(host: Machine, tmp_path: Path) -> None:
     spec, run = order(tmp_path)
-    planned = change.preview(host.space, spec, run)
+    planned = change.preview(host.space, spec, replace(run, machines=Machines()))
     assert seen(planned) == ("pending", IDS, None)
     assert host.listing("/opt") == []
 
-    first = change.provision(host.space, spec, run, local=True)
+    first = provision(host, spec, run)
     assert seen(first) == ("changed", IDS, None)
     assert {step.status for step in first.steps} == {"done"}
     (row,) = [row for row in first.platforms if row.platform == FOREIGN]
     assert (row.mode, row.registered, row.listed) == ("emulated", True, True)
 
     for _ in range(2):
-        assert seen(change.provision(host.space, spec, run, local=True)) == ("ok", [], None)
-    assert seen(change.preview(host.space, spec, run)) == ("ok", [], None)
+        assert seen(provision(host, spec, run)) == ("ok", [], None)
+    assert seen(change.preview(host.space, spec, replace(run, machines=Machines()))) == ("ok", [], None)
+
+
+@ONE_SHELL
+def test_a_run_ends_with_a_build_for_each_platform(host: Machine, tmp_path: Path) -> None:
+    """Once for what is there: a run that changes nothing builds nothing."""
+    spec, run = order(tmp_path)
+    builds = host.at("/lab/builds")
+    result = provision(host, spec, replace(run, proof=False))
+    assert [row.builds for row in result.platforms if row.platform == FOREIGN] == [None]
+    assert not builds.exists()
+
+    # Nobody has proven what is there.
+    result = provision(host, spec, run)
+    assert (result.status, result.steps) == ("ok", ())
+    assert result.notes[-1] == f"a build for each platform succeeded: {FOREIGN}"
+    assert [row.builds for row in result.platforms if row.platform == FOREIGN] == [True]
+    (line,) = builds.read_text().splitlines()
+    assert f"--opt platform={FOREIGN}" in line
+
+    result = provision(host, spec, run)
+    assert (result.status, result.notes, len(builds.read_text().splitlines())) == ("ok", (), 1)
+    host.space.run(f"rm {paths.BUILDCTL}")
+    assert provision(host, spec, run).status == "changed"
+    assert len(builds.read_text().splitlines()) == 2
+
+
+@ONE_SHELL
+def test_a_platform_that_does_not_build_is_a_failure_until_it_does(host: Machine, tmp_path: Path) -> None:
+    spec, run = order(tmp_path)
+    host.write("/lab/broken", "#5 0.1 exec /program: exec format error\nerror: failed to solve: x\n")
+    for status in ("done", ""):
+        result = provision(host, spec, run)
+        assert (result.status, {step.status for step in result.steps}) == ("failed", {status} - {""})
+        assert result.error
+        assert result.error.message == f"the proof failed: no build for {FOREIGN}"
+        assert "exec format error; error: failed to solve: x" in result.error.cause
+        assert "no handler is registered for it" in result.error.cause
+        assert [row.builds for row in result.platforms if row.platform == FOREIGN] == [False]
+    host.at("/lab/broken").unlink()
+    assert provision(host, spec, run).status == "ok"
 
 
 @ONE_SHELL
 def test_only_what_was_spoiled_is_mended(host: Machine, tmp_path: Path) -> None:
     spec, run = order(tmp_path)
-    change.provision(host.space, spec, run, local=True)
+    provision(host, spec, run)
     spoil = {
         "rule-s390x": f"rm {paths.rule('s390x')}",
         "handler-s390x": f"echo -1 >{paths.BINFMT}/qemu-s390x",
@@ -131,7 +179,7 @@ def test_only_what_was_spoiled_is_mended(host: Machine, tmp_path: Path) -> None:
     }
     for step, script in spoil.items():
         host.space.run(script)
-        result = change.provision(host.space, spec, run, local=True)
+        result = provision(host, spec, run)
         ids = [each.id for each in result.steps]
         expected = [step, "service-restart"] if step == "handler-s390x" else [step]
         assert (result.status, ids) == ("changed", expected), (step, result)
@@ -142,17 +190,17 @@ def test_an_emulator_is_sent_with_the_release_behind_it(host: Machine, tmp_path:
     assert found
     shutil.copy(found, tmp_path / "emulator-s390x")
     spec, run = order(tmp_path, f"send:{tmp_path}/emulator-{{qemu}}")
-    first = change.provision(host.space, spec, run, local=True)
+    first = provision(host, spec, run)
     assert seen(first) == ("changed", ["binfmt-boot", "interpreter-s390x", *IDS[2:]], None)
     assert ["apt-get"] not in [call[:1] for call in host.calls()]
-    assert seen(change.provision(host.space, spec, run, local=True)) == ("ok", [], None)
+    assert seen(provision(host, spec, run)) == ("ok", [], None)
 
 
 @ONE_SHELL
 def test_a_failed_step_is_the_hosts_error_and_the_next_run_goes_on(host: Machine, tmp_path: Path) -> None:
     host.fake("groupadd", "echo 'groupadd: cannot lock /etc/group' >&2; exit 10")
     spec, run = order(tmp_path)
-    result = change.provision(host.space, spec, run, local=True)
+    result = provision(host, spec, run)
     assert result.status == "failed"
     assert result.error
     assert result.error.message == "create group buildkit failed"
@@ -160,7 +208,7 @@ def test_a_failed_step_is_the_hosts_error_and_the_next_run_goes_on(host: Machine
     states = [step.status for step in result.steps]
     assert states == [*["done"] * 4, "failed", *["skipped"] * 8]
     host.fake("groupadd", 'echo "$2:x:998:" >>/etc/group')
-    assert seen(change.provision(host.space, spec, run, local=True)) == ("changed", IDS[4:], None)
+    assert seen(provision(host, spec, run)) == ("changed", IDS[4:], None)
 
 
 def test_an_old_kernel_is_refused_before_anything_changes(host: Machine, tmp_path: Path) -> None:

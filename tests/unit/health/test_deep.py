@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
+from provision import paths
+from provision.facts import Proof
 from provision.fix import Fix, ToolCommand, provision_for
 from provision.health import deep
 from provision.health.platforms import rows
 from provision.spec import Spec
-from tests.unit.recorded import SPEC, settled
+from tests.unit.recorded import SPEC, WANTED, settled
 
 ANSWER: Final = """\
 work\tx86_64\t4\t100000000
@@ -52,6 +55,34 @@ def test_what_is_made_of_the_answer() -> None:
         "linux/arm/v7",
         "a build of three lines for it failed: no end after 120 s",
     )
+
+
+def test_busybox_ends_a_build_in_its_own_way() -> None:
+    (found,) = deep.findings(SPEC, settled(), deep.parse(["build\tlinux/arm/v7\t143\t1"]))
+    assert found.evidence.endswith(": no end after 120 s")
+
+
+def test_what_proves_and_what_does_not() -> None:
+    """A proof is of the daemon as it was started then, and of the platforms that are wanted now."""
+    host = settled()
+    assert host.daemon
+    assert not deep.is_proven(SPEC, host)
+    proof = Proof(generation=host.daemon.generation, platforms=frozenset(WANTED))
+    proven = replace(host, proof=proof)
+    assert deep.is_proven(SPEC, proven)
+    assert deep.is_proven(replace(SPEC, platforms=WANTED[:1]), proven)
+    assert not deep.is_proven(replace(SPEC, platforms=(*WANTED, "linux/s390x")), proven)
+    assert not deep.is_proven(SPEC, replace(proven, proof=replace(proof, generation="0")))
+    assert not deep.is_proven(SPEC, replace(proven, daemon=None, proof=Proof(platforms=frozenset(WANTED))))
+
+
+def test_a_proof_measures_nothing_and_leaves_word() -> None:
+    text = deep.script(SPEC, settled(), prove=True)
+    assert [line for line in text.splitlines() if line.startswith("build linux/")]
+    assert "work_of x86_64" not in text
+    assert paths.PROOF in text
+    # To look is to change nothing.
+    assert paths.PROOF not in deep.script(SPEC, settled())
 
 
 def test_an_answer_that_was_cut_short() -> None:

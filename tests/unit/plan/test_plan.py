@@ -67,7 +67,7 @@ def test_a_bare_host_gets_everything_in_order() -> None:
         *("packages", "binfmt-mount", "binfmt-boot"),
         *("handler-aarch64", "rule-aarch64", "handler-arm", "rule-arm"),
         *("group", "release", "buildkit-config", "buildkit-tmpfiles", "buildkit-unit"),
-        *("release-link", "buildctl-link", "service-enable", "service-start"),
+        *("release-link", "buildctl-link", "service-start", "service-enable"),
     ]
 
 
@@ -461,7 +461,7 @@ def test_a_file_with_other_rights_is_put_right(change: str, path: str) -> None:
 def test_a_stopped_service_is_started_and_a_disabled_one_enabled() -> None:
     unit = replace(SETTLED.units["buildkit.service"], active="inactive", file_state="disabled")
     seen = replace(SETTLED, units={**SETTLED.units, "buildkit.service": unit})
-    assert ids(planned(seen)) == ["service-enable", "service-start"]
+    assert ids(planned(seen)) == ["service-start", "service-enable"]
 
 
 def test_a_daemon_that_does_not_list_what_runs_is_restarted() -> None:

@@ -51,8 +51,8 @@ def test_a_bare_host_with_systemd() -> None:
     assert written(BARE) == {paths.TMPFILES: "0644", paths.UNIT: "0644"}
     assert told(BARE) == [
         ("binfmt-boot", "systemd", "enable", "proc-sys-fs-binfmt_misc.mount"),
-        ("service-enable", "systemd", "enable", "buildkit.service"),
         ("service-start", "systemd", "restart", "buildkit.service"),
+        ("service-enable", "systemd", "enable", "buildkit.service"),
     ]
 
 
@@ -62,8 +62,8 @@ def test_a_bare_host_with_openrc() -> None:
     assert written(OPENRC) == {**files, paths.OPENRC_LOADER: "0755"}
     assert told(OPENRC) == [
         ("binfmt-boot", "openrc", "enable", "provision-binfmt"),
-        ("service-enable", "openrc", "enable", "buildkit"),
         ("service-start", "openrc", "restart", "buildkit"),
+        ("service-enable", "openrc", "enable", "buildkit"),
     ]
     alpine = replace(OPENRC, init_scripts={"procfs": InitScript(), "binfmt": InitScript()})
     assert written(alpine) == files
@@ -149,8 +149,8 @@ def test_the_daemon_of_another_manager_is_stopped_first() -> None:
     left = replace(run_by("process"), system=systemd.system, units=BARE.units)
     assert [words[0] for words in told(left) if words[0] != "binfmt-boot"] == [
         "process-stop",
-        "service-enable",
         "service-start",
+        "service-enable",
     ]
 
 
