@@ -242,6 +242,7 @@ def comparable(facts: Facts) -> Facts:
         tools=facts.tools & {"systemctl", "apt-get", "tar", "stat", "od", "groupadd"},
         daemon=facts.daemon and replace(facts.daemon, executable=""),
         last_run=facts.last_run and replace(facts.last_run, token=""),
+        files={path: replace(each, modified=0) for path, each in facts.files.items()},
         disks={name: replace(disk, free=0, inodes=0) for name, disk in facts.disks.items()},
         interpreters={path: replace(each, identity="") for path, each in facts.interpreters.items()},
         probes={
