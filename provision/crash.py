@@ -12,6 +12,7 @@ from pathlib import Path
 
 from provision import __version__, user_folders
 from provision.errors import ProvisionError
+from provision.plain import clean
 
 
 class CrashError(ProvisionError):
@@ -28,7 +29,7 @@ def explain(error: BaseException) -> CrashError:
         f"provision {__version__}, Python {sys.version.split()[0]}, "
         f"{system.sysname} {system.release} {system.machine}\n\n"
     )
-    log = _write_log(head + "".join(lines))
+    log = _write_log(clean(head + "".join(lines)))
     return CrashError(
         f"unexpected error: {type(error).__name__}: {error}",
         cause="a defect of this tool",

@@ -16,9 +16,11 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
 
 from provision.errors import UsageError
+from provision.plain import clean
 
 _PACKAGE: Final = Path(__file__).parent
 # A wheel carries the templates inside the package (pyproject.toml, force-include); a checkout beside it.
@@ -157,6 +159,13 @@ FILTERS: Final[Mapping[str, Callable[..., str]]] = {
 }
 
 
+@pass_context
+def _shown(context: Context, value: object) -> object:
+    """A value as it lands in a text. A page shows what hosts say; what a script is given must stay as it is."""
+    plain = type(value) is str and _is_html(context.name)
+    return clean(value) if plain else value  # type: ignore[arg-type]
+
+
 @cache
 def environment() -> Environment:
     """The one Jinja2 environment. A name the caller forgot is an error, never an empty word."""
@@ -168,6 +177,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         autoescape=_is_html,  # noqa: S701
+        finalize=_shown,
     )
     made.filters |= FILTERS
     return made

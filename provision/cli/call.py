@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial, wraps
@@ -111,7 +112,11 @@ class Call:
     def run(
         self, work: Callable[[Transport, Host], HostResult], *, root: bool = True, silent: bool = False
     ) -> Report:
-        """The work on every host, as a report. `silent`: the work prints by itself, and no progress is shown."""
+        """The work on every host, as a report. `silent`: the work prints by itself, and no progress is shown.
+
+        Raises UsageError where this machine is among the hosts and does not run Linux.
+        """
+        require_linux(self.hosts)
         connector = self.connector(root=root)
         fleet = Fleet(
             connect=connector.connect,
@@ -284,6 +289,17 @@ def execute(
             return 128 + number_of(error)
 
 
+def require_linux(hosts: Sequence[Host]) -> None:
+    """Raises UsageError if this machine is one of the hosts, and is of a kind that builds nothing."""
+    system = os.uname().sysname
+    if system != "Linux" and any(host.local for host in hosts):
+        raise UsageError(
+            "this machine does not run Linux",
+            cause=f"{system} has no binfmt_misc, and BuildKit's worker needs Linux",
+            hint="Name other machines by --hosts.",
+        )
+
+
 def complete(name: str, typed: Mapping[str, Any]) -> None:
     """Raises UsageError for what a program that calls a task left out; Invoke checks what is typed itself."""
     for key, value in typed.items():
@@ -299,12 +315,14 @@ def _call(
     style: Style,
     interruption: Interruption,
 ) -> Call:
+    fabric = None if typed["hosts"] else of_fabric(context)
+    if fabric:
+        typed = {**typed, **{key: value for key, value in fabric.options.items() if not typed[key]}}
     given = read(options, typed)
-    config = load(given["config"], overrides(options, typed))
+    config = load(given["config"], overrides(options, typed), warn=style.say)
     history = RunHistory.of(name, config.path)
     again = bool(given.get("only_failed"))
     asked = str(given["hosts"] or "")
-    fabric = None if asked else of_fabric(context)
     if fabric:
         asked = fabric.selection
     elif again and not asked:

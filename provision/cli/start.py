@@ -11,8 +11,6 @@ def main() -> None:
     # A shell starts a background job with it ignored, and so it stays.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    if sys.platform != "linux" and "--hosts" not in " ".join(sys.argv):
-        raise SystemExit("provision: this machine does not run Linux; name others by --hosts")
     from provision.cli.program import Program  # noqa: PLC0415
     from provision.cli.tasks import namespace  # noqa: PLC0415
 

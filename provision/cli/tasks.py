@@ -10,7 +10,7 @@ from invoke.collection import Collection
 
 from provision import user_folders
 from provision.cli import completion
-from provision.cli.call import TASKS, Call, command
+from provision.cli.call import TASKS, Call, command, require_linux
 from provision.cli.options import (
     ADOPT,
     AGAIN,
@@ -145,6 +145,7 @@ def top_(call: Call) -> Report:
     if any(not host.local for host in call.hosts):
         fix = Fix.by(ToolCommand(task="top"), words="log in on that machine and run it there")
         raise UsageError("top shows this machine only", fix=fix)
+    require_linux(call.hosts)
     return top.run(
         call.name,
         call.hosts[0].name,

@@ -16,7 +16,7 @@ from provision.commands.ask import ask_facts, ask_target
 from provision.commands.build import with_release
 from provision.commands.once import Machines
 from provision.commands.proof import Proof, prove
-from provision.errors import HostError, ProvisionError
+from provision.errors import ConnectionLostError, DeadlineError, HostError, ProvisionError
 from provision.facts import Facts, question
 from provision.health.deep import is_proven
 from provision.health.platforms import rows, unmet
@@ -274,4 +274,8 @@ def _broken_off(
             f"interrupted: {done} of {len(steps)} steps are done",
             hint="run it again: finished steps are kept",
         )
-    return HostResult.of_error(host, error, steps=steps, notes=notes)
+    # Where the link broke, a step may have begun whose first word did not arrive.
+    silent = isinstance(error, ConnectionLostError | DeadlineError)
+    begun = silent or any(step.status != "skipped" for step in steps)
+    result = HostResult.of_error(host, error, steps=steps if begun else (), notes=notes)
+    return replace(result, untouched=not begun)

@@ -19,7 +19,7 @@ from provision.facts.managers import service_manager
 from provision.logs import answer, question
 from provision.logs.masking import masked
 from provision.logs.since import Since
-from provision.report.plain import clean
+from provision.plain import clean
 from provision.report.streams import Steady
 from provision.result import HostResult
 from provision.spec import Spec

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from provision.config import document
 from provision.config.settings import SETTINGS
 from provision.config.table import Override, Problems, Table
+from provision.config.trust import objection
 from provision.errors import ConfigError
 from provision.spec import DEFAULT_VERSION, Config
 
@@ -31,13 +32,17 @@ def load(
     overrides: Iterable[Override] = (),
     *,
     places: Sequence[Path] = PLACES,
+    warn: Callable[[str], None] = lambda _line: None,
 ) -> Config:
     """The configuration of a run: `path`, else the first of `places` that exists, else the defaults.
 
-    `overrides` are the flags that were given. Raises ConfigError with every problem there is, TypeError for an
+    `overrides` are the flags that were given. A file of the current folder that others could have written is left out,
+    and `warn` is told. Raises ConfigError with every problem there is, TypeError for an
     override of a setting that `settings.SETTINGS` lacks.
     """
-    file = Path(path) if path is not None else next((place for place in places if place.is_file()), None)
+    file = (
+        Path(path) if path is not None else next((place for place in places if _counts(place, warn)), None)
+    )
     given = {each.place: each for each in overrides}
     if unknown := {each.setting for each in given.values()} - SETTINGS.keys():
         raise TypeError(f"no settings: {', '.join(sorted(unknown))}")
@@ -54,6 +59,20 @@ def load(
         path=file.absolute() if file else None,
         pinned=frozenset(each.setting for each in given.values()),
     )
+
+
+def _counts(place: Path, warn: Callable[[str], None]) -> bool:
+    """Whether there is a file at a place where files are looked for, and nobody else could have written it."""
+    try:
+        if not place.is_file():
+            return False
+        found = "" if place.is_absolute() else objection(place)
+    except OSError:  # a folder that may not be searched
+        return False
+    if found:
+        warn(f"warning: {place} here is left out, as others could have written it: {found}")
+        warn(f"  what to do: if you trust it, name it: --config {place}")
+    return not found
 
 
 def _parse(file: Path) -> dict[str, Any]:

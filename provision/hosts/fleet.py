@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # rich is imported while hosts are waited for
 
 Connect = Callable[[Host], Transport]
 Work = Callable[[Transport, Host], HostResult]
+"""Raises only what came before the first change to the host."""
 
 _CANARY_SUCCEEDED: Final[tuple[HostStatus, ...]] = ("ok", "changed")
 """Statuses of a canary after which the other hosts begin."""
@@ -140,7 +141,8 @@ class Fleet:
         try:
             result = self._work_on(host)
         except ProvisionError as error:
-            result = HostResult.of_error(host.name, error)
+            # One that comes later is in a result of the work (`Work`).
+            result = replace(HostResult.of_error(host.name, error), untouched=True)
         except BaseException as error:  # noqa: BLE001 - a defect that one host triggers is that host's failure
             result = HostResult.of_error(host.name, _crash_error(error))
         return replace(result, seconds=time.monotonic() - begun)

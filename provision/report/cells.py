@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from rich.console import RenderableType
@@ -13,14 +13,14 @@ from rich.text import Text
 
 from provision.errors import ProvisionError
 from provision.fix import Fix, Place
+from provision.plain import clean
 from provision.report.console import whole
 from provision.report.fixes import advice, written
-from provision.report.plain import clean
 from provision.result import (
     ChainLink,
     CheckLine,
     Finding,
-    HostResult,
+    HostStatus,
     ImageRow,
     PlatformRow,
     Process,
@@ -58,6 +58,11 @@ def mark(status: str) -> Text:
     """The status mark: ✓, ✗, !, • or –."""
     sign, style = _MARKS[status]
     return Text(sign, style=style)
+
+
+def status(of: HostStatus, words: Mapping[str, str]) -> Text:
+    """The status of a host in its colour; `words` has other names for some."""
+    return Text(words.get(of, of), style=_STATUS[of])
 
 
 def duration(seconds: float) -> str:
@@ -275,29 +280,13 @@ def hosts(selection: Iterable[Host]) -> Table:
     return made
 
 
-def summary(results: Iterable[HostResult], words: dict[str, str]) -> Table:
-    """One line per host: its outcome, how long it took, and why."""
-    made = table("HOST", "RESULT", "TIME")
-    # Only the reason is shortened on a narrow terminal.
-    made.add_column("", no_wrap=True, overflow="ellipsis", ratio=1)
-    made.expand = True
-    for host in results:
-        done = sum(step.status in ("done", "pending") for step in host.steps)
-        why = count(done, "change") if done else tally(host.findings)
-        if host.error:  # the host stands at the beginning of the line
-            why = host.error.message.removeprefix(f"{host.host}: ")
-        status = Text(words.get(host.status, host.status), _STATUS[host.status])
-        made.add_row(
-            Text(clean(host.host)), status, duration(host.seconds), Text(clean(why.partition("\n")[0]))
-        )
-    return made
-
-
-def error(problem: ProvisionError, place: Place, host: str = "") -> Iterator[RenderableType]:
-    """The three parts: what failed, the likely cause, what to do."""
+def error(
+    problem: ProvisionError, place: Place, host: str = "", *, of: str = ""
+) -> Iterator[RenderableType]:
+    """The three parts: what failed, the likely cause, what to do. `of` says whose the last two are."""
     message = at(host, problem.message) if host else problem.message
     yield Text.assemble(("error: ", "bold red"), (clean(message), "bold"))
     if problem.cause:
-        yield Padding(Text.assemble(("likely cause: ", "dim"), clean(problem.cause)), (0, 0, 0, 2))
+        yield Padding(Text.assemble((f"likely cause{of}: ", "dim"), clean(problem.cause)), (0, 0, 0, 2))
     if to_do := advice(problem, place):
-        yield whole(f"  what to do: {to_do}")
+        yield whole(f"  what to do{of}: {to_do}")

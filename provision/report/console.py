@@ -14,13 +14,15 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.segment import Segment
 from rich.text import Text
 
-from provision.report.plain import clean
+from provision.plain import clean
 from provision.report.streams import Steady
 
 LOG_WIDTH: Final = 10_000
 """Columns of a console that is no terminal: lines of a log are never wrapped."""
 
-_ASCII: Final = str.maketrans({"✓": "v", "✗": "x", "•": "*", "–": "-", "…": "~", "→": ">", "×": "x"})
+_ASCII: Final = str.maketrans(
+    {"✓": "v", "✗": "x", "•": "*", "–": "-", "…": "~", "→": ">", "×": "x", "≤": "<"}
+)
 
 
 class _Narrow:

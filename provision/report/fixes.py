@@ -12,7 +12,7 @@ from itertools import groupby
 
 from provision.errors import ProvisionError
 from provision.fix import Command, Fix, HostCommand, Place, ToolCommand
-from provision.report.plain import clean
+from provision.plain import clean
 
 _LIVE_IN_DOUBLE_QUOTES = frozenset('"$`\\!')
 """Characters that mean something to a shell within double quotes (`!`: history of an interactive bash)."""

@@ -10,10 +10,10 @@ from typing import Final
 from provision.architectures import PLATFORMS
 from provision.errors import ProvisionError
 from provision.fix import Place
+from provision.plain import clean
 from provision.render import render as fill
 from provision.report.cells import count
 from provision.report.fixes import FixText, advice, written
-from provision.report.plain import clean
 from provision.result import EXIT_CODES, OWNERS, Finding, HostResult, ImageRow, PlatformRow, Report
 
 WHOLE: Final = "host"

@@ -9,6 +9,7 @@ from xml.etree import ElementTree as ET
 
 from provision.errors import ProvisionError
 from provision.fix import Place
+from provision.plain import clean
 from provision.report.fixes import advice, written
 from provision.result import Finding, HostResult, Report, Severity, reaches
 
@@ -55,7 +56,7 @@ def _suite(suites: ET.Element, name: str, cases: list[Case], seconds: float) -> 
 
 
 def _plain(text: str) -> str:
-    return _FORBIDDEN.sub("�", text)
+    return _FORBIDDEN.sub("�", clean(text))
 
 
 def _failed(name: str, error: ProvisionError, place: Place) -> Case:

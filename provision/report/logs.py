@@ -11,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from provision.fix import Place
+from provision.plain import clean
 from provision.report import cells
 from provision.report.console import whole
-from provision.report.plain import clean
 from provision.result.logs import BuildRow, BuildStatus, KnownError, Logs, RoomRow, WorkerRow
 
 _STYLES: dict[BuildStatus, str] = {

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, TextIO
 
 from provision import lazy
 from provision.errors import UsageError
-from provision.report.plain import clean
+from provision.plain import clean
 from provision.report.streams import Steady
 from provision.result import Report
 

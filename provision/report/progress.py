@@ -26,9 +26,9 @@ from rich.table import Column
 from rich.text import Text
 
 from provision.errors import EXIT_OK, EXIT_PENDING
+from provision.plain import clean
 from provision.report.cells import duration
 from provision.report.console import Prefixed, whole
-from provision.report.plain import clean
 from provision.result import EXIT_CODES, HostStatus
 
 SLOW: Final = 2.0

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from provision.report.plain import clean
+from provision.plain import clean
 from provision.result import EXIT_CODES, HostResult, Report
 
 Sample = tuple[Mapping[str, str], float]
@@ -45,6 +45,11 @@ def _escape(value: str) -> str:
     return clean(value).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
+def _was_called(host: HostResult) -> bool:
+    """Nothing is known of a host whose turn did not come (a canary failed, Ctrl-C)."""
+    return host.status != "skipped" and (host.status != "interrupted" or bool(host.steps))
+
+
 def _metrics(report: Report) -> Iterator[Metric]:
     hosts = report.hosts
     command = {"command": report.command}
@@ -57,7 +62,7 @@ def _metrics(report: Report) -> Iterator[Metric]:
         name="up",
         help="Whether the host answered.",
         samples=_each(
-            hosts, lambda host: host.error is None or host.status not in ("unreachable", "skipped")
+            [host for host in hosts if _was_called(host)], lambda host: host.status != "unreachable"
         ),
     )
     yield Metric(

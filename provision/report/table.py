@@ -9,15 +9,12 @@ from typing import Final
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from provision.report import cells, logs
+from provision.plain import clean
+from provision.report import cells, logs, summary
 from provision.report.console import Prefixed
-from provision.report.plain import clean
-from provision.result import EXIT_CODES, WORST_FIRST, HostResult, Report, first_broken
+from provision.result import HostResult, Report, first_broken
 
 HostView = Callable[[HostResult], Iterable[RenderableType]]
-
-_WORDS: Final = {"ok": "unchanged"}
-"""Other names for a status in the summary of a command that changes hosts, or shows what would change."""
 
 
 def render(report: Report, console: Console, *, log: bool) -> None:
@@ -26,8 +23,8 @@ def render(report: Report, console: Console, *, log: bool) -> None:
         _print(console, cells.hosts(report.selection))
     several = len(report.hosts) > 1
     for host in report.hosts:
-        if several and report.command == "health":
-            break  # a line for each, below; one host alone shows its findings
+        if (several and report.command == "health") or (report.command == "provision" and _are_many(report)):
+            break  # a line for each, or for each kind, below; one host alone shows its findings
         body = tuple(_body(report.command, host, several=several))
         if several and body and not log:
             _print(console, Text(clean(host.host), "bold"))
@@ -35,48 +32,25 @@ def render(report: Report, console: Console, *, log: bool) -> None:
         for part in body:
             _print(console, part, prefix, "dim" if log else "")
     if several:
-        _print(console, cells.summary(_ordered(report), _words(report.command)))
-        _print(console, Text(_total(report)))
+        for part in summary.shown(report):
+            _print(console, part)
 
 
 def complain(report: Report, console: Console) -> None:
     """Print every error in its three parts; for standard error."""
-    several = len(report.hosts) > 1
     if report.error:
         for part in cells.error(report.error, report.place):
             _print(console, part)
-    for host in report.hosts:
-        if host.error:
-            for part in cells.error(host.error, host.place, host.host if several else ""):
-                _print(console, part)
+    for part in summary.errors(report):
+        _print(console, part)
 
 
 def _print(console: Console, body: RenderableType, prefix: str = "", style: str = "") -> None:
     console.print(Prefixed(body=body, prefix=prefix, style=style), crop=False, end="")
 
 
-def _ordered(report: Report) -> tuple[HostResult, ...]:
-    """The hosts as they were named, or worst first where that is the question."""
-    if report.command != "health":
-        return report.hosts
-    return tuple(sorted(report.hosts, key=_badness))
-
-
-def _badness(host: HostResult) -> tuple[int, ...]:
-    counts = Counter(finding.severity for finding in host.findings)
-    return WORST_FIRST.index(EXIT_CODES[host.status]), -counts["error"], -counts["warning"], -counts["info"]
-
-
-def _words(command: str) -> dict[str, str]:
-    return _WORDS if command in ("plan", "provision") else {}
-
-
-def _total(report: Report) -> str:
-    words = _words(report.command)
-    counts = Counter(words.get(host.status, host.status) for host in report.hosts)
-    return f"{cells.count(len(report.hosts), 'host')}: " + ", ".join(
-        f"{n} {word}" for word, n in counts.items()
-    )
+def _are_many(report: Report) -> bool:
+    return len(report.hosts) > summary.MANY
 
 
 def _body(command: str, host: HostResult, *, several: bool) -> Iterator[RenderableType]:
@@ -95,6 +69,9 @@ def _plan(host: HostResult) -> Iterator[RenderableType]:
 
 
 def _provision(host: HostResult) -> Iterator[RenderableType]:
+    if host.error:
+        yield from _broken_off(host)
+        return
     yield from cells.steps(host.steps)
     running = sum(row.mode != "none" for row in host.platforms)
     if host.steps:
@@ -105,6 +82,27 @@ def _provision(host: HostResult) -> Iterator[RenderableType]:
         )
     elif host.status == "ok":
         yield Text(f"nothing to change: {cells.count(running, 'platform')} run here", "green")
+
+
+def _broken_off(host: HostResult) -> Iterator[RenderableType]:
+    """What failed, what was finished before, and how much was not begun."""
+    if host.untouched:
+        yield Text("nothing was touched")
+    if not host.steps:
+        return
+    failed = [step for step in host.steps if step.status == "failed"]
+    done = [step for step in host.steps if step.status == "done"]
+    left = len(host.steps) - len(failed) - len(done)
+    yield from cells.steps(failed)
+    kinds = Counter(step.action for step in done)
+    if done:
+        words = ", ".join(
+            f"{number} × {action}" if number > 1 else action for action, number in kinds.items()
+        )
+        yield Text(clean(f"finished: {words}"))
+    yield from _platforms(host)
+    numbers = f"{cells.count(len(done), 'step')} done, {len(failed)} failed, {left} not begun"
+    yield Text(f"{host.status} after {cells.duration(host.seconds)}: {numbers}", "bold")
 
 
 def _brief(host: HostResult) -> Iterator[RenderableType]:

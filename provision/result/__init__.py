@@ -216,6 +216,8 @@ class HostResult:
     """Of `builder` and `health --builder`, whose first "host" is a builder."""
     notes: tuple[str, ...] = ()
     error: ProvisionError | None = None
+    untouched: bool = False
+    """Whether an error came before the first change to the host."""
     seconds: float = 0.0
     place: Place = HERE
     """Where the fixes are read, and how the host is reached from there."""

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import getpass
+import subprocess
+import sys
 from pathlib import Path
 
 import fabric
 import pytest
 
-from provision.cli.fabric import of_fabric
+from provision.cli.fabric import FromFabric, of_fabric
+from provision.errors import UsageError
 from provision.spec import Host
+from tests.lab.checkout import ROOT
+from tests.lab.cli import FAB, environment
 
 
 def fabric_connection(host: str, ssh_config: str = "", **more: object) -> fabric.Connection:
@@ -63,3 +69,106 @@ def test_a_plain_context_is_this_machine() -> None:
     from invoke.context import Context  # noqa: PLC0415
 
     assert of_fabric(Context()) is None
+
+
+# What a Connection brings is used or refused, never dropped.
+
+
+def brought(host: str = "pi1", ssh_config: str = "", **more: object) -> FromFabric:
+    found = of_fabric(fabric_connection(host, ssh_config, **more))
+    assert found is not None
+    return found
+
+
+def test_a_user_of_fabrics_own_settings_counts() -> None:
+    config = fabric.Config(overrides={"user": "deploy", "port": 2222})
+    found = of_fabric(fabric.Connection("pi1", config=config))
+    assert found is not None
+    assert found.selection == "deploy@pi1:2222"
+
+
+def test_a_login_of_ones_own_name_that_fab_was_given_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    me = getpass.getuser()
+    assert brought(f"{me}@pi1").selection == "pi1"
+    for words in (
+        ["-H", f"a,{me}@pi1"],
+        [f"-H{me}@pi1"],
+        [f"--hosts={me}@pi1"],
+        ["--hosts", f"{me}@pi1:2222,b"],
+    ):
+        monkeypatch.setattr(sys, "argv", ["/usr/bin/fab", *words, "check"])
+        assert brought(f"{me}@pi1").selection == f"{me}@pi1"
+        assert brought("pi2").selection == "pi2"
+
+
+def test_the_ssh_configuration_of_fab_is_ours(tmp_path: Path) -> None:
+    file = tmp_path / "prod"
+    file.write_text("Host prod.db\n  HostName 10.0.0.9\n")
+    found = of_fabric(fabric.Connection("prod.db", config=fabric.Config(runtime_ssh_path=str(file))))
+    assert found is not None
+    assert (found.selection, found.options) == ("prod.db", {"ssh_config": str(file)})
+
+
+@pytest.mark.parametrize("more", [{"connect_timeout": 7}, {"connect_kwargs": {"timeout": 7}}], ids=str)
+def test_a_time_limit_is_ours(more: dict[str, object]) -> None:
+    assert brought(**more).options == {"connect_timeout": "7"}  # type: ignore[arg-type]
+    assert brought(ssh_config="Host pi1\n  ConnectTimeout 9\n").options == {}
+
+
+def test_all_gateways_are_used_nearest_first() -> None:
+    outer = fabric.Connection("me@outer:2200")
+    inner = fabric.Connection("inner", gateway=outer)
+    assert brought(gateway=inner).jump == "me@outer:2200,inner"
+    assert brought(gateway=fabric.Connection("::1", user="me", port=2200)).jump == "me@[::1]:2200"
+    assert brought(gateway=fabric.Connection("fe80::1")).jump == "[fe80::1]"
+
+
+def test_gateways_of_the_ssh_configuration_are_left_to_our_own_reading_of_it() -> None:
+    for line in ("ProxyJump me@a:22,b", "ProxyCommand nc %h %p"):
+        assert brought(ssh_config=f"Host pi1\n  {line}\n").jump is None
+    assert (
+        brought(ssh_config="Host pi1\n  ProxyJump a\n", gateway=fabric.Connection("other")).jump == "other"
+    )
+    assert brought(ssh_config="Host pi1\n  ProxyJump a\n", gateway=False).jump == "none"
+    assert brought(gateway=False).jump is None
+    assert brought(ssh_config="Host pi1\n  IdentityFile /k\n").identities == ()
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"gateway": "nc -X 5 %h %p"}, "a gateway that is a command cannot be used"),
+        ({"connect_kwargs": {"password": "geheim"}}, "has password, which"),
+        ({"connect_kwargs": {"passphrase": "geheim"}}, "has passphrase, which"),
+        ({"connect_kwargs": {"pkey": "a key"}}, "has pkey, which"),
+        ({"gateway": ("key_filename", "/k")}, "the Connection to gate has key_filename, which"),
+        ({"gateway": ("password", "geheim")}, "the Connection to gate has password, which"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_used_is_refused(more: dict[str, object], words: str) -> None:
+    if isinstance(pair := more.get("gateway"), tuple):
+        more = {"gateway": fabric.Connection("gate", connect_kwargs=dict([pair]))}
+    with pytest.raises(UsageError) as caught:
+        brought(**more)  # type: ignore[arg-type]
+    assert words in caught.value.message
+    assert "geheim" not in f"{caught.value.message}{caught.value.cause}{caught.value.hint}"
+
+
+@pytest.mark.needs("ssh")
+def test_fab_goes_where_its_own_configuration_says(tmp_path: Path) -> None:
+    """`fab -S prod -H prod.db`: the machine of that file, and no other."""
+    (tmp_path / "prod").write_text("Host prod.db\n  HostName 127.0.0.1\n  Port 9\n")
+    (tmp_path / "fabfile.py").write_text(
+        f"import sys\nsys.path.insert(0, {str(ROOT)!r})\nfrom tasks import namespace\n"
+    )
+    done = subprocess.run(
+        [str(FAB), "-S", "prod", "-t", "3", "-H", "prod.db", "platforms"],
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 4, done.stderr
+    assert "127.0.0.1 port 9 refused" in done.stderr

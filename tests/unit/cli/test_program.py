@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -250,3 +251,50 @@ def test_ctrl_c_during_the_imports_leaves_no_traceback(handler: str, code: int, 
         preexec_fn=lambda: signal.signal(signal.SIGINT, getattr(signal, handler)),
     )
     assert (done.returncode, done.stderr) == (code, b"")
+
+
+def test_another_system_than_linux_names_other_machines(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A Mac may ask for help and reach others, by --only-failed too; only its own machine cannot be meant."""
+    mac = os.uname_result(("Darwin", "mac", "24.0", "", "arm64"))
+    monkeypatch.setattr(os, "uname", lambda: mac)
+    for words, code in (
+        (("check",), 1),
+        (("top",), 1),
+        (("check", "--hosts", "127.0.0.1:9"), 4),
+    ):
+        with pytest.raises(SystemExit) as caught:
+            Program(name="provision", binary="provision", namespace=cli.namespace()).run(
+                ["provision", *words]
+            )
+        assert caught.value.code == code, words
+        assert ("does not run Linux" in capsys.readouterr().err) == (code == 1)
+    for word in ("--help", "--version"):
+        with pytest.raises(SystemExit) as caught:
+            Program(name="provision", binary="provision", namespace=cli.namespace()).run(["provision", word])
+        assert caught.value.code == 0
+
+
+def test_inv_starts_by_a_link_where_readlink_knows_no_flags(tmp_path: Path) -> None:
+    """As on macOS before 12.3."""
+    stub = tmp_path / "bin/readlink"
+    stub.parent.mkdir()
+    real = shutil.which("readlink")
+    stub.write_text(
+        f'#!/bin/sh\ncase $1 in -*) echo "readlink: illegal option" >&2; exit 1 ;; esac\nexec {real} "$1"\n'
+    )
+    stub.chmod(0o755)
+    (tmp_path / "first").symlink_to(ROOT / "inv")
+    (tmp_path / "bin/inv").symlink_to("../first")
+    for word in (str(tmp_path / "bin/inv"), "inv"):
+        done = subprocess.run(
+            [word, "--version"],
+            cwd=tmp_path,
+            env=environment(tmp_path)
+            | {"PATH": f"{stub.parent}:{os.environ['PATH']}", "PROVISION_VENV": sys.prefix},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, "readlink" in done.stderr) == (0, False), (word, done.stderr)

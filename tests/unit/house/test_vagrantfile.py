@@ -68,10 +68,19 @@ def test_all_are_provisioned_once_they_are_up(checkout: Path) -> None:
     done = up(checkout)
     assert done.returncode == 0, done.stdout + done.stderr
     arguments = (checkout / "inv.arguments").read_text().split()
-    assert arguments == ["provision", "--ssh-config", ".vagrant/ssh-config", "--hosts", "debian,ubuntu"]
+    options = ["--ssh-config", ".vagrant/ssh-config", "--accept-new-host-keys", "--hosts", "debian,ubuntu"]
+    assert arguments == ["provision", *options]
     ssh_config = (checkout / ".vagrant/ssh-config").read_text().split("\n")
-    assert [line for line in ssh_config if line.startswith("Host ")] == ["Host debian", "Host ubuntu"]
+    assert [line for line in ssh_config if line.startswith("Host ")] == [
+        "Host debian",
+        "Host ubuntu",
+        "Host *",
+    ]
     assert "  Port 2222" in ssh_config
+    # Vagrant's own words would have every host key forgotten.
+    assert [line.strip() for line in ssh_config if "KnownHosts" in line or "Strict" in line] == [
+        "UserKnownHostsFile .vagrant/known_hosts"
+    ]
 
 
 def test_a_machine_that_was_never_made_is_left_out(checkout: Path) -> None:

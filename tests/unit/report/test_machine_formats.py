@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 from xml.etree import ElementTree as ET
 
@@ -11,12 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from provision.errors import ConfigError, UnreachableError
+from provision import crash
+from provision.errors import ConfigError, HostError, UnreachableError
 from provision.fix import PROVISION, Fix, run
-from provision.report import Report
+from provision.report import Report, Style, output
 from provision.report.junit import render as junit
 from provision.report.prometheus import render as prometheus
 from provision.result import ChainLink, CheckLine, Finding, HostResult, PlatformRow
+from provision.transport import StoppedError
 
 ROWS: Final = (
     PlatformRow(platform="linux/amd64", mode="native", registered=None, listed=True),
@@ -172,3 +176,47 @@ def test_any_text_of_a_host_is_xml(text: str) -> None:
     evil = Finding(id=text, severity="error", platform=text, evidence=text, consequence=text, fix=fix)
     host = HostResult(host=text, status="unhealthy", findings=(evil,))
     assert len(suites(Report(command="health", hosts=(host,)))) == 1
+
+
+def test_a_host_that_nobody_called_is_neither_up_nor_down() -> None:
+    hosts = (
+        HostResult(host="a", status="ok"),
+        HostResult.of_error("b", UnreachableError("no answer")),
+        HostResult.of_error("c", StoppedError("not started")),
+    )
+    text = prometheus(Report(command="platforms", hosts=hosts))
+    assert 'provision_up{host="a"} 1' in text
+    assert 'provision_up{host="b"} 0' in text
+    assert 'provision_up{host="c"}' not in text
+
+
+# ESC, C1's CSI, OSC 52 (which writes to the clipboard), and a character that reorders the line.
+HOSTILE = "\x1b]52;c;ZXZpbA==\x07\x9b2J\u202etxt.exe\x1b[31m"
+
+
+@pytest.mark.parametrize("name", ["json", "prometheus", "junit", "html", "table"])
+def test_what_a_host_sends_is_harmless_in_every_format(name: str) -> None:
+    finding = Finding(
+        id="x",
+        severity="error",
+        platform=HOSTILE,
+        evidence=HOSTILE,
+        consequence=HOSTILE,
+        fix=Fix(words=HOSTILE),
+    )
+    error = HostError(HOSTILE, cause=HOSTILE, hint=HOSTILE)
+    row = PlatformRow(platform=HOSTILE, mode="emulated", handler=HOSTILE, interpreter=HOSTILE, qemu=HOSTILE)
+    host = HostResult(
+        host=HOSTILE, status="failed", findings=(finding,), platforms=(row,), notes=(HOSTILE,), error=error
+    )
+    for report in (Report(command="health", hosts=(host,)), Report(command="health", hosts=(host, host))):
+        out, err = io.StringIO(), io.StringIO()
+        output(report, Style.of(name, out=out, err=err))
+        assert not set(out.getvalue() + err.getvalue()) & set("\x1b\x07\x9b\u202e")
+
+
+def test_a_log_of_a_crash_is_harmless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    crash.explain(ValueError(HOSTILE))
+    (log,) = (tmp_path / "provision").iterdir()
+    assert not set(log.read_text()) & set("\x1b\x07\x9b\u202e")

@@ -1,4 +1,4 @@
-"""Text of a host, made safe to print. Without rich, which not every format needs."""
+"""Text of a host, made safe to show: on a terminal, on a page, in a log."""
 
 from __future__ import annotations
 
