@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, Final, Literal
 
 from provision.architectures import normalise
+from provision.buildkit.version import at_least, is_version
 from provision.errors import HostError
 
 Coverage = Literal["listed", "native-compatible"]
@@ -21,6 +22,8 @@ _VERSION: Final = re.compile(r"v([0-9]+)(?:\.([0-9]+))?")
 # daemon matches with): a listed arm64 stands for arm of any version, a listed amd64 for 386.
 _RUNS_TOO: Final = {"arm64": "arm", "amd64": "386"}
 # What a platform without a variant stands for, where variants are ordered.
+# The first release that looks for an architecture (util/archutil at each tag); it looks for all others since v0.9.
+_LOOKED_FOR_SINCE: Final = {"loong64": "v0.13.0", "ppc64": "v0.11.0"}
 _UNWRITTEN: Final = {"arm64": "v8", "amd64": "v1"}
 
 
@@ -120,6 +123,13 @@ def covers(listed: Sequence[str], platform: str) -> Coverage | None:
     if platform in listed:
         return "listed"
     return "native-compatible" if any(_stands_for(other, platform) for other in listed) else None
+
+
+def unknown_to(worker: Workers, platform: str) -> str:
+    """The first BuildKit that can list a canonical platform, where the daemon's is older; else empty."""
+    since = _LOOKED_FOR_SINCE.get(_parts(platform)[1], "")
+    version = worker.version or ""
+    return since if since and is_version(version) and not at_least(version, since) else ""
 
 
 def undetected(listed: Sequence[str], runs: Iterable[str]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from provision import paths
 from provision.architectures import PLATFORMS, of_platform
 from provision.buildkit.failures import meaning_of
 from provision.buildkit.version import REFUSED_BELOW, WARNED_BELOW, at_least, canonical, is_version
-from provision.buildkit.workers import Workers, covers, undetected
+from provision.buildkit.workers import Workers, covers, undetected, unknown_to
 from provision.errors import UsageError
 from provision.facts import Facts
 from provision.facts.managers import reading, runs, service_manager
@@ -235,7 +235,11 @@ def _listing(spec: Spec, facts: Facts, worker: Workers) -> Iterator[Finding]:
 def _runs_here(spec: Spec, facts: Facts) -> tuple[str, ...]:
     """The platforms that are to be listed: those that are wanted, else of all that have a handler."""
     works = {each.arch for each in concerned(spec, facts) if each.ran}
-    names = spec.platforms or tuple(p for p in PLATFORMS if of_platform(p) in works)
+    names = spec.platforms or tuple(
+        p
+        for p in PLATFORMS
+        if of_platform(p) in works and not (facts.worker and unknown_to(facts.worker, p))
+    )
     return tuple(p for p in names if of_platform(p) in works)
 
 
@@ -244,6 +248,15 @@ def _unlisted(platform: str, worker: Workers, restart: HostCommand) -> Finding |
     cover = covers(worker.platforms, platform)
     if cover == "listed" or (cover and platform not in PLATFORMS):
         return None
+    if since := unknown_to(worker, platform):
+        return finding(
+            "worker-unlisted",
+            "error",
+            f"BuildKit {worker.version} does not list it, {since} does",
+            "buildx refuses it, and build steps may be run by another emulator than the kernel's",
+            Fix.by(replace(PROVISION, options=(("buildkit_version", DEFAULT_VERSION),))),
+            platform,
+        )
     if not cover and not undetected(worker.platforms, [platform]):
         name = platform.split("/")[1]
         have = [each for each in worker.platforms if each.split("/")[1] == name]

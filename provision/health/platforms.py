@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from provision.architectures import PLATFORMS, of_platform
-from provision.buildkit.workers import covers, undetected
+from provision.buildkit.workers import covers, undetected, unknown_to
 from provision.errors import UsageError
 from provision.facts import Facts
 from provision.facts.interpreters import running
@@ -80,13 +80,18 @@ def unmet(spec: Spec, facts: Facts) -> tuple[str, ...]:
     If the configuration names no platforms, every platform that has a handler must run.
     """
     worker = listed(facts)
-    if worker is None:
+    if worker is None or facts.worker is None:
         return (f"buildkitd does not answer: {facts.worker_error or 'its socket is not there'}",)
     problems = []
     runs = running(spec, facts)
     late = undetected(worker, runs)
     for platform in spec.platforms or runs:
-        if platform not in runs:
+        since = unknown_to(facts.worker, platform)
+        if since and spec.platforms is None:
+            continue  # nobody asked for it
+        if since and platform in runs:
+            problems.append(f"{platform}: BuildKit {facts.worker.version} does not list it, {since} does")
+        elif platform not in runs:
             problems.append(f"{platform}: {why_not(view(of_platform(platform), spec, facts))}")
         elif platform in late:
             problems.append(f"{platform}: it runs here, but buildkitd does not list it")

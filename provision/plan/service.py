@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from provision import elf
 from provision.buildkit.release import Release
 from provision.buildkit.source import shown
-from provision.buildkit.workers import undetected
+from provision.buildkit.workers import undetected, unknown_to
 from provision.facts import Facts, packages
 from provision.facts.interpreters import running
 from provision.facts.managers import others, reading, service_manager
@@ -172,5 +172,7 @@ def restart_reason(spec: Spec, facts: Facts, generation: str, handlers_change: b
         return "it does not answer"
     if gone := astray(facts):
         return f"{gone} is not the folder that it has open"
-    lacking = undetected(facts.worker.platforms, running(spec, facts))
+    # A restart helps none that this BuildKit does not look for.
+    runs = [each for each in running(spec, facts) if not unknown_to(facts.worker, each)]
+    lacking = undetected(facts.worker.platforms, runs)
     return f"it does not list {', '.join(lacking)}" if lacking else ""

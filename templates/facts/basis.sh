@@ -41,7 +41,10 @@ runtime() {
   if said=$("$runtime" --version 2>&1 </dev/null); then
     record runtime "$runtime" "${said%%"$newline"*}"
   else
-    record runtime "$runtime" '' "status $?: ${said##*"$newline"}"
+    code=$? said=${said##*"$newline"}
+    # Before the reason a shell says its own name.
+    [ "$code" -lt 126 ] || said=${said##*: }
+    record runtime "$runtime" '' "status $code: $said"
   fi
 }
 

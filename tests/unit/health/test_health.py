@@ -211,6 +211,20 @@ def test_where_the_command_line_of_the_kernel_is(place: str, words: str) -> None
     assert found.fix.words == f"add cgroup_enable=memory to {words}"
 
 
+def test_a_platform_that_this_buildkit_does_not_look_for() -> None:
+    facts = with_probe(
+        worker(version="v0.12.5")(settled()),
+        "loongarch64",
+        status=recorded.COUNT,
+        executable="/q",
+        natively=False,
+    )
+    named = replace(SPEC, platforms=("linux/loong64",), buildkit=Buildkit(version="v0.12.5"))
+    found = [each for each in health.find(named, facts) if each.id == "worker-unlisted"]
+    assert [each.evidence for each in found] == ["BuildKit v0.12.5 does not list it, v0.13.0 does"]
+    assert "worker-unlisted" not in [each.id for each in health.find(UNNAMED, facts)]
+
+
 def test_a_daemon_that_keeps_nothing_free_is_not_said_to() -> None:
     """Before v0.17 there was no such limit."""
     old = recorded.with_worker(disk(free=3_000_000)(settled()), gc=())

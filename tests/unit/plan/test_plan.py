@@ -17,6 +17,7 @@ from provision.facts import Disk, Facts, File, Mount, Unit
 from provision.facts.basis import Damage, Place
 from provision.facts.kernel import version
 from provision.facts.packages import MANAGERS
+from provision.health.platforms import unmet
 from provision.plan.handlers import flag_choices
 from provision.plan.service import restart_reason
 from provision.plan.steps import (
@@ -31,6 +32,7 @@ from provision.plan.steps import (
 from provision.spec import Emulation, Spec
 from tests.unit import recorded
 from tests.unit.recorded import (
+    COUNT,
     DIGEST,
     RELEASE,
     SPEC,
@@ -41,6 +43,7 @@ from tests.unit.recorded import (
     settled,
     with_interpreter,
     with_probe,
+    with_worker,
     without_arm64,
 )
 
@@ -488,6 +491,28 @@ def test_a_variant_that_the_processor_lacks_restarts_nothing() -> None:
         )
         == []
     )
+
+
+def loong64_runs(seen: Facts) -> Facts:
+    return with_probe(
+        seen, "loongarch64", status=COUNT, executable="/usr/bin/qemu-loongarch64-static", natively=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("version", "late"), [("v0.12.5", False), ("v0.13.0", True), ("v0.0.0+unknown", True)]
+)
+def test_a_platform_that_this_buildkit_does_not_look_for_restarts_nothing(version: str, late: bool) -> None:
+    """v0.12.5 knows no loong64: it would be restarted at each run, and would not list it ever."""
+    host = with_worker(loong64_runs(settled()), version=version)
+    assert host.daemon
+    spec = replace(SPEC, platforms=None)
+    reason = restart_reason(spec, host, host.daemon.generation, handlers_change=False)
+    assert ("loong64" in reason) == late
+    assert any("loong64" in each for each in unmet(spec, host)) == late
+    named = replace(SPEC, platforms=("linux/loong64",))
+    (problem,) = unmet(named, host)
+    assert problem.endswith("v0.13.0 does" if not late else "but buildkitd does not list it")
 
 
 def test_who_called_sudo_and_who_is_named_may_build() -> None:

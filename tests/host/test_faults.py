@@ -1,0 +1,276 @@
+"""Each fault of what buildkitd stands on, made for real, is exactly its finding: under systemd, OpenRC and a process.
+
+A sound host has none. Every fault is undone, and what was left of it would be one more finding of the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+import pytest
+
+from provision import paths
+from tests.host.test_health import Bench, prepare
+from tests.lab.inits import OPENRC, SYSTEMD, Init
+from tests.lab.nspawn import Host
+
+MANAGERS: Final = ("systemd", "openrc", "process")
+BIN: Final = f"$(readlink -f {paths.CURRENT})/bin"
+RUNC: Final = f"{BIN}/buildkit-runc"
+DROP_IN: Final = f"/etc/systemd/system/{paths.SERVICE}.d"
+RESTART: Final = {
+    "systemd": "systemctl restart buildkit",
+    "openrc": "rc-service buildkit restart",
+    "process": f"{paths.SERVICE_SCRIPT} restart",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class System:
+    """A system to try them on. `linked`: its state folder is a link to a larger disk, as people make one."""
+
+    suite: str
+    manager: str
+    init: Init = SYSTEMD
+    linked: bool = False
+
+
+SYSTEMS: Final = {
+    "bookworm-systemd": System(suite="bookworm", manager="systemd", linked=True),
+    "trixie-systemd": System(suite="trixie", manager="systemd", linked=True),
+    "bookworm-openrc": System(suite="bookworm", manager="openrc", init=OPENRC),
+    "bookworm-process": System(suite="bookworm", manager="process", init=OPENRC, linked=True),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """Shell text that breaks a host and that undoes it, with RESTART for the manager's own command."""
+
+    break_: str
+    undo: str
+    finding: str
+    severity: str = "error"
+    managers: tuple[str, ...] = MANAGERS
+    steps: tuple[str, ...] | None = field(default=None)
+    """What `plan` would do about it, where that is part of the case."""
+
+
+FAULTS: Final = {
+    "runc of the release is gone": Fault(
+        break_=f"mv {RUNC} /root/kept",
+        undo=f"mv /root/kept {RUNC}",
+        finding="release-damaged",
+        steps=("release",),
+    ),
+    "buildkitd was cut short": Fault(
+        break_=f"mv {BIN}/buildkitd /root/kept; head -c 1000 /root/kept >{BIN}/buildkitd; chmod 755 {BIN}/buildkitd",
+        undo=f"mv -f /root/kept {BIN}/buildkitd",
+        finding="release-damaged",
+        steps=("release",),
+    ),
+    "buildctl may not be run": Fault(
+        break_=f"chmod 644 {BIN}/buildctl", undo=f"chmod 755 {BIN}/buildctl", finding="release-damaged"
+    ),
+    "settings that are no TOML": Fault(
+        break_=f"cp -p {paths.CONFIG} /root/kept; echo 'no toml [' >>{paths.CONFIG}",
+        undo=f"mv -f /root/kept {paths.CONFIG}",
+        finding="settings-broken",
+        steps=("buildkit-config",),
+    ),
+    "settings that are gone": Fault(
+        break_=f"mv {paths.CONFIG} /root/kept",
+        undo=f"mv -f /root/kept {paths.CONFIG}",
+        finding="drift",
+        steps=("buildkit-config",),
+    ),
+    "settings changed by hand": Fault(
+        break_=f"cp -p {paths.CONFIG} /root/kept; echo '# mine' >>{paths.CONFIG}",
+        undo=f"mv -f /root/kept {paths.CONFIG}",
+        finding="drift",
+        severity="warning",
+        steps=("buildkit-config",),
+    ),
+    "the script that starts it was changed": Fault(
+        break_=f"cp -p {paths.SERVICE_SCRIPT} /root/kept; echo '# mine' >>{paths.SERVICE_SCRIPT}",
+        undo=f"mv -f /root/kept {paths.SERVICE_SCRIPT}",
+        finding="drift",
+        severity="warning",
+        managers=("openrc", "process"),
+    ),
+    "nothing makes the folder of the socket": Fault(
+        break_=f"mv {paths.TMPFILES} /root/kept",
+        undo=f"mv -f /root/kept {paths.TMPFILES}",
+        finding="drift",
+        managers=("systemd",),
+    ),
+    "a user left the group": Fault(
+        break_="gpasswd -d ci buildkit",
+        undo="gpasswd -a ci buildkit",
+        finding="drift",
+        severity="warning",
+        steps=("member-ci",),
+    ),
+    "the state was moved away": Fault(
+        break_=f"mv {paths.STATE} /root/kept",
+        undo=f"mv /root/kept {paths.STATE}",
+        finding="state-folder",
+        steps=("service-restart",),
+    ),
+    "the state was emptied": Fault(
+        break_=f"mkdir /root/kept; mv {paths.STATE}/* /root/kept; mkdir -m 700 {paths.SCRATCH}",
+        undo=f"rmdir {paths.SCRATCH}; mv /root/kept/* {paths.STATE}; rmdir /root/kept",
+        finding="state-folder",
+        steps=("service-restart",),
+    ),
+    "the state is read-only": Fault(
+        break_=f"s=$(readlink -f {paths.STATE}); mount --bind $s $s; mount -o remount,bind,ro $s",
+        undo=f"umount $(readlink -f {paths.STATE})",
+        finding="state-folder",
+    ),
+    "a capability is taken away by a drop-in": Fault(
+        break_=f"mkdir {DROP_IN}; printf '[Service]\\nCapabilityBoundingSet=~CAP_MKNOD\\n' >{DROP_IN}/x.conf;"
+        "systemctl daemon-reload; RESTART",
+        undo=f"rm -r {DROP_IN}; systemctl daemon-reload; RESTART",
+        finding="capabilities",
+        managers=("systemd",),
+    ),
+    "a capability is taken away from who starts it": Fault(
+        break_="setpriv --bounding-set -mknod --inh-caps -mknod RESTART",
+        undo="RESTART",
+        finding="capabilities",
+        managers=("openrc", "process"),
+    ),
+    "control groups are read-only": Fault(
+        break_="mount -o remount,bind,ro /sys/fs/cgroup",
+        undo="mount -o remount,bind,rw /sys/fs/cgroup",
+        finding="control-groups",
+    ),
+    "another daemon takes the socket": Fault(
+        break_=f"cp {BIN}/buildkitd /root/buildkitd; cd /root; PATH={BIN}:$PATH setsid ./buildkitd --root /root/state"
+        f" --group buildkit --addr unix://{paths.SOCKET} </dev/null >/dev/null 2>&1 & echo $! >/root/pid;"
+        f" sleep 1; until buildctl debug workers >/dev/null && ! [ {paths.SOCKET} -ot /root/pid ]; do sleep 1; done",
+        undo="kill $(cat /root/pid); while kill -0 $(cat /root/pid) 2>/dev/null; do sleep 0.2; done;"
+        " rm -rf /root/state /root/buildkitd /root/pid; RESTART",
+        finding="daemon-foreign",
+    ),
+    "name servers on loopback": Fault(
+        break_=f"cp -p {paths.RESOLVER} /root/kept; echo nameserver 127.0.0.1 >{paths.RESOLVER}",
+        undo=f"cat /root/kept >{paths.RESOLVER}; rm /root/kept",
+        finding="resolver-loopback",
+        severity="warning",
+        steps=(),
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=SYSTEMS)
+def system(request: pytest.FixtureRequest) -> System:
+    return SYSTEMS[request.param]
+
+
+@pytest.fixture(scope="module")
+def bench(system: System, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    with Host("faults", suite=system.suite, init=system.init) as host:
+        made = prepare(tmp_path_factory.mktemp("faults"), host)
+        configuration = made.folder / "provision.toml"
+        text = configuration.read_text().replace("[buildkit]", f'[buildkit]\nservice = "{system.manager}"')
+        configuration.write_text(text)
+        if system.linked:
+            host.run(f"mkdir -p /srv/large && ln -s /srv/large {paths.STATE}")
+        done = made.product("provision")
+        assert done.code == 0, done
+        # What it has put there is proven by building for each platform.
+        assert all(row["builds"] for row in done.host["platforms"] if row["wanted"]), done
+        yield made
+
+
+def run(bench: Bench, system: System, text: str) -> None:
+    bench.host.run(text.replace("RESTART", RESTART[system.manager]))
+
+
+def found(bench: Bench) -> list[tuple[str, str]]:
+    """Without what is only worth knowing: that no boot brings a process back."""
+    return [(each["id"], each["severity"]) for each in bench.findings() if each["severity"] != "info"]
+
+
+def test_a_sound_host_has_none(bench: Bench) -> None:
+    assert found(bench) == []
+    assert bench.product("plan").code == 0
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_is_exactly_its_finding(bench: Bench, system: System, name: str) -> None:
+    fault = FAULTS[name]
+    if system.manager not in fault.managers:
+        pytest.skip(f"it cannot happen with {system.manager}")
+    run(bench, system, fault.break_)
+    try:
+        assert found(bench) == [(fault.finding, fault.severity)]
+        if fault.steps is not None:
+            assert tuple(step["id"] for step in bench.product("plan").host["steps"]) == fault.steps
+    finally:
+        run(bench, system, fault.undo)
+
+
+def test_and_none_at_the_end(bench: Bench) -> None:
+    assert found(bench) == []
+
+
+def test_the_release_is_made_whole_by_a_run(bench: Bench) -> None:
+    """Under the running daemon, and proven at its end."""
+    bench.host.run(f"rm {RUNC}")
+    done = bench.product("provision")
+    assert (done.code, [step["id"] for step in done.host["steps"]]) == (0, ["release"]), done
+    assert all(row["builds"] for row in done.host["platforms"] if row["wanted"])
+    assert found(bench) == []
+
+
+def test_a_platform_that_does_not_build_fails_the_run_with_its_reason(bench: Bench, system: System) -> None:
+    """A daemon that cannot start steps passes every look at its list."""
+    if system.manager != "systemd":
+        pytest.skip("one is enough: the proof knows no service manager")
+    limit = f"mkdir {DROP_IN}; printf '[Service]\\nCapabilityBoundingSet=~CAP_MKNOD\\n' >{DROP_IN}/x.conf"
+    bench.host.run(f"{limit}; systemctl daemon-reload; systemctl restart buildkit; rm {paths.BUILDCTL}")
+    try:
+        done = bench.product("provision")
+        assert done.code == 3, done
+        assert done.host["error"]["message"].startswith("the proof failed: no build for linux/amd64")
+        assert "operation not permitted" in done.host["error"]["cause"].lower()
+        # Nothing is left to change, and it is no success yet.
+        assert bench.product("provision").code == 3
+        assert bench.product("provision", "--no-proof").code == 0
+    finally:
+        bench.host.run(f"rm -r {DROP_IN}; systemctl daemon-reload; systemctl restart buildkit")
+    assert bench.product("provision").code == 0
+    assert found(bench) == []
+
+
+def test_a_daemon_of_somebody_else_is_refused_before_anything(
+    system: System, tmp_path_factory: pytest.TempPathFactory, bench: Bench
+) -> None:
+    """The unit of a tutorial, with the same state and socket: its owner is told, and it goes on running."""
+    if system.suite != "trixie":
+        pytest.skip("once is enough")
+    with Host("tutorial", suite=system.suite) as host:
+        made = prepare(tmp_path_factory.mktemp("tutorial"), host)
+        for program in ("buildkitd", "buildkit-runc", "buildctl"):
+            local = tmp_path_factory.mktemp("program") / program
+            local.write_bytes((bench.host.root / f"opt/buildkit/current/bin/{program}").read_bytes())
+            host.put(local, f"/usr/local/bin/{program}")
+        unit = "[Service]\nExecStart=/usr/local/bin/buildkitd\n[Install]\nWantedBy=multi-user.target\n"
+        host.run("chmod 755 /usr/local/bin/*; cat >/etc/systemd/system/buildkitd.service", stdin=unit)
+        host.run("systemctl enable --now buildkitd; until buildctl debug workers; do sleep 1; done")
+        pid = host.run("pgrep -x buildkitd").stdout
+        refused = made.product("provision")
+        assert refused.code == 3, refused
+        error = refused.host["error"]
+        assert "/usr/local/bin/buildkitd" in error["message"]
+        assert "buildkitd.service" in error["message"]
+        assert "systemctl disable --now buildkitd.service" in error["hint"]
+        assert host.run("pgrep -x buildkitd").stdout == pid
+        assert host.run("ls /opt").stdout == ""
+        host.run("systemctl disable --now buildkitd.service")
+        assert made.product("provision").code == 0
