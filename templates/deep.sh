@@ -2,6 +2,7 @@
 # Builds for each platform through the real daemon, and may time a small workload of each: prints records.
 #   building <tab> platform                                 a build begins
 #   work <tab> name <tab> status <tab> nanoseconds          CPU time of an architecture's workload in an empty chroot
+#   damage <tab> program                                    one of the release that is not as it was unpacked
 #   build <tab> platform <tab> status <tab> nanoseconds     a build; the lines of its end follow, each with "|" before it
 # Runs in dash, bash and busybox sh, with coreutils or busybox. Leaves only the daemon's history behind.
 LC_ALL=C; export LC_ALL
@@ -81,6 +82,13 @@ chmod 755 "$work"/root/*
 context {{ program.name }}
 {% endfor %}
 {% if measure %}
+# All of their bytes: each look at the facts compares size, mode and time (templates/facts/basis.sh).
+if [ -r {{ paths.CURRENT }}/{{ paths.MANIFEST }} ]; then
+  while read -r name _ _ _ _ digest; do
+    same=$(sha256sum <"{{ paths.PROGRAMS }}/$name")
+    [ "${same%% *}" = "$digest" ] || printf 'damage\t%s\n' "$name"
+  done 2>/dev/null <{{ paths.CURRENT }}/{{ paths.MANIFEST }}
+fi
 # Twice, with all others in between: a short disturbance spoils only one of the two.
 {% for _ in range(2) %}
 {% for program in programs %}

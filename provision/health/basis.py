@@ -6,12 +6,14 @@ its state again at each step or start.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 from provision import paths
 from provision.buildkit.daemon import CAPABILITIES
 from provision.facts import Facts
+from provision.facts.basis import Damage
 from provision.facts.managers import reading, running_manager, service_manager
 from provision.facts.strangers import in_the_way, stop
 from provision.fix import PROVISION, Fix, run
@@ -42,17 +44,34 @@ def findings(spec: Spec, facts: Facts) -> tuple[Finding, ...]:
 
 def release(facts: Facts) -> Iterator[Finding]:
     """The programs of the release in use, compared with what was unpacked."""
+    damage = _known(facts)
+    if damage:
+        yield _damaged([f"{each.program} {'is gone' if each.lost else 'was changed'}" for each in damage])
+
+
+def changed(facts: Facts, programs: Sequence[str]) -> tuple[Finding, ...]:
+    """What only the bytes of these programs show: size, mode and time are as they were. `--deep` compares them."""
+    if not programs or _known(facts):
+        return ()
     installed = current(facts)
-    damage = facts.basis.damage.get(installed.folder, ()) if installed else ()
-    if damage and installed:
-        seen = ", ".join(f"{each.program} {'is gone' if each.lost else 'was changed'}" for each in damage)
-        yield finding(
-            "release-damaged",
-            "error",
-            f"in {installed.folder}/bin {seen}",
-            "build steps, or the next start of buildkitd, fail or run something else",
-            Fix.by(PROVISION),
-        )
+    folder = installed.folder if installed else paths.CURRENT
+    fix = Fix.by(run("rm", "-r", folder), PROVISION, words="it unpacks the release again")
+    return (replace(_damaged([f"{name} has other bytes" for name in programs]), fix=fix),)
+
+
+def _known(facts: Facts) -> tuple[Damage, ...]:
+    installed = current(facts)
+    return facts.basis.damage.get(installed.folder, ()) if installed else ()
+
+
+def _damaged(seen: Sequence[str]) -> Finding:
+    return finding(
+        "release-damaged",
+        "error",
+        f"in {paths.PROGRAMS} {', '.join(seen)}",
+        "build steps, or the next start of buildkitd, fail or run something else",
+        Fix.by(PROVISION),
+    )
 
 
 def runtime(facts: Facts) -> Iterator[Finding]:

@@ -16,6 +16,7 @@ from provision.facts.managers import service_manager
 from provision.facts.records import number, records
 from provision.facts.view import all_views, concerned
 from provision.fix import NO_FIX, Fix, HostCommand, ToolCommand
+from provision.health import basis
 from provision.health.finding_table import finding
 from provision.render import render
 from provision.result import Finding, PlatformRow
@@ -50,6 +51,8 @@ class Measurements:
     work: Mapping[str, float]
     """QEMU's name of the architecture -> seconds of CPU time that three runs of its workload took."""
     builds: Mapping[str, Build]
+    damaged: tuple[str, ...] = ()
+    """Programs of the release in use whose bytes are not those that were unpacked."""
 
 
 def script(spec: Spec, facts: Facts, *, prove: bool = False) -> str:
@@ -109,7 +112,10 @@ def parse(lines: Iterable[str]) -> Measurements:
     """The measurements in the script's output; without those that a script did not reach before it was cut short."""
     work: dict[str, float] = {}
     builds: dict[str, Build] = {}
+    damaged: list[str] = []
     for record in records(lines):
+        if record.kind == "damage":
+            damaged.append(record[0])
         if record.kind == "work" and record[1] == str(_ARGUMENTS):
             seconds = number(record[2]) / 1e9
             work[record[0]] = min(seconds, work.get(record[0], seconds))
@@ -117,14 +123,14 @@ def parse(lines: Iterable[str]) -> Measurements:
             builds[record[0]] = Build(
                 status=number(record[1]), seconds=number(record[2]) / 1e9, text=record.text
             )
-    return Measurements(work=work, builds=builds)
+    return Measurements(work=work, builds=builds, damaged=tuple(damaged))
 
 
 def findings(spec: Spec, facts: Facts, measured: Measurements) -> tuple[Finding, ...]:
-    """The builds that failed."""
+    """The builds that failed, and what only the bytes of the release show."""
     restart = service_manager(spec, facts).commands.restart
     failed = {name: build for name, build in measured.builds.items() if build.status != 0}
-    return tuple(_failed(name, build, restart) for name, build in failed.items())
+    return (*basis.changed(facts, measured.damaged), *(_failed(*each, restart) for each in failed.items()))
 
 
 def _failed(platform: str, build: Build, restart: HostCommand) -> Finding:

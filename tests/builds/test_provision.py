@@ -110,7 +110,7 @@ def test_from_bare_to_provisioned_and_nothing_the_second_time(host: Machine, sho
     first = change.provision(host.space, spec, run, local=True)
     assert (first.status, first.error) == ("changed", None)
     assert {step.status for step in first.steps} == {"done"}
-    assert next(call[:3] for call in host.calls() if "runc" in call) == ["apt-get", "-y", "-q"]
+    assert next(call[:3] for call in host.calls() if "runc" in call) == ["apt-get", "--yes", "-q"]
     (note,) = first.notes
     assert note.startswith(f"BuildKit is built from github.com/moby/buildkit {VERSION} by go")
     here = normalise("linux", platform.machine(), "")

@@ -34,6 +34,7 @@ REQUIREMENTS: Final[tuple[Requirement, ...]] = (
     buildkit.service_manager,
     daemon.nobody_else,
     daemon.state,
+    daemon.overlay,
     machine.control_groups,
     daemon.capabilities,
     buildkit.release,

@@ -13,6 +13,8 @@ from provision.fix import Fix, run
 from provision.plan.requirements.requirement import Verdict, doubtful, met, requirement, unmet
 from provision.plan.target import Target
 
+_NO_UPPER: Final = frozenset(("overlay", "nfs", "nfs4", "cifs", "9p", "vfat", "exfat", "ecryptfs"))
+"""Filesystems that overlayfs cannot write its layers to (Documentation/filesystems/overlayfs.rst in Linux)."""
 _MOUNT: Final = f"mount the larger disk at {paths.STATE} instead (mount --bind, and a line in /etc/fstab)"
 
 
@@ -47,6 +49,19 @@ def state(target: Target) -> Verdict:
             fix = Fix(words=f"make it writable for root, or mount another disk at {paths.STATE}")
             return unmet(f"no file can be made in {path}: {place.problem}", fix=fix)
     return met("nothing stands against it")
+
+
+@requirement("overlay", needed=f"a filesystem for {paths.STATE} that overlayfs works on")
+def overlay(target: Target) -> Verdict:
+    """Elsewhere the daemon copies each layer in full (its native snapshotter). One that runs says what it does."""
+    place = target.facts.basis.places.get(paths.STATE)
+    mount = target.facts.mount_of((place.target if place else "") or paths.STATE)
+    if mount is None:
+        return met("unknown")
+    if mount.type in _NO_UPPER or mount.type.startswith("fuse"):
+        fix = Fix(words=f"mount an ext4 or xfs (with ftype=1) filesystem at {paths.STATE}")
+        return doubtful(f"{mount.point} is {mount.type}: each layer is copied in full", fix=fix)
+    return met(f"{mount.point} is {mount.type}")
 
 
 @requirement("capabilities", needed="the capabilities that build steps get")

@@ -7,9 +7,11 @@ from typing import Final
 
 from provision import paths
 from provision.facts import Proof
+from provision.facts.basis import Basis, Damage
 from provision.fix import Fix, ToolCommand, provision_for
 from provision.health import deep
 from provision.health.platforms import rows
+from provision.placed import current
 from provision.spec import Spec
 from tests.unit.recorded import SPEC, WANTED, settled
 
@@ -60,6 +62,18 @@ def test_what_is_made_of_the_answer() -> None:
 def test_busybox_ends_a_build_in_its_own_way() -> None:
     (found,) = deep.findings(SPEC, settled(), deep.parse(["build\tlinux/arm/v7\t143\t1"]))
     assert found.evidence.endswith(": no end after 120 s")
+
+
+def test_a_program_that_only_its_bytes_show() -> None:
+    measured = deep.parse(["damage\tbuildkit-runc"])
+    (found,) = deep.findings(SPEC, settled(), measured)
+    assert (found.id, found.severity) == ("release-damaged", "error")
+    assert "buildkit-runc has other bytes" in found.evidence
+    installed = current(settled())
+    assert installed
+    seen = {installed.folder: (Damage(program="buildkit-runc", lost=True),)}
+    # Each look says so already.
+    assert deep.findings(SPEC, replace(settled(), basis=Basis(damage=seen)), measured) == ()
 
 
 def test_what_proves_and_what_does_not() -> None:

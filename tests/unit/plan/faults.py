@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from provision import paths
-from provision.facts import Disk, Facts, PackageAnswer, Runc
+from provision.facts import Disk, Facts, Mount, PackageAnswer, Runc
 from provision.facts.basis import Certificate, Place, Stranger
 from provision.services.manager import Unit
 from provision.spec import Emulation, Registry, Spec, Tls
@@ -221,6 +221,13 @@ FAULTS: Final[Mapping[str, Fault]] = {
         facts=place(kind="folder", problem="No space left on device"), breaks=""
     ),
     "a state behind a link": Fault(facts=place(kind="folder", target="/data"), breaks=""),
+    "a state on overlayfs": Fault(
+        facts=lambda seen: replace(
+            seen, mounts=(*seen.mounts, Mount(point=paths.STATE, type="overlay", options=frozenset()))
+        ),
+        breaks="",
+        doubts={"overlay": ALWAYS},
+    ),
     "a container without CAP_MKNOD": Fault(
         facts=basis(capabilities={"init": ~(1 << 27), "self": ~(1 << 27)}),
         breaks="",
