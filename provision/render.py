@@ -140,6 +140,29 @@ def comment(value: str) -> str:
     return "".join(char if char.isprintable() else "?" for char in value)
 
 
+def heredoc(value: str, end: str) -> str:
+    """Lines of a here-document whose end is quoted: as they are. Raises UsageError for one that would end it."""
+    if "\0" in value or end in value.split("\n"):
+        raise UsageError(f"a line of the configuration is {end}", hint="Write it in another way.")
+    return value
+
+
+def hcl(value: str) -> str:
+    """Lines of a heredoc of HCL, in which `${` and `%{` begin templates (HCL Native Syntax, "Template Expressions")."""
+    return value.replace("${", "$${").replace("%{", "%%{")
+
+
+def block(value: str, columns: int, *, substitutes: bool = False) -> str:
+    """Lines of a block scalar of YAML, all but the first indented. `substitutes`: the reader puts variables in for
+    `${`, as Woodpecker does, unless the dollar is doubled. Raises UsageError for what no block scalar can hold.
+    """
+    text = value.rstrip("\n").replace("${", "$${") if substitutes else value.rstrip("\n")
+    if any(not char.isprintable() and char not in "\n\t" for char in text):
+        raise UsageError("the configuration holds characters that YAML cannot", hint="Use plain characters.")
+    first, *others = text.split("\n")
+    return "\n".join([first, *(f"{' ' * columns}{line}" if line else "" for line in others)])
+
+
 def _is_html(template: str | None) -> bool:
     """Whether Jinja2 escapes the values of a template by itself."""
     return template is not None and template.endswith(".html")
@@ -156,6 +179,9 @@ FILTERS: Final[Mapping[str, Callable[..., str]]] = {
     "ssh": ssh,
     "ssh_token": ssh_token,
     "yaml": yaml,
+    "heredoc": heredoc,
+    "hcl": hcl,
+    "block": block,
 }
 
 

@@ -85,12 +85,13 @@ class Call:
     program: tuple[str, ...] = (called.INSTALLED,)
     """How the user calls this program: a name, or more words that select the host as well (`fab -H pi1`)."""
 
-    def connector(self, *, root: bool = True) -> Connector:
-        """What connects to the hosts."""
+    def connector(self, *, root: bool = True, as_login: bool = False) -> Connector:
+        """What connects to the hosts. `as_login`: the work on others is the login user's."""
         return Connector(
             config=self.config,
             ask_password=bool(self.options["ask_sudo_password"]),
             root=root,
+            as_login=as_login,
             say=self.style.say,
             identities=self.identities,
             sudo_password=self.sudo_password,
@@ -110,14 +111,20 @@ class Call:
         )
 
     def run(
-        self, work: Callable[[Transport, Host], HostResult], *, root: bool = True, silent: bool = False
+        self,
+        work: Callable[[Transport, Host], HostResult],
+        *,
+        root: bool = True,
+        silent: bool = False,
+        as_login: bool = False,
     ) -> Report:
-        """The work on every host, as a report. `silent`: the work prints by itself, and no progress is shown.
+        """The work on every host, as a report.
 
-        Raises UsageError where this machine is among the hosts and does not run Linux.
+        `silent`: the work prints by itself, and no progress is shown. `as_login`: on other hosts it is
+        the login user's. Raises UsageError where this machine is among the hosts and does not run Linux.
         """
         require_linux(self.hosts)
-        connector = self.connector(root=root)
+        connector = self.connector(root=root, as_login=as_login)
         fleet = Fleet(
             connect=connector.connect,
             work=work,

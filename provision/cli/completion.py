@@ -17,6 +17,7 @@ from provision.cli import options
 from provision.cli.options import Option
 from provision.config.load import load
 from provision.errors import ProvisionError
+from provision.recipes import FORMATS as RECIPES
 from provision.render import text_of
 from provision.report.output import FILES, TABLE
 from provision.result import SEVERITIES
@@ -58,6 +59,7 @@ VALUES: Final[Mapping[str, Callable[[Config], Found]]] = {
     "SOURCE": lambda _: _plain(get_args(Source)),
     "WHO": lambda _: _plain(get_args(Fetch)),
     "VERSION": lambda _: _plain((DEFAULT_VERSION, LATEST)),
+    "RECIPE": lambda _: _plain(RECIPES),
     "SHELL": lambda _: _plain(options.SHELLS),
 }
 """By what the help calls a value. Others are the user's own."""

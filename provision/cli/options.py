@@ -17,6 +17,7 @@ from provision.config.table import Override
 from provision.config.values import Reader, integer, number, one_of, seconds, words
 from provision.errors import UsageError
 from provision.logs.since import read_since
+from provision.recipes import FORMATS
 from provision.result import SEVERITIES
 
 REQUIRED: Final = inspect.Parameter.empty
@@ -227,6 +228,19 @@ BUNDLE: Final = Option(
     value="FILE",
     help="also write an archive with all of it, facts, health, plan and configuration, without secrets",
     read=lambda value: Path(str(value)),
+)
+RECIPE: Final = Option(
+    value="RECIPE", help=", ".join(FORMATS), default=REQUIRED, read=one_of(tuple(FORMATS))
+)
+PUSHED: Final = Option(
+    value="IMAGE",
+    help="as it is to be pushed: REGISTRY/NAME:TAG",
+    unset="where the CI system has a registry, that one",
+)
+TOOL: Final = Option(
+    value="TOOL",
+    help="what pip installs this tool from, pinned: git+https://HOST/PROJECT@COMMIT, or the address of a wheel",
+    unset="from where this copy came",
 )
 SHELL: Final = Option(
     value="SHELL",

@@ -31,7 +31,9 @@ from provision.cli.options import (
     PASSWORD_STDIN,
     PLATFORM,
     PRINT,
+    PUSHED,
     QUICK,
+    RECIPE,
     REGISTRY,
     REMOVE,
     REVOKE,
@@ -39,6 +41,7 @@ from provision.cli.options import (
     SHELL,
     SINCE,
     SPEC,
+    TOOL,
     USERNAME,
     VARIABLES,
     WANTED,
@@ -57,6 +60,7 @@ if TYPE_CHECKING:
         bundle,
         change,
         client_cert,
+        export,
         inspect,
         login,
         logs,
@@ -68,10 +72,10 @@ if TYPE_CHECKING:
     from provision.commands.logs import Wanted
 else:
     store = LazyModule("provision.certificates.store")
-    builder, bundle, change, client_cert, inspect, login, logs, survey, top, verify = (
+    builder, bundle, change, client_cert, export, inspect, login, logs, survey, top, verify = (
         LazyModule(f"provision.commands.{name}")
         for name in (
-            *("builder", "bundle", "change", "client_cert", "inspect", "login", "logs"),
+            *("builder", "bundle", "change", "client_cert", "export", "inspect", "login", "logs"),
             *("survey", "top", "verify"),
         )
     )
@@ -267,27 +271,45 @@ def verify_(call: Call) -> Report:
 )
 def login_(call: Call) -> Report:
     """Log in to a registry, for buildctl and `verify`: tried first, then kept where Docker's own client keeps it."""
-    _here(call)
     if call.options["password"]:
         raise UsageError(
             "a password in an argument is refused",
             cause="every user of this machine can read the arguments of a program, and shells write them down",
             hint="Give it on standard input: --password-stdin. And change it, as it was readable already.",
         )
-    result = login.login(
+    given = login.tried(
         call.options["registry"],
         call.config,
         user=str(call.options["username"] or ""),
         from_stdin=bool(call.options["password_stdin"]),
     )
-    return Report(command=call.name, hosts=(result,))
+    if _is_here(call):
+        return Report(command=call.name, hosts=(login.login(given),))
+    return call.run(
+        lambda transport, host: login.login_there(transport, host, given), root=False, as_login=True
+    )
 
 
 @command({"registry": REGISTRY}, "logout registry.example", "logout docker.io")
 def logout_(call: Call) -> Report:
     """Log out of a registry: the login is removed from Docker's configuration, or from the helper that keeps it."""
+    registry = call.options["registry"]
+    if _is_here(call):
+        return Report(command=call.name, hosts=(login.logout(registry),))
+    return call.run(
+        lambda transport, host: login.logout_there(transport, host, registry), root=False, as_login=True
+    )
+
+
+@command(
+    {"recipe": RECIPE, "image": PUSHED, "tool": TOOL, **SPEC},
+    "export github --platforms linux/amd64,linux/arm64 >.github/workflows/image.yml",
+    "export woodpecker --image registry.example/app:1.0 >.woodpecker.yaml",
+)
+def export_(call: Call) -> Report:
+    """The pipeline as a file for your CI, for a machine's first boot or for an image, from your configuration."""
     _here(call)
-    return Report(command=call.name, hosts=(login.logout(call.options["registry"]),))
+    return Report(command=call.name, text=export.text(call.options, call.config.spec, call.version()))
 
 
 @command({"shell": SHELL}, "completion bash", "completion fish")
@@ -296,9 +318,14 @@ def completion_(call: Call) -> Report:
     return Report(command=call.name, text=completion.script(call.options["shell"]))
 
 
+def _is_here(call: Call) -> bool:
+    """Whether this machine alone is meant."""
+    return all(host.local for host in call.hosts)
+
+
 def _here(call: Call) -> None:
     """Raises UsageError for a command that works on this machine alone."""
-    if any(not host.local for host in call.hosts):
+    if not _is_here(call):
         raise UsageError(f"{call.name} works on this machine only", hint="Leave --hosts out.")
 
 

@@ -1,33 +1,51 @@
-"""`login` and `logout`: a registry's login in Docker's configuration on this machine. No host is asked."""
+"""`login` and `logout`: a registry's login in Docker's configuration, on this machine or on others."""
 
 from __future__ import annotations
 
 import getpass
 import os
 import sys
+from dataclasses import dataclass, replace
 from typing import TextIO
 
+from provision.commands import remote_login
 from provision.errors import UsageError
 from provision.registry.credentials import Credentials
 from provision.registry.login import attempt, forget, save
 from provision.registry.reference import registry_host
 from provision.result import HostResult, StepResult
-from provision.spec import Config
+from provision.spec import Config, Host
+from provision.transport import Secret, Transport
 
 _LONGEST = 1 << 16
 
 
-def login(registry: str, config: Config, *, user: str, from_stdin: bool) -> HostResult:
-    """Tries a login and keeps it. Raises UsageError, ConfigError, RegistryError, RegistrySilentError."""
+@dataclass(frozen=True, kw_only=True)
+class Tried:
+    """A login that the registry takes."""
+
+    host: str
+    user: str
+    password: Secret
+    notes: tuple[str, ...]
+
+
+def tried(registry: str, config: Config, *, user: str, from_stdin: bool) -> Tried:
+    """Asks for a login and tries it from here. Raises UsageError, ConfigError, RegistryError, RegistrySilentError."""
     host = registry_host(registry)
     name, password = _asked(host, user, sys.stdin, from_stdin=from_stdin)
     timeout = config.ssh.connect_timeout
     credentials = Credentials(user=name, password=password, source="what was given now")
     asked = attempt(host, config.spec.buildkit.registries, credentials, connect_timeout=timeout)
-    place = save(host, name, password)
-    notes = []
-    if not asked:
-        notes.append(f"{host} asked for no login, so this one was not tried")
+    notes = () if asked else (f"{host} asked for no login, so this one was not tried",)
+    return Tried(host=host, user=name, password=Secret(password), notes=notes)
+
+
+def login(given: Tried) -> HostResult:
+    """Keeps it on this machine. Raises ConfigError, RegistryError."""
+    host, name = given.host, given.user
+    place = save(host, name, given.password.reveal())
+    notes = [*given.notes]
     if not place.startswith("docker-credential-"):
         notes.append(
             f"the password is in {place}, not encrypted; a credential helper (credsStore) would keep it"
@@ -36,6 +54,21 @@ def login(registry: str, config: Config, *, user: str, from_stdin: bool) -> Host
         notes.append("DOCKER_AUTH_CONFIG is set, and beats it")
     step = StepResult(id="login", action="log in to", target=f"{host} as {name}", status="done")
     return HostResult(host=host, status="changed", steps=(step,), notes=tuple(notes))
+
+
+def login_there(transport: Transport, host: Host, given: Tried) -> HostResult:
+    """Keeps it on a host, this machine or another."""
+    if host.local:
+        return replace(login(given), host=host.name)
+    result = remote_login.login(transport, given.host, given.user, given.password)
+    return replace(result, notes=(*given.notes, *result.notes))
+
+
+def logout_there(transport: Transport, host: Host, registry: str) -> HostResult:
+    """Removes it there."""
+    if host.local:
+        return replace(logout(registry), host=host.name)
+    return remote_login.logout(transport, registry_host(registry))
 
 
 def logout(registry: str) -> HostResult:

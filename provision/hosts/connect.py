@@ -44,6 +44,8 @@ class Connector:
     ask_password: bool = False
     root: bool = True
     """Whether the work on this machine needs root; `check` does what it can without."""
+    as_login: bool = False
+    """Whether the work on remote hosts is the login user's own, without sudo."""
     say: Callable[[str], None]
     """Called, before any host is contacted, with each line that a person should read then."""
     identities: tuple[Path, ...] = ()
@@ -90,7 +92,7 @@ class Connector:
             port=host.port,
             jump=host.jump,
             identity_files=self.identities,
-            sudo=_SUDO[host.sudo],
+            sudo="never" if self.as_login else _SUDO[host.sudo],
         )
 
     def settings(self) -> SshSettings:

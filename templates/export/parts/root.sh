@@ -1,0 +1,1 @@
+become=; [ "$(id -u)" = 0 ] || become=sudo
