@@ -50,6 +50,8 @@ class Entry:
         if self.extension is not None:
             _, dot, extension = path.rpartition(".")
             return bool(dot) and extension == self.extension
+        if not self.magic:
+            return False  # a kind of entry that this tool does not know
         seen = header[:COMPARED].ljust(COMPARED, b"\0")[self.offset :]
         compared = zip(seen, self.magic, self.full_mask(), strict=False)
         return all((byte ^ wanted) & bits == 0 for byte, wanted, bits in compared)

@@ -165,14 +165,25 @@ member() {
 
 matches() { [ "$(digest "$1")" = "$2" ]; }
 
+# exact: sets `dd` to one that takes no byte more from a pipe than it is asked for, as those of GNU and busybox. uutils'
+# reads ahead before its version 0.1, and what it read is lost.
+exact() {
+  for dd in dd /usr/bin/dd /bin/dd gnudd 'busybox dd'; do
+    [ "$(printf abc | { $dd bs=1 count=1 >/dev/null 2>&1; cat; })" != bc ] || return 0
+  done
+  echo "no dd of this host copies as many bytes as it is told: install GNU coreutils or a newer uutils" >&2
+  return 1
+}
+
 # receive SHA256 LENGTH: appends exactly LENGTH bytes from the channel to the part in the cache, which stays for the
-# next run if the link breaks or the disk is full. dd of coreutils and busybox reads no byte more than asked. At the
-# end of the channel it ends without an error, so the size is compared.
+# next run if the link breaks or the disk is full. At the end of the channel dd ends without an error, so the size is
+# compared.
 receive() {
+  exact 2>"$work/dd" || return 1
   mkdir -p {{ paths.CACHE }} && part={{ paths.CACHE }}/$1.part && : >>"$part" || return 1
   there=$(wc -c <"$part") whole=$(($2 / 65536)) rest=$(($2 % 65536))
-  { [ "$whole" -eq 0 ] || dd bs=65536 count="$whole" iflag=fullblock; } 2>"$work/dd" >>"$part" <&8 \
-    && { [ "$rest" -eq 0 ] || dd bs="$rest" count=1 iflag=fullblock; } 2>>"$work/dd" >>"$part" <&8
+  { [ "$whole" -eq 0 ] || $dd bs=65536 count="$whole" iflag=fullblock; } 2>"$work/dd" >>"$part" <&8 \
+    && { [ "$rest" -eq 0 ] || $dd bs="$rest" count=1 iflag=fullblock; } 2>>"$work/dd" >>"$part" <&8
   [ "$(wc -c <"$part")" -eq $((there + $2)) ] && : >"$work/arrived-$1"
 }
 

@@ -123,7 +123,21 @@ temporary() { record temporary "$1" "$2"; }
 
 binfmt={{ paths.BINFMT }}
 
+# Whether the kernel has binfmt_misc or its module: a mount would show, but not without changing anything. After an
+# upgrade of the kernel some systems (Arch, openSUSE Tumbleweed) have no modules for the one that runs.
+binfmt_module() {
+  release=; { read -r release </proc/sys/kernel/osrelease; } 2>/dev/null
+  while read -r _ name; do
+    [ "$name" != binfmt_misc ] || { record binfmt-module there; return; }
+  done </proc/filesystems
+  modules=/lib/modules/$release
+  if [ ! -e "$modules/modules.dep" ]; then record binfmt-module gone
+  elif grep -q -s /binfmt_misc "$modules/modules.dep" "$modules/modules.builtin"; then record binfmt-module there
+  else record binfmt-module none; fi
+}
+
 binfmt_state() {
+  binfmt_module
   [ -d "$binfmt" ] || { record binfmt absent; return; }
   before=none
   while read -r _ _ _ _ point _ rest; do
@@ -135,8 +149,16 @@ binfmt_state() {
   while read -r _ _ _ _ point these rest; do
     [ "$point" = "$binfmt" ] && { state=${rest#*- }; state=${state%% *}; options=$these; }
   done </proc/self/mountinfo
+  # Another proc over this one hides it.
+  [ "$state" != binfmt_misc ] || [ -e "$binfmt/register" ] || state=none
   status=; [ -r "$binfmt/status" ] && read -r status <"$binfmt/status"
   record binfmt present "$before" "$state" "$options" "$status" "${problem##*: }"
+  # The mount's options do not tell: the table of a machine around this container is mounted read-write, and root of
+  # another user namespace may not write to it.
+  [ "$uid" -ne 0 ] || [ "$state" != binfmt_misc ] || {
+    writable=no; [ ! -w "$binfmt/register" ] || writable=yes
+    record binfmt-writable "$writable"
+  }
   # The table exists as long as its last mount (Linux 6.7). Our mount may end with a session, that of init does not.
   [ -r /proc/1/mountinfo ] || return
   held=no
@@ -218,6 +240,7 @@ probes() {
   mkfifo "$work/gate" || return
   enter=
   [ "$(id -u)" = 0 ] && enter="chroot $work/root"
+  starter=$(command -v chroot)
 {% for probe in probes %}
   printf '{{ probe.octal }}' >"$work/root/p-{{ probe.name }}"
 {% endfor %}
@@ -230,7 +253,7 @@ probes() {
   # Side by side: each emulator is started once more for its version, and most hosts have several cores.
   seers=
   for pair in $pids; do
-    { blocked "${pair#*=}" "p-${pair%=*}" && inspect "${pair%=*}" "${pair#*=}"; } >"$work/seen-${pair%=*}" 9>&- &
+    { blocked "${pair#*=}" && inspect "${pair%=*}" "$at"; } >"$work/seen-${pair%=*}" 9>&- &
     seers="$seers $!"
   done
   # shellcheck disable=SC2086  # the numbers are words
@@ -238,17 +261,26 @@ probes() {
   cat "$work"/seen-*
   # By now each program has only its exit left. The first field is CPU time in ns (Documentation/scheduler/sched-stats.rst).
   for pair in $pids; do
-    spent=; read -r spent _ 2>/dev/null <"/proc/${pair#*=}/schedstat"
+    started "${pair#*=}" || continue
+    spent=; read -r spent _ 2>/dev/null <"/proc/$at/schedstat"
     [ -z "$spent" ] || record spent "${pair%=*}" "$spent"
   done
   exec 9>&-
+  # For all of them together, in steps of 20 ms.
+  patience=$(({{ patience }} * 50))
   for pair in $pids; do
     pid=${pair#*=}
-    gone "$pid" || kill -9 "$pid" 2>/dev/null
-    wait "$pid" 2>/dev/null
-    status=$?
+    if gone "$pid"; then
+      wait "$pid" 2>/dev/null
+      status=$?
+    else
+      started "$pid" && kill -9 "$at" 2>/dev/null
+      kill -9 "$pid" 2>/dev/null
+      wait "$pid" 2>/dev/null
+      status=late
+    fi
     answered="$answered ${pair%=*}=$status"
-    record probe "${pair%=*}" $status
+    record probe "${pair%=*}" "$status"
   done
 }
 
@@ -261,13 +293,23 @@ launch() {
   pids="$pids $name=$!"
 }
 
-# True once the process runs the program (its comm is then the program's name); false once it is gone. Spins a
-# little first: an emulator needs about 5 ms to start.
+# started PID: sets `at` to the process that runs the program, once it does: PID itself, or its child where chroot does not
+# become the program but waits for it (uutils). Before, both are this shell or chroot. An emulator may change its name.
+started() {
+  children=; { read -r children <"/proc/$1/task/$1/children"; } 2>/dev/null
+  for at in $children "$1"; do
+    [ -e "/proc/$at/exe" ] || continue
+    [ "/proc/$at/exe" -ef "/proc/$$/exe" ] || [ "/proc/$at/exe" -ef "$starter" ] || return 0
+  done
+  return 1
+}
+
+# blocked PID: true once the process runs the program; false once it is gone. Spins a little first: an emulator needs
+# about 5 ms to start.
 blocked() {
   tries=0
   while [ $tries -lt 300 ]; do
-    comm=; read -r comm 2>/dev/null <"/proc/$1/comm" || return 1
-    [ "$comm" = "$2" ] && return 0
+    started "$1" && return 0
     [ -e "/proc/$1/exe" ] || return 1
     tries=$((tries + 1))
     [ $tries -lt 100 ] || sleep 0.02 2>/dev/null || sleep 1
@@ -275,12 +317,15 @@ blocked() {
   return 1
 }
 
+# gone PID: false if it is still there when there is no `patience` left.
 gone() {
   tries=0
   while [ -e "/proc/$1/exe" ]; do
     tries=$((tries + 1))
-    [ $tries -lt 300 ] || return 1
-    [ $tries -lt 100 ] || sleep 0.02 2>/dev/null || sleep 1
+    [ $tries -ge 100 ] || continue
+    [ $patience -gt 0 ] || return 1
+    patience=$((patience - 1))
+    sleep 0.02 2>/dev/null || { sleep 1; patience=$((patience - 49)); }
   done
 }
 

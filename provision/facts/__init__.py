@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Final, Literal
 
 from provision import elf
 from provision.architectures import Architecture
@@ -39,6 +39,10 @@ __all__ = [
 ]
 
 
+PATIENCE: Final = 10
+"""Seconds in which the probe programs must end, once told to."""
+LATE: Final = -3
+"""The status of a probe program that did not."""
 ControlGroups = Literal["", "1", "2", "partial", "none"]
 
 
@@ -74,6 +78,11 @@ class System:
     """Its version, where it runs the machine."""
     container: str = ""
     """The container manager around this, such as "docker" or "podman"; empty if nothing names one."""
+    contained: bool = False
+    """Whether this is a container, as far as its namespaces and its manager tell."""
+    own_users: bool = False
+    """Whether it has a user namespace of its own. Since Linux 6.7 a table that it mounts is its own too, and hides any
+    other (commit 21ca59b365c0)."""
     shared_table: bool | None = False
     """Whether the table of handlers belongs to a machine around this container. None: not known."""
     identity: str = ""
@@ -143,6 +152,10 @@ class Binfmt:
     fix_binary: bool | None = None
     """Whether the kernel took a trial registration with the F flag; None if it could not be tried."""
     trial_error: str = ""
+    writable: bool | None = None
+    """Whether root may register handlers there; None if it is not mounted, or not asked as root."""
+    module: Literal["", "there", "gone", "none"] = ""
+    """Whether the kernel has it or its module. gone: there are no modules of the kernel that runs. Empty: not known."""
     held: bool | None = None
     """Whether init has it mounted too: if not, it ends with the session that has it. None: not known."""
     loader_refuses: bool = False
@@ -150,7 +163,7 @@ class Binfmt:
 
     @property
     def usable(self) -> bool:
-        return self.mounted == "binfmt_misc" and "ro" not in self.options
+        return self.mounted == "binfmt_misc" and "ro" not in self.options and self.writable is not False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,6 +222,11 @@ class Probe:
     @property
     def ran(self) -> bool:
         return self.status == self.expected
+
+    @property
+    def late(self) -> bool:
+        """Whether it had to be ended. That the machine is busy is as likely as that its emulator hangs."""
+        return self.status == LATE
 
     @property
     def emulated(self) -> bool:

@@ -11,6 +11,7 @@ from provision.binfmt import Entry, parse_entry
 from provision.buildkit.workers import Workers, parse_workers
 from provision.errors import HostError
 from provision.facts import (
+    LATE,
     Binfmt,
     ControlGroups,
     Daemon,
@@ -138,6 +139,8 @@ def _system(of: Found) -> System:
         openrc=_one(of, "openrc")[0] if "openrc" in of else None,
         container=_one(of, "container")[0],
         shared_table=_shared_table(of),
+        contained=_contained(of),
+        own_users=_one(of, "namespaces")[0] not in ("", _FIRST_USER),
         identity=_identity(of),
     )
 
@@ -174,6 +177,12 @@ def _shared_table(of: Found) -> bool | None:
     return user == _FIRST_USER and (named or pid != _FIRST_PID)
 
 
+def _contained(of: Found) -> bool:
+    user, pid = _one(of, "namespaces")[0], _one(of, "namespaces")[1]
+    named = bool(_one(of, "container")[0])
+    return named or user not in ("", _FIRST_USER) or pid not in ("", _FIRST_PID)
+
+
 def _cgroup_memory(record: Record) -> bool | None:
     """A container may have neither file, and its own cgroup may lack what the machine has."""
     if record[1]:
@@ -198,8 +207,17 @@ def _binfmt(of: Found) -> Binfmt:
         fix_binary={"yes": True, "no": False}.get(trial[0]),
         trial_error=trial[1],
         loader_refuses=_one(of, "loader")[0] == "refuses",
+        writable={"yes": True, "no": False}.get(_one(of, "binfmt-writable")[0]),
+        module=_MODULES.get(_one(of, "binfmt-module")[0], ""),
         held={"yes": True, "no": False}.get(_one(of, "binfmt-held")[0]),
     )
+
+
+_MODULES: Final[Mapping[str, Literal["there", "gone", "none"]]] = {
+    "there": "there",
+    "gone": "gone",
+    "none": "none",
+}
 
 
 def _entries(of: Found) -> tuple[Entry, ...]:
@@ -258,7 +276,7 @@ def _probes(of: Found, expected: Mapping[str, int]) -> Mapping[str, Probe]:
         seen = emulators.get(name, _NOTHING)
         found[name] = Probe(
             expected=expected[name],
-            status=number(record[1]),
+            status=LATE if record[1] == "late" else number(record[1]),
             executable=seen[1],
             held=seen[2],
             version=seen[4],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from provision import elf
 from provision.architectures import ARCHITECTURES, PLATFORMS, Architecture, of_platform
@@ -27,9 +28,54 @@ def running(spec: Spec, facts: Facts) -> tuple[str, ...]:
 
 
 def runs_natively(arch: Architecture, facts: Facts) -> bool:
-    """Whether its program ran without a handler: decided by execution."""
+    """Whether its program ran without a handler: decided by execution.
+
+    Where that could not be tried, it is enough that the kernel was seen to run the program's own file, or that it is
+    the machine's own kind. That no emulator was seen is not: one may be too slow to be looked at.
+    """
     probe = facts.probes.get(arch.qemu)
-    return probe is not None and bool(probe.natively or (probe.ran and not probe.emulated))
+    if probe is None:
+        return False
+    if probe.natively is not None:
+        return probe.natively
+    return probe.ran and not probe.emulated and (bool(probe.executable) or facts.system.architecture == arch)
+
+
+def provided(spec: Spec, facts: Facts) -> tuple[Architecture, ...]:
+    """The wanted architectures whose programs run by handlers of a machine around this container.
+
+    They are left to it where the container cannot change the table, or would hide it by one of its own; and where there
+    is nothing else to be wished for.
+    """
+    if not facts.system.contained or facts.binfmt.usable:
+        return ()
+    foreign = tuple(arch for arch in wanted_rows(spec) if not runs_natively(arch, facts))
+    runs = tuple(arch for arch in foreign if _ran(arch, facts))
+    return runs if locked(facts) or runs == foreign else ()
+
+
+def locked(facts: Facts) -> str:
+    """Why this container cannot have a table of handlers that it may write to; empty if it can."""
+    binfmt = facts.binfmt
+    if not facts.system.contained or binfmt.usable:
+        return ""
+    if binfmt.mounted == "binfmt_misc":
+        return "the table of handlers is that of the machine around this container, which may not change it"
+    if not facts.basis.capabilities.get("self", _SYS_ADMIN) & _SYS_ADMIN:
+        return "this container may not mount the table of handlers"
+    runs = [arch for arch in ARCHITECTURES if not runs_natively(arch, facts) and _ran(arch, facts)]
+    if facts.system.own_users and runs:
+        return "a table of this container's own would hide the handlers of the machine around it, which it has now"
+    return ""
+
+
+_SYS_ADMIN: Final = 1 << 21
+"""CAP_SYS_ADMIN (capability.h)."""
+
+
+def _ran(arch: Architecture, facts: Facts) -> bool:
+    probe = facts.probes.get(arch.qemu)
+    return probe is not None and probe.ran
 
 
 def unfit(found: Interpreter, facts: Facts) -> str:

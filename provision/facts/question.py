@@ -10,7 +10,7 @@ from typing import Final
 
 from provision import elf, paths
 from provision.architectures import ARCHITECTURES
-from provision.facts import packages
+from provision.facts import PATIENCE, packages
 from provision.facts.interpreters import candidates, wanted_rows
 from provision.facts.local_emulators import emulators_to_send
 from provision.render import render
@@ -94,6 +94,7 @@ def question(spec: Spec) -> Question:
         wanted=wanted,
         packagers=_packagers() if spec.emulation.interpreters == PACKAGES else (),
         probes=programs,
+        patience=PATIENCE,
         files=(*MANAGED, *((paths.CNI,) if spec.buildkit.network == "cni" else ())),
         group=spec.buildkit.group,
         source=spec.buildkit.source,

@@ -9,8 +9,8 @@ from typing import Final
 from provision import binfmt, elf, paths
 from provision.architectures import ARCHITECTURES, Architecture
 from provision.binfmt import Entry
-from provision.facts import Facts, Interpreter, Probe
-from provision.facts.interpreters import runs_natively, wanted_rows
+from provision.facts import LATE, PATIENCE, Facts, Interpreter, Probe
+from provision.facts.interpreters import provided, runs_natively, wanted_rows
 from provision.result import Owner
 from provision.spec import Spec
 
@@ -49,6 +49,11 @@ class ArchitectureOnHost:
     @property
     def native(self) -> bool:
         return runs_natively(self.arch, self.facts)
+
+    @property
+    def provided(self) -> bool:
+        """Whether a machine around this container runs its programs, which is left to it."""
+        return self.arch in provided(self.spec, self.facts)
 
     @property
     def matching(self) -> tuple[Entry, ...]:
@@ -101,7 +106,12 @@ class ArchitectureOnHost:
     def contained(self) -> bool:
         """Whether the file that the kernel runs belongs to a container: this host has none at its path."""
         gone = self.winner is not None and self.file is None
-        return gone and self.probe.emulated and not self.probe.executable.endswith(_DELETED)
+        return (
+            gone
+            and not self.provided
+            and self.probe.emulated
+            and not self.probe.executable.endswith(_DELETED)
+        )
 
     @property
     def replaced(self) -> bool:
@@ -117,6 +127,8 @@ class ArchitectureOnHost:
 
     def owner(self, entry: Entry) -> Owner:
         """Who registered an entry, as far as files show."""
+        if self.provided:
+            return "machine"
         if entry.name == self.name and self.rule_is_ours:
             return "provision"
         if self.contained and entry == self.winner:
@@ -134,6 +146,8 @@ def meaning(status: int, expected: int) -> str:
     """
     if status == NOT_RUN:
         return "its program was not run"
+    if status == LATE:
+        return f"its program did not end within {PATIENCE} s"
     if status == expected:
         return "its program ran"
     if abs(status - expected) == 1:

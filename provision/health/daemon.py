@@ -217,7 +217,7 @@ def _listing(spec: Spec, facts: Facts, worker: Workers) -> Iterator[Finding]:
             seen = view(of_platform(platform), spec, facts)
         except UsageError:
             continue  # one that the table does not know
-        if not seen.ran and not seen.native and seen.platform not in reported:
+        if not (seen.ran or seen.native or seen.probe.late) and seen.platform not in reported:
             reported.add(seen.platform)
             yield finding(
                 "worker-stale",

@@ -12,9 +12,10 @@ from typing import Final
 from provision import binfmt, paths
 from provision.binfmt import Entry
 from provision.facts import Facts, packages
+from provision.facts.interpreters import locked
 from provision.facts.managers import service_manager
 from provision.facts.view import ArchitectureOnHost, concerned
-from provision.fix import PROVISION, Fix, HostCommand, provision_for, run, shell_line
+from provision.fix import PROVISION, Fix, HostCommand, ToolCommand, provision_for, run, shell_line
 from provision.health.finding_table import finding
 from provision.result import Finding
 from provision.spec import PACKAGES, Spec
@@ -26,13 +27,15 @@ _AGAIN: Final = Fix.by(PROVISION)
 def findings(spec: Spec, facts: Facts) -> tuple[Finding, ...]:
     """The faults of emulation on a host, in the order of the table of architectures."""
     views = concerned(spec, facts)
-    if table := _table(facts, [view for view in views if not view.native]):
+    if table := _table(facts, [view for view in views if not (view.native or view.provided)]):
         return (table,)
     return tuple(found for view in views if (found := first_fault(view, spec)))
 
 
 def first_fault(view: ArchitectureOnHost, spec: Spec) -> Finding | None:
-    """The first thing that is wrong with one architecture now."""
+    """The first thing that is wrong with one architecture now. What another machine runs is right."""
+    if view.provided:
+        return None
     return next((found for check in CHECKS if (found := check(view, spec))), None)
 
 
@@ -41,6 +44,9 @@ def _table(facts: Facts, emulated: list[ArchitectureOnHost]) -> Finding | None:
     names = ", ".join(view.platform for view in emulated)
     if not emulated:
         return None
+    if why := locked(facts):
+        fix = Fix(words="register a handler on the machine around this container, or use that machine")
+        return finding("handler-around", "error", why, f"no program of {names} runs", fix)
     if not state.usable:
         seen = state.problem or f"mounted there: {state.mounted}"
         evidence = f"{paths.BINFMT}: {seen}" if state.present else f"there is no {paths.BINFMT}"
@@ -178,6 +184,20 @@ def dynamic(view: ArchitectureOnHost, _spec: Spec) -> Finding | None:
     )
 
 
+def late(view: ArchitectureOnHost, _spec: Spec) -> Finding | None:
+    """A machine that is busy is as likely as an emulator that hangs: no reason to register it anew."""
+    if view.winner is None or not view.probe.late or view.native:
+        return None
+    return finding(
+        "handler-late",
+        "warning",
+        f"{describe(view.winner)}: {outcome(view)}",
+        "build steps for it are very slow, or hang",
+        Fix.by(ToolCommand(task="health"), words="again, when the machine is less busy"),
+        view.platform,
+    )
+
+
 def broken(view: ArchitectureOnHost, _spec: Spec) -> Finding | None:
     """A handler answers, and the program does not run."""
     if view.winner is None or view.ran or view.native:
@@ -287,6 +307,7 @@ CHECKS: Final[tuple[HandlerCheck, ...]] = (
     without_f,
     shifted,
     dynamic,
+    late,
     broken,
     container,
     deleted,

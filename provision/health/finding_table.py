@@ -53,6 +53,18 @@ AREAS: Final[Mapping[str, tuple[FindingRow, ...]]] = MappingProxyType(
                 "`provision`",
             ),
             _row(
+                "handler-around",
+                "table",
+                "the handlers are those of a machine around this container, and it has none for a wanted platform",
+                "a handler on that machine",
+            ),
+            _row(
+                "handler-late",
+                "run",
+                "a program for the platform did not end in time: a busy machine, or an emulator that hangs",
+                "`health` again, later",
+            ),
+            _row(
                 "handler-disabled",
                 "handler",
                 "the platform's handler is switched off",

@@ -54,6 +54,8 @@ def _row(platform: str, spec: Spec, facts: Facts, worker: tuple[str, ...] | None
     if mode == "native":
         return row
     entry = seen.winner
+    if entry is None and seen.provided:
+        return replace(row, registered=True, qemu=seen.probe.qemu, owner="machine")
     if entry is None:
         return replace(row, registered=False)
     return replace(
@@ -91,13 +93,19 @@ def unmet(spec: Spec, facts: Facts) -> tuple[str, ...]:
             continue  # nobody asked for it
         if since and platform in runs:
             problems.append(f"{platform}: BuildKit {facts.worker.version} does not list it, {since} does")
-        elif platform not in runs:
+        elif platform not in runs and not _late(platform, facts):
             problems.append(f"{platform}: {why_not(view(of_platform(platform), spec, facts))}")
         elif platform in late:
             problems.append(f"{platform}: it runs here, but buildkitd does not list it")
         elif not covers(worker, platform):
             problems.append(f"{platform}: this processor or emulator does not have the variant")
     return tuple(problems)
+
+
+def _late(platform: str, facts: Facts) -> bool:
+    """Whether its program did not end in time, which proves nothing."""
+    probe = facts.probes.get(of_platform(platform).qemu)
+    return probe is not None and probe.late
 
 
 def why_not(seen: ArchitectureOnHost) -> str:

@@ -51,6 +51,7 @@ def plan_emulation(target: Target, nonce: bytes, argc: int) -> Emulation:
     steps: list[Step] = []
     notes = [_CREDENTIALS] if spec.emulation.credentials and usable else []
     notes += [f"{c.arch.platforms[0]}: skipped, {c.problem}" for c in target.choices if c.problem]
+    notes += [handlers.provided(target.provided)] if target.provided else []
     for choice in usable:
         steps += _handler_steps(choice, spec, facts, nonce, argc)
         notes += handlers.shadow_notes(choice.arch, f"qemu-{choice.arch.qemu}", facts)

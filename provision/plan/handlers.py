@@ -38,7 +38,9 @@ def as_wanted(entry: Entry, wanted: Entry) -> bool:
 def working_entry(seen: ArchitectureOnHost, wanted: Entry) -> Entry | None:
     """The registered entry, if it is the wanted one, its probe ran, and it runs the file that its path names now."""
     winner = seen.winner
-    if winner is None or not as_wanted(winner, wanted) or not seen.ran or seen.replaced:
+    # A program that is late proves nothing against its handler: the machine may be busy.
+    sound = seen.ran or seen.probe.late
+    if winner is None or not as_wanted(winner, wanted) or not sound or seen.replaced:
         return None
     # The file was deleted, or belongs to a container: a step brings one to that path.
     return None if seen.probe.emulated and seen.file is None else winner
@@ -146,3 +148,9 @@ def shared_table(facts: Facts) -> str:
     return (
         f"this container{manager} shares the kernel's table: handlers work for the whole machine around it"
     )
+
+
+def provided(theirs: Sequence[Architecture]) -> str:
+    """That handlers of a machine around this container are used, for which platforms."""
+    names = ", ".join(arch.platforms[0] for arch in theirs)
+    return f"programs of {names} run by handlers of the machine around this container, which are left as they are"

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from provision import paths
+from provision.architectures import Architecture
 from provision.buildkit.release import Release, Unbuilt
 from provision.errors import ProvisionError
 from provision.facts import Facts
-from provision.facts.interpreters import runs_natively, wanted_rows
+from provision.facts.interpreters import locked, provided, runs_natively, wanted_rows
 from provision.facts.local_emulators import LocalEmulator
 from provision.plan.interpreters import Choice, choose
 from provision.spec import Spec
@@ -31,12 +32,21 @@ class Target:
 
     @cached_property
     def choices(self) -> tuple[Choice, ...]:
-        """An emulator for each wanted architecture that this machine does not run itself."""
-        return tuple(
-            choose(arch, self.spec, self.facts, self.emulators)
+        """An emulator for each wanted architecture that neither this machine nor one around it runs."""
+        theirs, why = self.provided, locked(self.facts)
+        lacking = [
+            arch
             for arch in wanted_rows(self.spec)
-            if not runs_natively(arch, self.facts)
-        )
+            if arch not in theirs and not runs_natively(arch, self.facts)
+        ]
+        if why and theirs and self.spec.platforms is None:
+            return tuple(Choice(arch=arch, problem=why) for arch in lacking)
+        return tuple(choose(arch, self.spec, self.facts, self.emulators) for arch in lacking)
+
+    @cached_property
+    def provided(self) -> tuple[Architecture, ...]:
+        """The wanted architectures that a machine around this container runs, which they are left to."""
+        return provided(self.spec, self.facts)
 
     @property
     def emulates(self) -> bool:

@@ -27,11 +27,12 @@ HostStatus = Literal[
 ]
 CheckStatus = Literal["ok", "warning", "error"]
 Mode = Literal["native", "emulated", "none"]
-Owner = Literal["provision", "distribution", "container", "unknown"]
+Owner = Literal["provision", "distribution", "container", "machine", "unknown"]
 OWNERS: Final[dict[Owner, str]] = {
     "provision": "set up by this tool",
     "distribution": "set up by the distribution",
     "container": "brought by a container",
+    "machine": "of the machine around this container",
     "unknown": "set up by somebody else",
 }
 Severity = Literal["error", "warning", "info"]

@@ -14,7 +14,7 @@ listed() {
 # begin_packages MANAGER: notes what is installed. A list that is there already is that of a run that was cut.
 begin_packages() {
   [ ! -f "$before" ] || return 0
-  mkdir -p "$own_folder" && { echo "$1"; listed "$1"; } >"$before.new" && settle "$before.new" && mv -f "$before.new" "$before"
+  mkdir -p "$own_folder" && { echo "$1"; listed "$1" || :; } >"$before.new" && settle "$before.new" && mv -f "$before.new" "$before"
 }
 
 # conclude_packages: what is installed now and was not then is ours.

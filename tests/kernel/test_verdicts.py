@@ -192,7 +192,10 @@ def test_a_replaced_emulator_is_found_and_renewed(host: TableHost, tmp_path: Pat
     facts = host.facts(spec)
     assert replaced(facts)
     assert facts.probes["aarch64"].ran
-    assert [step.id for step in host.planned(spec, facts).steps] == ["handler-aarch64"]
+    assert [step.id for step in host.planned(spec, facts).steps] == [
+        "handler-aarch64",
+        "rule-aarch64",
+    ]
     host.emulate(spec)
     assert not replaced(host.facts(spec))
 

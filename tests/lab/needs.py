@@ -69,6 +69,11 @@ ROWS: Final = (
         apk="cloud-init",
         pacman="cloud-init",
     ),
+    Need(
+        program="coreutils",
+        why="programs of uutils, which some systems have instead of GNU's",
+        apt="rust-coreutils",
+    ),
     _same("curl", "one of the ways in which a host downloads"),
     _same("dash", "one of the shells that run the scripts on a host"),
     Need(program="docker-registry", why="the registry that builds are pushed to", apt="docker-registry"),

@@ -7,7 +7,8 @@ from typing import Final
 
 from provision import paths
 from provision.errors import KernelError
-from provision.facts import kernel, packages
+from provision.facts import Binfmt, kernel, packages
+from provision.facts.interpreters import locked
 from provision.fix import PROVISION, Fix
 from provision.plan import handlers
 from provision.plan.interpreters import Choice
@@ -37,29 +38,65 @@ def kernel_version(target: Target) -> Verdict:
 
 @requirement("binfmt-misc", needed="binfmt_misc mounted read-write", error=KernelError)
 def binfmt_mounted(target: Target) -> Verdict:
-    """A step fixes a mount that is missing, disabled or broken. A read-only one belongs to a machine around this."""
+    """A step fixes a mount that is missing, disabled or broken; not one that belongs to a machine around this."""
     state = target.facts.binfmt
-    if state.mounted == "binfmt_misc" and not state.usable:
-        if not target.emulates:
-            return met(NOT_NEEDED)
-        return unmet(f"{paths.BINFMT} is read-only: this is a container", fix=Fix(words=USE_THE_MACHINE))
-    if state.usable and not state.enabled:
-        return doubtful("mounted, but disabled", fix=Fix.by(PROVISION, words="it enables binfmt_misc"))
-    if state.usable and state.before == "autofs":
-        return met("mounted read-write, by an automount that nothing had triggered before")
     if state.usable:
-        return met("mounted read-write")
+        return _usable(state)
+    if not target.choices:
+        return met(_theirs(target) if target.provided else NOT_NEEDED)
+    if why := locked(target.facts):
+        return _locked(target, why)
+    if state.mounted == "binfmt_misc":
+        return unmet(f"{paths.BINFMT} is read-only", fix=Fix(words=f"mount -o remount,rw {paths.BINFMT}"))
+    if not target.facts.system.contained and state.module in ("gone", "none"):
+        return _no_module(target.facts.system.kernel, state.module)
     if state.problem and state.mounted == "autofs":
         return doubtful(
             f"the automount is broken: {state.problem}", fix=Fix.by(PROVISION, words="it mounts binfmt_misc")
         )
-    seen = "not mounted" if state.present else "not there: the module is not loaded, or the kernel lacks it"
+    seen = "not mounted" if state.present else "not there: the module is not loaded"
     return doubtful(seen, fix=Fix.by(PROVISION, words="it loads and mounts binfmt_misc"))
+
+
+def _usable(state: Binfmt) -> Verdict:
+    if not state.enabled:
+        return doubtful("mounted, but disabled", fix=Fix.by(PROVISION, words="it enables binfmt_misc"))
+    if state.before == "autofs":
+        return met("mounted read-write, by an automount that nothing had triggered before")
+    return met("mounted read-write")
+
+
+def _locked(target: Target, why: str) -> Verdict:
+    """What runs by handlers of the machine around is built all the same; what is named besides, is not."""
+    fix = Fix(
+        words=f"register handlers for {_names(target.choices)} on the machine around, or {USE_THE_MACHINE}"
+    )
+    if target.provided and target.spec.platforms is None:
+        return doubtful(f"{why}; {_theirs(target)}", fix=fix)
+    return unmet(f"{why}: {_names(target.choices)}", fix=fix)
+
+
+def _names(choices: Sequence[Choice]) -> str:
+    return ", ".join(choice.arch.platforms[0] for choice in choices)
+
+
+def _theirs(target: Target) -> str:
+    return handlers.provided(target.provided)
+
+
+def _no_module(release: str, module: str) -> Verdict:
+    if module == "none":
+        fix = Fix(words="boot the distribution's own kernel")
+        return unmet(f"kernel {release} has no binfmt_misc, and no module of that name", fix=fix)
+    seen = f"there are no modules of kernel {release}, which runs: it was upgraded"
+    return unmet(seen, fix=Fix(words="restart the machine, so that it runs the kernel that is installed"))
 
 
 @requirement("own-table", needed="a table of handlers of this machine's own")
 def own_table(target: Target) -> Verdict:
     """No reason to refuse: a CI job in a privileged container has no other table, and must build."""
+    if target.provided and not target.choices:
+        return met(f"not needed: {_theirs(target)}")
     if not target.emulates:
         return met(NOT_NEEDED)
     shared = target.facts.system.shared_table
@@ -77,7 +114,7 @@ def fix_binary(target: Target) -> Verdict:
     binfmt = target.facts.binfmt
     if binfmt.fix_binary:
         return met("a trial registration was taken")
-    if not target.emulates:
+    if not target.emulates or locked(target.facts):
         return met(NOT_NEEDED)
     if binfmt.fix_binary is None:
         why = "needs root" if not target.facts.user.root else "binfmt_misc is not mounted"
@@ -153,9 +190,8 @@ def emulators(target: Target) -> Verdict:
 
 
 def _without_emulator(problems: Sequence[Choice]) -> str:
-    names = ", ".join(choice.arch.platforms[0] for choice in problems)
     reasons = "; ".join(dict.fromkeys(choice.problem for choice in problems))
-    return f"no usable interpreter for {names}: {reasons}"
+    return f"no usable interpreter for {_names(problems)}: {reasons}"
 
 
 def _sources(target: Target) -> str:

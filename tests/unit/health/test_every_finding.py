@@ -10,7 +10,7 @@ import pytest
 from provision import binfmt, health, paths
 from provision.architectures import of_platform
 from provision.binfmt import Entry
-from provision.facts import Facts
+from provision.facts import LATE, Facts
 from provision.health import deep
 from provision.health.finding_table import AREAS, ROWS
 from provision.result import Finding
@@ -60,6 +60,10 @@ def entry(**changes: Any) -> Change:
     return change
 
 
+def system(**changes: Any) -> Change:
+    return lambda facts: replace(facts, system=replace(facts.system, **changes))
+
+
 def more(new: Entry) -> Change:
     """One more handler, the newest."""
     return lambda facts: replace(facts, entries=(new, *facts.entries))
@@ -106,6 +110,10 @@ LATER: Final = replace(binfmt.handler(of_platform(ARM64), "/opt/q", "PF"), name=
 FAULTS: Final[dict[str, Fault]] = {
     "binfmt-not-mounted": Fault(change=mounted(mounted="none")),
     "binfmt-disabled": Fault(change=mounted(enabled=False)),
+    "handler-around": Fault(
+        change=both(system(contained=True), mounted(writable=False)), spec=Spec(platforms=("linux/riscv64",))
+    ),
+    "handler-late": Fault(change=probe(status=LATE)),
     "handler-missing": Fault(change=probe(), spec=Spec(platforms=("linux/riscv64",))),
     "handler-disabled": Fault(change=both(entry(name=HOSTILE, enabled=False), probe(status=127))),
     "handler-without-f": Fault(change=both(entry(flags="P"), probe(status=127))),

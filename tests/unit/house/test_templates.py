@@ -50,6 +50,7 @@ OURS: Final = {
     },
     "probe.sh": {
         "nonce": "hexadecimal digits (question)",
+        "patience": "a number of seconds",
         "probe.argc": "a number",
         "probe.name": "a name from the table of architectures",
         "probe.octal": "octal escapes (elf.octal)",

@@ -43,6 +43,24 @@ def binfmt(**changes: Any) -> Callable[[Facts], Facts]:
     return lambda seen: replace(seen, binfmt=replace(seen.binfmt, **changes))
 
 
+def around(*runs: str, **changes: Any) -> Callable[[Facts], Facts]:
+    """An unprivileged container: what runs there, runs by handlers of the machine around it."""
+
+    def change(seen: Facts) -> Facts:
+        seen = binfmt(**changes)(system(contained=True, own_users=True, shared_table=False)(seen))
+        probes = {
+            name: replace(
+                probe,
+                status=probe.expected if probe.natively or name in runs else 127,
+                executable="/usr/bin/qemu" if name in runs else probe.executable if probe.natively else "",
+            )
+            for name, probe in seen.probes.items()
+        }
+        return replace(seen, probes=probes)
+
+    return change
+
+
 def user(**changes: Any) -> Callable[[Facts], Facts]:
     return lambda seen: replace(seen, user=replace(seen.user, **changes))
 
@@ -110,6 +128,28 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "a kernel of no number": Fault(facts=system(kernel=""), breaks="kernel"),
     "a read-only table": Fault(
         facts=binfmt(mounted="binfmt_misc", options=frozenset({"ro"})), breaks="binfmt-misc"
+    ),
+    "a table of the machine around, which has no handler": Fault(
+        facts=around(mounted="binfmt_misc", writable=False), breaks="binfmt-misc"
+    ),
+    "a table of the machine around, which has some handlers": Fault(
+        facts=around("aarch64", mounted="binfmt_misc", writable=False),
+        breaks="binfmt-misc",
+        only_named=True,
+    ),
+    "a table of the machine around, which has all handlers": Fault(
+        facts=around("aarch64", "arm", mounted="binfmt_misc", options=frozenset({"ro"}), writable=False),
+        breaks="",
+    ),
+    "handlers of the machine around, and no table here": Fault(
+        facts=around("aarch64", "arm", mounted="none"), breaks=""
+    ),
+    "a handler of the machine around, and no table here": Fault(
+        facts=around("arm", mounted="none"), breaks="binfmt-misc", only_named=True
+    ),
+    "a kernel without its modules": Fault(facts=binfmt(mounted="none", module="gone"), breaks="binfmt-misc"),
+    "a kernel without binfmt_misc": Fault(
+        facts=binfmt(mounted="none", present=False, module="none"), breaks="binfmt-misc"
     ),
     "a table that is off": Fault(
         facts=binfmt(mounted="binfmt_misc", enabled=False), breaks="", doubts={"binfmt-misc": ALWAYS}

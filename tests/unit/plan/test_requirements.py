@@ -93,7 +93,20 @@ def test_every_requirement_that_can_refuse_has_a_fault() -> None:
     [
         ("no sudo", BecomeError, "ci is not root, and there is no sudo", "install sudo"),
         ("an old kernel", KernelError, "kernel 4.7.10 is too old", "upgrade the kernel to 4.8"),
-        ("a read-only table", KernelError, "is read-only: this is a container", "use the machine"),
+        ("a read-only table", KernelError, "binfmt_misc is read-only", "mount -o remount,rw"),
+        (
+            "a table of the machine around, which has some handlers",
+            KernelError,
+            "that of the machine around this container, which may not change it: linux/arm/v7",
+            "register handlers for linux/arm/v7 on the machine around",
+        ),
+        (
+            "a handler of the machine around, and no table here",
+            KernelError,
+            "would hide the handlers of the machine around it, which it has now: linux/arm64",
+            "on the machine around",
+        ),
+        ("a kernel without its modules", KernelError, "it was upgraded", "restart the machine"),
         ("F is refused", KernelError, "refused a handler with the F flag (Invalid argument)", "own kernel"),
         ("no systemd, which is asked for", HostError, "systemd does not run here", 'service = "auto"'),
         ("no OpenRC, which is asked for", HostError, "OpenRC does not run here", 'service = "auto"'),

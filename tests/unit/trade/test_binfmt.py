@@ -274,3 +274,9 @@ def test_bytes_that_are_no_utf_8_pass_as_they_are() -> None:
     entry = binfmt.parse_rule(python)
     assert entry.magic == b"\xa7\r\r"
     assert binfmt.format_rule(entry) == python.replace("\udca7\r\r", "\\xa7\\x0d\\x0d")
+
+
+def test_an_entry_of_an_unknown_kind_takes_no_file() -> None:
+    """A kernel to come may have kinds without magic and extension: whatever they take, it is not everything."""
+    entry = binfmt.parse_entry("new", "enabled\ninterpreter /usr/bin/x\nflags: \nprogram 7\n")
+    assert not entry.matches(elf.probe(of_platform("linux/arm64")))

@@ -1,0 +1,3 @@
+module provision.test/emulator
+
+go 1.21
