@@ -192,6 +192,7 @@ class Host:
     service: ServiceSetting | None = None
     names: tuple[str, ...] = ()
     """Names and addresses at which clients reach its TLS listener, besides `host`."""
+    listen: tuple[str, ...] | None = None
     sudo: bool | None = None
     """True: always through sudo. False: never (the login is root). None: sudo unless the login is root."""
     sudo_password_command: str | None = None
@@ -236,6 +237,8 @@ class Config:
             spec = replace(spec, emulation=replace(spec.emulation, interpreters=host.interpreters))
         if host.service is not None and "service" not in self.pinned:
             spec = replace(spec, buildkit=replace(spec.buildkit, service=host.service))
+        if host.listen is not None:
+            spec = replace(spec, buildkit=replace(spec.buildkit, listen=host.listen))
         if spec.buildkit.tls is not None and spec.buildkit.tls.own:
             tls = replace(spec.buildkit.tls, names=(*host.names, host.address))
             spec = replace(spec, buildkit=replace(spec.buildkit, tls=tls))

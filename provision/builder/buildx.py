@@ -52,6 +52,8 @@ class Buildx:
     """A program."""
 
     program: Path
+    config: Path | None = None
+    """A folder instead of the user's own (`folder`)."""
 
     def run(self, *arguments: str, timeout: float = _PATIENCE, stdin: bytes = b"") -> str:
         """What it prints on standard output. Raises BuildxError with its own words."""
@@ -70,6 +72,7 @@ class Buildx:
             return subprocess.run(
                 [str(self.program), *arguments],
                 input=stdin,
+                env={**os.environ, **({"BUILDX_CONFIG": str(self.config)} if self.config else {})},
                 check=False,
                 capture_output=True,
                 timeout=timeout,
@@ -118,6 +121,14 @@ def folder() -> Path:
     """The folder of buildx (util/confutil of buildx)."""
     given = os.environ.get("BUILDX_CONFIG")
     return Path(given) if given else docker_folder() / "buildx"
+
+
+def alone(name: str, node: str, folder_: Path) -> None:
+    """Write a configuration of buildx that has this node of the builder alone. Raises OSError, ValueError."""
+    said: Any = json.loads((folder() / "instances" / name.lower()).read_text(encoding="utf-8"))
+    said["Nodes"] = [each for each in said["Nodes"] if each["Name"] == node]
+    (folder_ / "instances").mkdir()
+    (folder_ / "instances" / name.lower()).write_text(json.dumps(said), encoding="utf-8")
 
 
 def instance(name: str) -> Instance | None:

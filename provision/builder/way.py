@@ -12,8 +12,9 @@ from __future__ import annotations
 import getpass
 import os
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Final
 from urllib.parse import quote
 
@@ -65,6 +66,8 @@ class Way:
 
     endpoint: str
     sections: tuple[Section, ...] = ()
+    options: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Of buildx's driver."""
 
 
 def way(builder: str, node: str, target: Target, ssh: SshSettings, resolve: Resolve) -> Way:

@@ -91,6 +91,11 @@ class Authority:
         """The certificate of each client, by name: those that hosts let in, whoever signed them."""
         return {**dict(self._all(_FORMER)), **dict(self._all(CLIENTS))}
 
+    @property
+    def trusted_clients(self) -> frozenset[str]:
+        """The newest certificate of each client that hosts let in, in PEM."""
+        return frozenset(self.clients.values())
+
     def for_server(self, name: str, names: tuple[str, ...], days: float = CERTIFICATE_DAYS) -> Issued:
         """A new certificate for a host. Raises AuthorityError."""
         return pem.issue(self._signer(SERVERS), name, time.time(), days, names=names)

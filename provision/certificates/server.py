@@ -1,30 +1,16 @@
-"""What a host has of the authority, and what it is to get. Pure but for the making of a key."""
+"""Whether the certificate that a host has is good for a while. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from provision.lazy import LazyModule
-from provision.transport import Secret
 
 if TYPE_CHECKING:
     from provision.certificates import pem
 else:
     pem = LazyModule("provision.certificates.pem")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ServerFiles:
-    """The files of a host's listener, as they are wanted."""
-
-    trusted: str
-    certificate: str
-    key: Secret | None = None
-    """None: the one on the host stays."""
-    why: str = ""
-    """Why there is a new certificate; empty where the old one stays."""
 
 
 def reason(certificate: str, *, has_key: bool, authority: str, names: Collection[str], now: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import gc
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial, wraps
 from inspect import Parameter, Signature
@@ -40,19 +40,25 @@ from provision.transport import Secret, StoppedError, Transport
 # The first host is connected to before these are imported.
 if TYPE_CHECKING:
     from provision import render
+    from provision.builder import tls
     from provision.buildkit import choice
-    from provision.commands import builder, change, inspect
+    from provision.certificates import store
+    from provision.commands import builder, certificates, change, client_cert, inspect
     from provision.transport.ssh import handshake
 else:
-    builder, change, choice, inspect, handshake, render = (
+    tls, builder, certificates, client_cert, change, choice, inspect, handshake, render, store = (
         LazyModule(f"provision.{name}")
         for name in (
+            "builder.tls",
             "commands.builder",
+            "commands.certificates",
+            "commands.client_cert",
             "commands.change",
             "buildkit.choice",
             "commands.inspect",
             "transport.ssh.handshake",
             "render",
+            "certificates.store",
         )
     )
 
@@ -85,6 +91,22 @@ class Call:
     program: tuple[str, ...] = (called.INSTALLED,)
     """How the user calls this program: a name, or more words that select the host as well (`fab -H pi1`)."""
 
+    def _listeners(self) -> Iterator[tuple[str, builder.Listener]]:
+        for host in self.hosts:
+            if port := tls.port_of(self.config.spec_for(host)):
+                yield host.name, builder.Listener(name=next(iter(host.names), None), port=port)
+
+    def _client(self) -> tls.Client:
+        """This machine's certificate: the user's own choice, or one that the authority here gives and renews."""
+        given = self.options["certificates"]
+        if given:
+            return tls.Client(folder=Path(given))
+        folder = user_folders.config() / "client"
+        if any(self._listeners()) and not self.options["print"]:
+            authority = store.authority(user_folders.config(), self.config.spec.buildkit.tls)
+            client_cert.keep(folder, authority)
+        return tls.Client(folder=folder)
+
     def connector(self, *, root: bool = True, as_login: bool = False) -> Connector:
         """What connects to the hosts. `as_login`: the work on others is the login user's."""
         return Connector(
@@ -103,6 +125,8 @@ class Call:
         return builder.Aim(
             name=name,
             targets={host.name: None if host.local else connector.target(host) for host in self.hosts},
+            listeners=dict(self._listeners()),
+            client=self._client(),
             ssh=connector.settings(),
             buildx=self.config.buildx,
             cache=user_folders.cache(),
@@ -194,7 +218,20 @@ class Call:
             proof=not self.options.get("no_proof"),
             machines=self.machines,
             interruption=self.interruption,
+            certifier=self._certifier(),
         )
+
+    def _certifier(self) -> certificates.Certifier | None:
+        """With the authority, which `provision` makes where there is none yet."""
+        tls = self.config.spec.buildkit.tls
+        if tls is None or not tls.own:
+            return None
+        authority = store.authority(user_folders.config(), tls)
+        if self.name == "provision" and authority.make():
+            self.style.say(
+                f"your own authority is now in {authority.folder}: keep a copy, and let nobody else read it"
+            )
+        return certificates.Certifier(authority=authority)
 
 
 class _Task(Task):  # type: ignore[misc, type-arg, unused-ignore]

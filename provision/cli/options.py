@@ -252,6 +252,10 @@ REGISTRY: Final = Option(
     value="REGISTRY", help="as images name it: HOST[:PORT]; docker.io is Docker Hub", default=REQUIRED
 )
 USERNAME: Final = Option(value="USER", help="who logs in", default="", short="u")
+OF_BUILDER: Final = Option(
+    value="NAME",
+    help="instead of hosts: a builder of buildx on this machine, its nodes, and one build through it",
+)
 CLIENT: Final = Option(
     value="CLIENT", help="whom the certificate is for, a person or a pipeline", default=REQUIRED
 )
@@ -261,6 +265,11 @@ VARIABLES: Final = Option(
     default=False,
 )
 REVOKE: Final = Option(help="shut this client out, once provision has run for all hosts", default=False)
+CERTIFICATES: Final = Option(
+    value="FOLDER",
+    help="for TLS: the folder of client-cert with this machine's certificate",
+    unset="your own authority's",
+)
 BUILDER: Final = Option(value="NAME", help="the builder's name", default="", unset="provision")
 PRINT: Final = Option(
     help="show it as shell lines and as a step of a GitHub workflow, and change nothing; --format json: as JSON",

@@ -16,6 +16,7 @@ from provision.cli.options import (
     AGAIN,
     BUILDER,
     BUNDLE,
+    CERTIFICATES,
     CLIENT,
     DEEP,
     FLEET,
@@ -25,6 +26,7 @@ from provision.cli.options import (
     INTERVAL,
     LINES,
     NO_PROOF,
+    OF_BUILDER,
     ONCE,
     OUT,
     PASSWORD,
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
     from provision.certificates import store
     from provision.commands import (
         builder,
+        builder_health,
         bundle,
         change,
         client_cert,
@@ -72,10 +75,24 @@ if TYPE_CHECKING:
     from provision.commands.logs import Wanted
 else:
     store = LazyModule("provision.certificates.store")
-    builder, bundle, change, client_cert, export, inspect, login, logs, survey, top, verify = (
+    (
+        builder,
+        builder_health,
+        bundle,
+        change,
+        client_cert,
+        export,
+        inspect,
+        login,
+        logs,
+        survey,
+        top,
+        verify,
+    ) = (
         LazyModule(f"provision.commands.{name}")
         for name in (
-            *("builder", "bundle", "change", "client_cert", "export", "inspect", "login", "logs"),
+            *("builder", "builder_health", "bundle", "change", "client_cert", "export"),
+            *("inspect", "login", "logs"),
             *("survey", "top", "verify"),
         )
     )
@@ -124,10 +141,18 @@ def platforms_(call: Call) -> Report:
     return call.run(lambda transport, host: ask(transport, call.config.spec_for(host)))
 
 
-@command({**HEALTH, "severity": SEVERITY, "deep": DEEP}, "health", "health --hosts @runners --format junit")
+@command(
+    {**HEALTH, "severity": SEVERITY, "deep": DEEP, "builder": OF_BUILDER},
+    "health",
+    "health --hosts @runners --format junit",
+)
 def health_(call: Call) -> Report:
     """Will the next build work, and after the next reboot too? Proven by execution, with the fix. Exit 5 if not."""
     threshold, deep = call.options["severity"], bool(call.options["deep"])
+    if name := call.options["builder"]:
+        _here(call)
+        result = builder_health.health(builder.checked_name(name), threshold)
+        return Report(command=call.name, hosts=(result,), threshold=threshold)
     report = call.run(
         lambda transport, host: inspect.health_of(
             transport, call.config.spec_for(host), threshold, deep=deep
@@ -206,7 +231,13 @@ def _follow(call: Call, wanted: Wanted, *, root: bool) -> Report:
 
 
 @command(
-    {"platforms": SPEC["platforms"], "name": BUILDER, "print": PRINT, "remove": REMOVE},
+    {
+        "platforms": SPEC["platforms"],
+        "name": BUILDER,
+        "certificates": CERTIFICATES,
+        "print": PRINT,
+        "remove": REMOVE,
+    },
     "builder --hosts @runners",
     "builder --hosts @runners --print",
 )

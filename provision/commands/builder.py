@@ -7,12 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from provision.builder import buildx, fetch, printed, ssh_files
+from provision.builder import buildx, fetch, printed, ssh_files, tls
 from provision.builder.assignment import Offer, Shares, assign, loss
 from provision.builder.buildx import Buildx, Instance
 from provision.builder.changes import Change, changes
 from provision.builder.node import Node, is_name, node_names
 from provision.builder.reach import reach
+from provision.builder.tls import Client
 from provision.builder.way import LOCAL, Way, way
 from provision.errors import HostError, ProvisionError, UsageError
 from provision.report.progress import Progress
@@ -30,11 +31,23 @@ class Aim:
     name: str
     targets: Mapping[str, Target | None]
     """How this tool reaches each host, by name; None is this machine."""
+    listeners: Mapping[str, Listener]
+    """The hosts that are reached over TLS, by name."""
+    client: Client
+    """This machine's certificate for them."""
     ssh: SshSettings
     buildx: BuildxSettings
     cache: Path
     progress: Progress
     printing: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listener:
+    """Where a host listens for other machines. Without a name it is the address that SSH goes to."""
+
+    name: str | None
+    port: int
 
 
 def checked_name(name: str) -> str:
@@ -122,8 +135,12 @@ def _present() -> Buildx:
 
 
 def _way(aim: Aim, node: str, host: str) -> Way:
-    target = aim.targets[host]
-    return Way(endpoint=LOCAL) if target is None else way(aim.name, node, target, aim.ssh, resolve)
+    target, listener = aim.targets[host], aim.listeners.get(host)
+    if target is None:
+        return Way(endpoint=LOCAL)
+    if listener:
+        return tls.way(listener.name or resolve(target, aim.ssh).host, listener.port, aim.client)
+    return way(aim.name, node, target, aim.ssh, resolve)
 
 
 def _refused(aim: Aim, ways: Mapping[str, Way]) -> Mapping[str, ProvisionError]:
@@ -133,7 +150,10 @@ def _refused(aim: Aim, ways: Mapping[str, Way]) -> Mapping[str, ProvisionError]:
         sections = ways[host].sections
         text = ssh_files.text(aim.name, sections, aim.ssh.keepalive) if sections else ""
         try:
-            reach(host, ways[host].endpoint, text)
+            if ways[host].options:
+                tls.shake_hands(host, ways[host].endpoint, ways[host].options)
+            else:
+                reach(host, ways[host].endpoint, text)
         except ProvisionError as error:
             return error
         return None
@@ -158,6 +178,7 @@ def _node(host: str, name: str, its_way: Way, shares: Shares) -> Node:
         name=name,
         endpoint=its_way.endpoint,
         platforms=tuple(each.platform for each in own),
+        options=its_way.options,
         host=host,
         shares=own,
     )

@@ -14,6 +14,7 @@ from provision.buildkit import release as releases
 from provision.buildkit.release import Release
 from provision.commands.ask import ask_facts, ask_target
 from provision.commands.build import with_release
+from provision.commands.certificates import Certifier
 from provision.commands.once import Machines
 from provision.commands.proof import Proof, prove
 from provision.errors import ConnectionLostError, DeadlineError, HostError, ProvisionError
@@ -48,6 +49,8 @@ class RunSettings:
     """The BuildKit version, resolved once."""
     proof: bool = True
     """Whether a run ends with a build for each platform."""
+    certifier: Certifier | None = None
+    """With an authority of the user's own."""
     machines: Machines = field(default_factory=Machines)
     interruption: Interruption = field(default_factory=Interruption)
 
@@ -61,13 +64,18 @@ class PlannedHost:
     plan: Plan
 
 
-def look(transport: Transport, spec: Spec, run: RunSettings, *, local: bool) -> PlannedHost:
+def look(
+    transport: Transport, spec: Spec, run: RunSettings, *, local: bool, issue: bool = False
+) -> PlannedHost:
     """Facts and plan; `local` says that the host is this machine. Changes nothing.
 
+    With `issue` the plan can be carried out: a certificate that it needs is made.
     Raises what stands against provisioning this host.
     """
     target = ask_target(transport, spec, run.version, run.cache, local=local)
     target = with_release(target, transport.name, run.cache, run.progress, run.interruption)
+    if run.certifier:
+        target = run.certifier.with_files(target, transport.address, issue=issue)
     made = plan(target, nonce=secrets.token_bytes(7), argc=question.argc())
     return PlannedHost(facts=target.facts, release=target.known_release(), plan=made)
 
@@ -96,7 +104,7 @@ def preview(
 
 def provision(transport: Transport, spec: Spec, run: RunSettings, *, local: bool = False) -> HostResult:
     """Make the host as wanted, and prove it. Raises what stands against it; later errors are in the result."""
-    outlook = look(transport, spec, run, local=local)
+    outlook = look(transport, spec, run, local=local, issue=True)
     change = _Change(transport=transport, spec=spec, run=run, local=local, outlook=outlook)
     return run.machines.once(outlook.facts.system.identity, transport.name, change.provision)
 
@@ -148,7 +156,7 @@ class _Change:
         self._carry_out()
 
     def _look(self) -> None:
-        self.outlook = look(self.transport, self.spec, self.run, local=self.local)
+        self.outlook = look(self.transport, self.spec, self.run, local=self.local, issue=True)
         self.journal = _journal(self.transport.name, self.outlook.plan, self.run.progress)
 
     def _carry_out(self) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import getpass
 import re
+import socket
 import time
 from pathlib import Path
 from typing import Final
 
 from provision.certificates import pem
 from provision.certificates.authority import Authority, AuthorityError, write_private
-from provision.certificates.life import DAY
+from provision.certificates.life import CERTIFICATE_DAYS, DAY
 from provision.errors import UsageError
 from provision.result import HostResult, StepResult
 
@@ -57,6 +59,27 @@ def make(name: str, folder: Path, authority: Authority, days: int, *, variables:
             f"it is good for {days_left} days; whoever has the key is root on every host that trusts it",
         ),
     )
+
+
+def keep(folder: Path, authority: Authority) -> None:
+    """This machine's own certificate, made or renewed if it is needed.
+
+    Raises UsageError where the authority is on another machine, AuthorityError.
+    """
+    ca, certificate, key = (folder / file for file in FILES)
+    if not authority.exists:
+        raise UsageError(
+            "your own authority is not on this machine, and so no certificate can be made here",
+            hint="Get one from where it is (client-cert NAME), and name its folder: --certificates.",
+        )
+    if ca.is_file() and key.is_file() and certificate.is_file():
+        text = certificate.read_text(encoding="ascii", errors="replace")
+        life = pem.life_of(text)
+        good = life is not None and not life.is_due(time.time()) and text in authority.trusted_clients
+        if good and ca.read_text(encoding="ascii", errors="replace") == authority.servers:
+            return
+    name = re.sub(r"[^A-Za-z0-9._@-]", "-", f"{getpass.getuser()}@{socket.gethostname()}")[:64]
+    make(name, folder, authority, CERTIFICATE_DAYS, variables=False)
 
 
 def revoke(name: str, authority: Authority) -> HostResult:

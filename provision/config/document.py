@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -64,7 +64,7 @@ def _buildkit(root: Table, registries: Mapping[str, Registry]) -> Buildkit:
             values["sha256"] = digests.some()
         values |= {"tls": _tls(table), "dns": _dns(table), "gc": _gc(table), "registries": registries}
         buildkit = Buildkit(**values)
-        _check_listeners(table, buildkit)
+        _check_guarded(table, buildkit.tls, buildkit.listen)
         _check_version(table, buildkit)
     return buildkit
 
@@ -116,15 +116,10 @@ def _gc(parent: Table) -> Mapping[str, Any]:
     return limits
 
 
-def _check_listeners(table: Table, buildkit: Buildkit) -> None:
+def _check_guarded(table: Table, tls: Tls | None, listen: Iterable[str]) -> None:
     """Refuses a listener beyond loopback that does not know its clients: each of them is root on its host."""
-    if buildkit.tls is not None and buildkit.tls.own and not buildkit.listen:
-        table.fail(
-            "listen",
-            'is missing: authority = "own" is for a daemon that listens, as in "tcp://0.0.0.0:1234"',
-        )
-    guarded = buildkit.tls is not None and buildkit.tls.ca is not None
-    for address in buildkit.listen:
+    guarded = tls is not None and tls.ca is not None
+    for address in listen:
         host, _ = names.host_port(address.removeprefix("tcp://"))
         if not guarded and not names.is_loopback(host):
             table.fail(
@@ -165,11 +160,11 @@ def _located(path: str | None, table: Table, key: str) -> str | None:
         return None
 
 
-def inventory(root: Table) -> Inventory:
-    """`[hosts]` and `[groups]`."""
+def inventory(root: Table, tls: Tls | None = None) -> Inventory:
+    """`[hosts]` and `[groups]`. `tls` guards the listeners of hosts."""
     with root.table("hosts") as table:
         _check_reserved(table)
-        described = {name: _host(table, name) for name in table.names()}
+        described = {name: _host(table, name, tls) for name in table.names()}
         hosts = {name: _reached(table, host, described) for name, host in described.items()}
     with root.table("groups") as table:
         _check_reserved(table)
@@ -177,12 +172,13 @@ def inventory(root: Table) -> Inventory:
     return Inventory(hosts=hosts, groups=groups)
 
 
-def _host(parent: Table, name: str) -> Host:
+def _host(parent: Table, name: str, tls: Tls | None) -> Host:
     parent.check_name(name, names.nickname)
     with parent.table(name, ANY) as table:
         host = Host(name=name, **table.all())
         if host.platforms == ():
             table.fail("platforms", "is empty; leave it out to get the platforms of the file")
+        _check_guarded(table, tls, host.listen or ())
     return host
 
 

@@ -48,7 +48,8 @@ def load(
         raise TypeError(f"no settings: {', '.join(sorted(unknown))}")
     problems = Problems(file=file, overrides=given)
     with Table(_parse(file) if file else {}, rows=SETTINGS, problems=problems) as root:
-        spec, ssh, inventory = document.spec(root), document.ssh(root), document.inventory(root)
+        spec, ssh = document.spec(root), document.ssh(root)
+        inventory = document.inventory(root, spec.buildkit.tls)
         buildx = document.buildx(root)
     problems.refuse_any()
     return Config(

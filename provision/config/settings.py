@@ -109,6 +109,7 @@ _HOST: Final = {
     "interpreters": Setting(values.interpreters, unset="those of [emulation]"),
     "service": Setting(one_of(get_args(ServiceSetting)), unset="that of [buildkit]"),
     "names": Setting(list_of(names.host), ()),
+    "listen": Setting(list_of(names.listener), unset="that of [buildkit]"),
     "sudo": Setting(boolean, unset="sudo unless the login is root"),
     "sudo_password_command": Setting(values.command, unset="that of [ssh]"),
 }

@@ -359,7 +359,7 @@ AREAS: Final[Mapping[str, tuple[FindingRow, ...]]] = MappingProxyType(
             _row(
                 "tls-expiry",
                 None,
-                "a certificate of `[buildkit.tls]` has expired, or will within 14 days",
+                "a certificate of `[buildkit.tls]` has expired, or will in 14 days (an own one: a sixth of its life)",
                 "renewing it, then a restart",
             ),
             _row(

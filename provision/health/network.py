@@ -16,6 +16,8 @@ from provision.spec import Spec
 DAY = 86_400
 SOON = 14
 """Days before its end from which on a certificate is reported."""
+_PART = 6
+"""Of the user's own authority: from a sixth of its life on. `provision` renews it when a third is left."""
 
 
 def findings(spec: Spec, facts: Facts) -> tuple[Finding, ...]:
@@ -69,7 +71,8 @@ def _certificates(spec: Spec, facts: Facts) -> Iterator[Finding]:
     restart = service_manager(spec, facts).commands.restart
     if problem := network.certificate_problem(tls, facts.basis):
         words = f"put the right file there, then restart {service_manager(spec, facts).service}"
-        yield finding("tls-files", "error", problem, "the next start of buildkitd fails", Fix(words=words))
+        fix = Fix.by(PROVISION) if tls.own else Fix(words=words)
+        yield finding("tls-files", "error", problem, "the next start of buildkitd fails", fix)
         return
     socket = facts.files.get(paths.SOCKET)
     renewed = [path for path, each in files.items() if socket and each.modified > socket.modified > 0]
@@ -84,7 +87,8 @@ def _certificates(spec: Spec, facts: Facts) -> Iterator[Finding]:
         )
     for path in filter(None, (tls.cert, tls.ca)):
         end, now = network.expiry(files[path].text), facts.system.clock
-        if end is None or not now or end - now > SOON * DAY:
+        soon = max(SOON, tls.days // _PART) if tls.own else SOON
+        if end is None or not now or end - now > soon * DAY:
             continue
         over, days = end <= now, abs((end - now) // DAY)
         count = f"{days} day{'' if days == 1 else 's'}"
@@ -93,5 +97,5 @@ def _certificates(spec: Spec, facts: Facts) -> Iterator[Finding]:
             "error" if over else "warning",
             f"{path} expired {count} ago" if over else f"{path} expires in {count}",
             "no client is let in" if over else "no client is let in then",
-            Fix.by(restart, words="first renew it"),
+            Fix.by(PROVISION) if tls.own else Fix.by(restart, words="first renew it"),
         )

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from provision import paths
 from provision.buildkit import daemon
 from provision.buildkit.version import is_version
+from provision.certificates.files import ServerFiles
 from provision.facts import Facts
 from provision.facts.managers import service_manager
 from provision.services.manager import ServiceFile, Settings
@@ -46,15 +47,23 @@ class Placed:
     generation: str
 
 
-def placed(spec: Spec, facts: Facts, installation: Installation) -> Placed:
-    """What belongs on the host with that release. The limits follow from its disk (`daemon.render_config`)."""
+def placed(spec: Spec, facts: Facts, installation: Installation, tls: ServerFiles | None = None) -> Placed:
+    """What belongs on the host with that release. The limits follow from its disk (`daemon.render_config`).
+
+    `tls` are the files of the user's own authority as they are wanted; without, those on the host count.
+    """
     old = facts.files.get(paths.CONFIG)
     config = daemon.render_config(
         spec.buildkit, installation.version, disk_bytes(facts), before=(old.text or "") if old else ""
     )
     manager = service_manager(spec, facts)
     settings = Settings(buildkit=spec.buildkit, version=installation.version)
-    generation = _generation(installation.folder, config, *(each.text for each in manager.files(settings)))
+    generation = _generation(
+        installation.folder,
+        config,
+        *(each.text for each in manager.files(settings)),
+        *_certificates(spec, facts, tls),
+    )
     return Placed(
         files=(
             ServiceFile(id="buildkit-config", path=paths.CONFIG, text=config),
@@ -93,6 +102,20 @@ def astray(facts: Facts) -> str:
     return next(
         (each for each in (paths.STATE, paths.SCRATCH) if each in places and places[each].kind == "none"), ""
     )
+
+
+def _certificates(spec: Spec, facts: Facts, tls: ServerFiles | None) -> tuple[str, ...]:
+    """The daemon reads them when it starts: a new certificate of the own authority needs a restart."""
+    if spec.buildkit.tls is None or not spec.buildkit.tls.own:
+        return ()
+    seen = facts.basis.certificates
+    texts = (
+        (tls.trusted, tls.certificate)
+        if tls
+        else (seen[path].text if path in seen else "" for path in (paths.TLS_CA, paths.TLS_CERT))
+    )
+    # The facts script ends each text with a line's end, or not.
+    return tuple(text.strip() for text in texts)
 
 
 def _generation(*parts: str) -> str:

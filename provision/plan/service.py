@@ -27,6 +27,7 @@ from provision.plan.steps import (
     write_file,
 )
 from provision.plan.target import Target, release_folder
+from provision.plan.tls import plan_tls
 from provision.services.manager import ServiceManager
 from provision.spec import Spec
 
@@ -38,10 +39,11 @@ def plan_service(target: Target, *, restart: bool) -> tuple[tuple[Step, ...], st
     """
     spec, facts, release = target.spec, target.facts, target.known_release()
     folder = release_folder(release)
-    wanted = placed(spec, facts, Installation(version=release.version, folder=folder))
+    wanted = placed(spec, facts, Installation(version=release.version, folder=folder), target.tls)
     steps = (
         *_group(spec, facts),
         *_release(target, release),
+        *plan_tls(target),
         *(
             step
             for each in wanted.files

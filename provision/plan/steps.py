@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -150,6 +150,13 @@ class WriteFile(Step):
     path: str
     content: str
     mode: str = "0644"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WriteSecret(WriteFile):
+    """The same for a file that nobody else may read: its content is in the script alone."""
+
+    content: str = field(repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)

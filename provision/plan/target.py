@@ -9,6 +9,7 @@ from functools import cached_property
 from provision import paths
 from provision.architectures import Architecture
 from provision.buildkit.release import Release, Unbuilt
+from provision.certificates.files import ServerFiles
 from provision.errors import ProvisionError
 from provision.facts import Facts
 from provision.facts.interpreters import locked, provided, runs_natively, wanted_rows
@@ -27,6 +28,8 @@ class Target:
     """The BuildKit release to install, what has to be built first, or why there is none for this host."""
     emulators: Mapping[str, LocalEmulator] = field(default_factory=dict)
     """Emulators of this machine that may be sent, by QEMU's name of the architecture."""
+    tls: ServerFiles | None = None
+    """What the user's own authority has for its listener."""
     local: bool = False
     """Whether the host is this machine."""
 

@@ -136,6 +136,16 @@ def nodes(rows: Sequence[NodeRow]) -> Table:
     return made
 
 
+def tried_nodes(rows: Sequence[NodeRow]) -> Table:
+    """The nodes of a builder, with what each built a moment ago."""
+    made = table("NODE", "ENDPOINT", "BUILDKIT", "BUILT JUST NOW")
+    for row in rows:
+        texts = (row.node, row.endpoint, row.version or "–", ", ".join(row.built) or "–")
+        made.add_row(*(Text(clean(text)) for text in texts))
+    made.columns[3].no_wrap, made.columns[3].overflow = False, "fold"
+    return made
+
+
 def builds(rows: Sequence[PlatformRow]) -> Table:
     """The outcome of `--deep`: whether each platform builds, and how slow it is."""
     made = table("PLATFORM", "RUNS", "BUILDS", "SLOWER THAN NATIVE")

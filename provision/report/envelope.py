@@ -125,6 +125,10 @@ def _nodes(host: HostResult) -> dict[str, Any]:
     return {"nodes": [asdict(row) for row in host.nodes]}
 
 
+def _tried_nodes(host: HostResult) -> dict[str, Any]:
+    return _nodes(host) if host.nodes else {}
+
+
 def _checks(host: HostResult) -> dict[str, Any]:
     return {"checks": [_with_fix(line, host.place) for line in host.checks]}
 
@@ -147,7 +151,7 @@ SECTIONS: Final[Mapping[str, tuple[Section, ...]]] = {
     "plan": (_steps,),
     "provision": (_steps, _platforms),
     "platforms": (_platforms,),
-    "health": (_findings, _platforms),
+    "health": (_findings, _platforms, _tried_nodes),
     "explain": (_chain, _findings),
     "top": (_processes,),
     "verify": (_findings, _images),

@@ -21,7 +21,8 @@ def render(report: Report, console: Console, *, log: bool) -> None:
     """Print everything but the errors. `log`: lines name their host instead of standing under it."""
     if report.selection:
         _print(console, cells.hosts(report.selection))
-    several = len(report.hosts) > 1
+    # Of a builder the first is the builder, and the others are left out: their lines are its own.
+    several = len(report.hosts) > 1 and report.command != "builder"
     for host in report.hosts:
         if (several and report.command == "health") or (report.command == "provision" and _are_many(report)):
             break  # a line for each, or for each kind, below; one host alone shows its findings
@@ -121,7 +122,9 @@ def _check(host: HostResult) -> Iterator[RenderableType]:
 
 def _health(host: HostResult) -> Iterator[RenderableType]:
     yield from cells.findings(host.findings, host.place)
-    if host.status == "ok":
+    if host.nodes:
+        yield cells.tried_nodes(host.nodes)
+    elif host.status == "ok":
         runs = cells.count(sum(row.mode != "none" for row in host.platforms), "platform")
         yield Text(f"healthy: {runs} run here", "green")
     if any(row.builds is not None for row in host.platforms):

@@ -115,6 +115,8 @@ class Transport(Protocol):
     name: str
     local: bool
     """Whether the host is this machine."""
+    address: str
+    """Where it was reached, once it is open: a name or an address, behind the jump hosts if there are any."""
 
     def open(self) -> None:
         """Connects, and starts to become root. Raises UnreachableError, HostKeyError or BecomeError."""

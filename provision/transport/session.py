@@ -304,6 +304,7 @@ class SessionTransport(ABC, Transport):
     def __init__(self, name: str, *, local: bool) -> None:
         self.name = name
         self.local = local
+        self.address = "localhost"
         self._session: Session | None = None
         self._opening = threading.Lock()
         self._stopped = threading.Event()

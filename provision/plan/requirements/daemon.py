@@ -93,6 +93,8 @@ def tls(target: Target) -> Verdict:
     wanted = target.spec.buildkit.tls
     if wanted is None:
         return met("not needed")
+    if wanted.own:
+        return met("your own authority brings them")
     if problem := networks.certificate_problem(wanted, target.facts.basis):
         return unmet(problem, fix=Fix(words="put the right file there, or leave out [buildkit.tls]"))
     end, now = networks.expiry(_text(target, wanted.cert)), target.facts.system.clock

@@ -49,6 +49,7 @@ class SSH(SessionTransport):
 
         chain = retried_while_busy(connect, self._ssh.attempts, self._stopped)
         self._user = chain.endpoint.user
+        self.address = chain.endpoint.host
         try:
             begin = opening(self._target.sudo, self._password)
             stream = chain.run(f"exec {shlex.join(begin.command)}")

@@ -29,6 +29,7 @@ class Recorded:
     ) -> None:
         self.name = "pi1"
         self.local = local
+        self.address = "localhost"
         self.asked: list[str] = []
         lines = answer.read_text().splitlines() if isinstance(answer, Path) else answer
         self._records = (*more, *lines)

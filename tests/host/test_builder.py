@@ -1,0 +1,374 @@
+"""Three hosts as one builder of the real buildx: who builds what, what a node that dies costs, and what is left behind.
+
+No processor of another kind is here. The host that stands for an arm64 machine is one whose `platforms` are set to
+those of such a machine: it runs them under emulation, and is the only one that has them. That
+a native host beats an emulating one is shown where facts can be written down (tests/unit/builder).
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+
+from provision import elf
+from provision.architectures import of_platform
+from provision.certificates.authority import Authority
+from provision.certificates.pem import Issued
+from provision.transport import Secret
+from tests.lab.buildx import buildx
+from tests.lab.cli import COMMAND, Outcome, environment
+from tests.lab.nspawn import Host, free_port
+from tests.lab.programs import hello
+from tests.lab.registry import Registry
+from tests.lab.release import Release
+
+PLATFORMS = {
+    "server": ["linux/amd64", "linux/386", "linux/s390x"],
+    "arm": ["linux/arm64", "linux/arm/v7"],
+    "spare": ["linux/s390x", "linux/arm64", "linux/riscv64"],
+}
+EMPTY: Mapping[str, str] = MappingProxyType({})
+BUILT = ("linux/amd64", "linux/386", "linux/arm64", "linux/arm/v7", "linux/s390x")
+DOCKERFILE = """\
+FROM scratch
+ARG TARGETARCH TARGETVARIANT
+COPY hello-${TARGETARCH}${TARGETVARIANT} /hello
+RUN ["/hello"]
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fleet:
+    """The hosts, and the folder of the person at this end, who has buildx and a ~/.ssh of their own."""
+
+    machines: dict[str, Host]
+    folder: Path
+    program: Path
+
+    def run(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        with self.begin(*words) as process:
+            out, err = process.communicate(timeout=600)
+        done = subprocess.CompletedProcess(process.args, process.returncode, out, err)
+        assert not check or done.returncode == 0, (words, out, err)
+        return done
+
+    def begin(self, *words: str) -> subprocess.Popen[str]:
+        """Words of the person, whose ~/.ssh is a folder of the test: ssh asks the password database where it is."""
+        enter = ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" ~root/.ssh && exec "$@"']
+        return subprocess.Popen(
+            [*enter, str(self.folder / ".ssh"), *words],
+            cwd=self.folder,
+            env={**environment(self.folder), "PATH": f"{self.program.parent}:/usr/sbin:/usr/bin:/sbin:/bin"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def provision(self, *words: str) -> Outcome:
+        done = self.run(str(COMMAND), *words, "--format", "json", check=False)
+        return Outcome(code=done.returncode, out=done.stdout, err=done.stderr)
+
+    def builder(self, *words: str) -> Outcome:
+        return self.provision("builder", "--name", "fleet", *words)
+
+    def build(self, image: str, *platforms: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """By buildx itself, as a person types it. What `builder` builds to measure has no MARK."""
+        words = ["build", "--builder", "fleet", "--provenance=false", "--no-cache", "--progress", "plain"]
+        output = f"type=image,name={image},push=true,registry.insecure=true"
+        options = ["--build-arg", f"MARK={image}", "--platform", ",".join(platforms), "--output", output]
+        return self.run(str(self.program), *words, *options, "context", check=check)
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, release: Release) -> Iterator[Fleet]:
+    with ExitStack() as stack:
+        machines = {
+            name: stack.enter_context(Host(name, packages=("qemu-user-static",))) for name in PLATFORMS
+        }
+        (tmp_path / ".ssh").mkdir(mode=0o700)
+        (tmp_path / "ssh_config").write_text("\n".join(each.ssh_config for each in machines.values()))
+        context(tmp_path / "context")
+        configure(tmp_path, release)
+        made = Fleet(machines=machines, folder=tmp_path, program=buildx())
+        provisioned = made.provision("provision", "--hosts", "all")
+        assert provisioned.code == 0, (provisioned.out, provisioned.err)
+        yield made
+
+
+def context(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "Dockerfile").write_text(DOCKERFILE)
+    for goarch, variant in (
+        ("amd64", ""),
+        ("386", ""),
+        ("arm64", ""),
+        ("arm", "7"),
+        ("s390x", ""),
+        ("riscv64", ""),
+    ):
+        target = folder / f"hello-{goarch}{f'v{variant}' if variant else ''}"
+        target.write_bytes(hello(goarch, variant=variant).read_bytes())
+        target.chmod(0o755)
+
+
+def configure(folder: Path, release: Release, more: str = "", of_hosts: Mapping[str, str] = EMPTY) -> None:
+    hosts = "".join(
+        f"[hosts.{name}]\nplatforms = {json.dumps(each)}\n{of_hosts.get(name, '')}\n"
+        for name, each in PLATFORMS.items()
+    )
+    (folder / "provision.toml").write_text(
+        f"""
+[buildkit]
+mirror = "{release.mirror}"
+sha256 = {{ "{release.platform}" = "{release.sha256}" }}
+{more}
+[ssh]
+config = "ssh_config"
+{hosts}
+"""
+    )
+
+
+def nodes(outcome: Outcome) -> dict[str, list[str]]:
+    return {row["node"]: row["platforms"] for row in outcome.envelope["hosts"][0]["nodes"]}
+
+
+def histories(fleet: Fleet, image: str) -> dict[str, set[str]]:
+    """The platforms that each node's own history says it has built for an image."""
+    return {name: built_by(host, image) for name, host in fleet.machines.items()}
+
+
+def built_by(host: Host, image: str) -> set[str]:
+    answer = host.run("buildctl debug histories --format '{{json .}}'", check=False).stdout
+    records: list[Any] = [json.loads(line) for line in answer.splitlines() if line.startswith("{")]
+    found: set[str] = set()
+    for record in records:
+        attributes = (record.get("record") or record).get("FrontendAttrs") or {}
+        if attributes.get("build-arg:MARK") == image:
+            found |= set(attributes["platform"].split(","))
+    return found
+
+
+def test_each_platform_is_built_where_it_belongs_and_a_dead_node_costs_what_was_said(
+    fleet: Fleet, registry: Registry
+) -> None:
+    first = fleet.builder("--hosts", "all")
+    assert first.code == 0, (first.out, first.err)
+    assigned = nodes(first)
+    assert set(assigned["server"]) >= {"linux/amd64", "linux/386"}
+    assert set(assigned["arm"]) >= {"linux/arm/v7"}
+    given = [platform for each in assigned.values() for platform in each]
+    assert sorted(given) == sorted(set(given)) == sorted({p for each in PLATFORMS.values() for p in each})
+    configuration = (fleet.folder / ".ssh/config").read_text()
+    assert configuration.splitlines()[1] == "Include provision/*.conf"
+
+    again = fleet.builder("--hosts", "all")
+    assert (again.code, again.envelope["hosts"][0]["steps"]) == (0, [])
+    assert nodes(again) == assigned
+
+    image = f"{registry.address}/builder:one"
+    fleet.build(image, *BUILT)
+    assert sorted(registry.platforms("builder:one")) == sorted(BUILT)
+    where = histories(fleet, image)
+    for name, own in assigned.items():
+        assert where[name] == set(own) & set(BUILT), (where, assigned)
+
+    healthy = fleet.provision("health", "--builder", "fleet")
+    assert healthy.code == 0, (healthy.out, healthy.err)
+    assert {row["node"]: set(row["built"]) for row in healthy.envelope["hosts"][0]["nodes"]} == {
+        name: set(own) for name, own in assigned.items()
+    }
+    check_a_node_that_dies_during_a_build(fleet)
+    check_a_dead_node(fleet, registry, assigned)
+    check_removal(fleet)
+
+
+def check_a_node_that_dies_during_a_build(fleet: Fleet) -> None:
+    """The build ends, and says so; the same build succeeds once the node is back."""
+    long = fleet.folder / "long"
+    long.mkdir()
+    words = json.dumps(["/work", *["x"] * 255])
+    (long / "work").write_bytes(elf.work(of_platform("linux/arm64")))
+    (long / "work").chmod(0o755)
+    (long / "Dockerfile").write_text("FROM scratch\nCOPY work /work\n" + f"RUN {words}\n" * 100)
+    command = [
+        "build",
+        "--builder",
+        "fleet",
+        "--no-cache",
+        "--progress",
+        "plain",
+        "--platform",
+        "linux/arm64",
+    ]
+    options = ["--output", "type=cacheonly", "long"]
+    with fleet.begin(str(fleet.program), *command, *options) as building:
+        assert building.stderr
+        assert any("RUN" in line for line in building.stderr)
+        fleet.machines["arm"].run("systemctl kill --signal KILL buildkit")
+        said = building.stderr.read()
+        assert building.wait(300) != 0
+    assert "ERROR" in said
+    fleet.machines["arm"].run("systemctl restart buildkit && buildctl debug workers")
+    (long / "Dockerfile").write_text(f"FROM scratch\nCOPY work /work\nRUN {words}\n")
+    fleet.run(str(fleet.program), *command, *options)
+
+
+def check_a_dead_node(fleet: Fleet, registry: Registry, assigned: dict[str, list[str]]) -> None:
+    """It fails the builds that need it, and no other; a second `builder` gives its platforms to the others."""
+    fleet.machines["arm"].run("systemctl stop buildkit ssh.socket ssh --no-block; sleep 1", check=False)
+    own, others = assigned["arm"], [each for each in BUILT if each not in assigned["arm"]]
+    fleet.build(f"{registry.address}/builder:two", *others)
+    assert sorted(registry.platforms("builder:two")) == sorted(others)
+    assert fleet.build(f"{registry.address}/builder:three", own[0], check=False).returncode != 0
+
+    left = fleet.builder("--hosts", "all")
+    made, arm = left.envelope["hosts"]
+    assert (left.code, made["status"], arm["host"], arm["status"]) == (4, "changed", "arm", "unreachable")
+    assert "arm" not in nodes(left)
+    assert "linux/arm64" in nodes(left)["spare"]
+    (line,) = (note for note in made["notes"] if note.startswith("arm is left out"))
+    assert "spare emulates linux/arm64" in line
+    assert "nobody builds linux/arm/v7" in line
+    fleet.build(f"{registry.address}/builder:four", "linux/amd64", "linux/arm64")
+
+
+def check_removal(fleet: Fleet) -> None:
+    assert fleet.builder("--remove").code == 0
+    assert list((fleet.folder / ".ssh").iterdir()) == []
+    assert "fleet" not in fleet.run(str(fleet.program), "ls").stdout
+    assert fleet.builder("--remove").envelope["hosts"][0]["notes"] == ["there is no builder fleet"]
+
+
+TLS = """
+[buildkit.tls]
+authority = "own"
+"""
+
+
+def test_over_tls_each_platform_is_built_where_it_belongs_and_only_by_whom_the_authority_knows(
+    tmp_path: Path, release: Release, registry: Registry
+) -> None:
+    names = ("server", "arm")
+    with ExitStack() as stack:
+        machines = {name: stack.enter_context(Host(name, packages=("qemu-user-static",))) for name in names}
+        (tmp_path / ".ssh").mkdir(mode=0o700)
+        (tmp_path / "ssh_config").write_text("\n".join(each.ssh_config for each in machines.values()))
+        context(tmp_path / "context")
+        ports = dict(zip(names, (free_port(), free_port()), strict=True))
+        more = {name: f'names = ["127.0.0.1"]\nlisten = ["tcp://127.0.0.1:{ports[name]}"]' for name in names}
+        configure(tmp_path, release, TLS, more)
+        made = Fleet(machines=machines, folder=tmp_path, program=buildx())
+        provisioned = made.provision("provision", "--hosts", "server,arm")
+        assert provisioned.code == 0, (provisioned.out, provisioned.err)
+        settled = made.provision("plan", "--hosts", "server,arm")
+        assert (settled.code, [each["steps"] for each in settled.envelope["hosts"]]) == (0, [[], []])
+
+        first = made.builder("--hosts", "server,arm")
+        assert first.code == 0, (first.out, first.err)
+        endpoints = {row["endpoint"] for row in first.envelope["hosts"][0]["nodes"]}
+        assert endpoints == {f"tcp://127.0.0.1:{port}" for port in ports.values()}
+        assert list((tmp_path / ".ssh").iterdir()) == []
+        image, platforms = f"{registry.address}/builder:tls", BUILT
+        made.build(image, *platforms)
+        assert sorted(registry.platforms("builder:tls")) == sorted(platforms)
+        for name, own in nodes(first).items():
+            assert built_by(machines[name], image) == set(own)
+        healthy = made.provision("health", "--builder", "fleet")
+        assert healthy.code == 0, (healthy.out, healthy.err)
+        assert {row["node"]: sorted(row["built"]) for row in healthy.envelope["hosts"][0]["nodes"]} == {
+            name: sorted(own) for name, own in nodes(first).items()
+        }
+        check_who_is_let_in(made, ports["server"])
+        check_no_key_is_anywhere(made, provisioned, first)
+        check_renewal(made)
+
+
+def check_who_is_let_in(fleet: Fleet, port: int) -> None:
+    """Nobody without a certificate, with one of another authority, an expired one, or a server's."""
+    authority = Authority(folder=fleet.folder / ".config/provision/authority")
+    foreign = Authority(folder=fleet.folder / "foreign")
+    foreign.make()
+    server = fleet.machines["server"].root / "etc/buildkit/tls"
+    certificates = {
+        "right": authority.for_client("right"),
+        "foreign": foreign.for_client("foreign"),
+        "expired": authority.for_client("expired", days=-0.01),
+        "server": Issued(
+            certificate=(server / "server.pem").read_text(), key=Secret((server / "server.key").read_text())
+        ),
+    }
+    let_in = {name: asks(fleet, port, authority, issued) for name, issued in certificates.items()}
+    assert let_in == {"right": True, "foreign": False, "expired": False, "server": False}
+    assert not asks(fleet, port, authority, None)
+
+    stolen = authority.for_client("stolen")
+    assert asks(fleet, port, authority, stolen)
+    revoked = fleet.provision("client-cert", "stolen", "--revoke")
+    assert revoked.code == 0, revoked.err
+    assert fleet.provision("plan", "--hosts", "server").code == 2
+    again = fleet.provision("provision", "--hosts", "server,arm")
+    assert again.code == 0, (again.out, again.err)
+    assert not asks(fleet, port, authority, stolen)
+    assert asks(fleet, port, authority, certificates["right"])
+    # This machine's own certificate is one of the others.
+    assert fleet.provision("health", "--builder", "fleet").code == 0
+
+
+def asks(fleet: Fleet, port: int, authority: Authority, issued: Issued | None) -> bool:
+    """Whether the daemon answers buildctl with this certificate."""
+    folder = fleet.folder / "client"
+    folder.mkdir(exist_ok=True)
+    (folder / "ca.pem").write_text(authority.servers)
+    words = ["--tlscacert", str(folder / "ca.pem")]
+    if issued:
+        (folder / "cert.pem").write_text(issued.certificate)
+        (folder / "key.pem").write_text(issued.key.reveal())
+        words = ["--tlsdir", str(folder)]
+    (client,) = (fleet.machines["server"].root / "opt/buildkit").glob("v*/bin/buildctl")
+    address = ["--addr", f"tcp://127.0.0.1:{port}", "--timeout", "5"]
+    done = fleet.run(str(client), *address, *words, "debug", "workers", check=False)
+    return done.returncode == 0
+
+
+def check_no_key_is_anywhere(fleet: Fleet, *outcomes: Outcome) -> None:
+    """The authority's keys on hosts, and a host's own key anywhere but in its file."""
+    authority = fleet.folder / ".config/provision/authority"
+    own = [(authority / f"{name}.key").read_text().splitlines()[1] for name in ("servers", "clients")]
+    for host in fleet.machines.values():
+        found = host.run(
+            f"grep -rlF -e {own[0]} -e {own[1]} /etc /opt /var /root /tmp /run/buildkit", check=False
+        )
+        assert found.stdout == ""
+        key = host.run("sed -n 2p /etc/buildkit/tls/server.key").stdout.strip()
+        assert host.run("stat -c '%a %U' /etc/buildkit/tls/server.key").stdout == "600 root\n"
+        places = host.run(f"grep -rlF {key} /etc /opt /var /root /tmp", check=False).stdout.split()
+        assert places == ["/etc/buildkit/tls/server.key"]
+        assert not any(key in each.out + each.err for each in outcomes)
+        kept = [path for path in fleet.folder.rglob("*") if path.is_file() and path.stat().st_size < 1 << 20]
+        assert not [path for path in kept if key.encode() in path.read_bytes()]
+
+
+def check_renewal(fleet: Fleet) -> None:
+    """A certificate of which less than a third is left is replaced, with a restart; a second run does nothing."""
+    authority = Authority(folder=fleet.folder / ".config/provision/authority")
+    host = fleet.machines["arm"]
+    short = authority.for_server("arm", ("127.0.0.1", "arm", "localhost"), days=0.02)
+    for name, text in (("server.pem", short.certificate), ("server.key", short.key.reveal())):
+        host.run(f"cat >/etc/buildkit/tls/{name}", stdin=text)
+    renewed = fleet.provision("provision", "--hosts", "arm")
+    assert renewed.code == 0, (renewed.out, renewed.err)
+    steps = {step["id"] for step in renewed.host["steps"]}
+    assert {"tls-key", "tls-certificate", "service-restart"} <= steps
+    assert "tls-clients" not in steps
+    assert fleet.provision("provision", "--hosts", "arm").host["steps"] == []
+    assert fleet.provision("health", "--builder", "fleet").code == 0
