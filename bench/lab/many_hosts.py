@@ -1,7 +1,7 @@
-"""Fifty hosts at once: this tool's question to all of them, against OpenSSH that runs the bare script there.
+"""Many hosts at once: this tool's question to all of them, against OpenSSH that runs the bare script there.
 
-The hosts are sshd processes on loopback, each at a port of its own and behind a line of 50 ms. All of them are this
-machine, so the script's own work, which is the same for both, is paid here as well.
+The hosts are sshd processes on loopback, each at a port of its own; up to fifty are each behind a line of 50 ms. All of
+them are this machine, so the script's own work, which is the same for both, is paid here as well.
 """
 
 from __future__ import annotations
@@ -25,6 +25,11 @@ from tests.lab.sshd import Sshd, keygen
 JOBS: Final = 8
 SIZES: Final = (1, 10, 50)
 RUNS: Final = 3
+MOST: Final = 500
+"""Hosts of one run, without a line between: their lines would cost this machine more than the hosts do."""
+MOST_JOBS: Final = 64
+FILES: Final = 1024
+"""Descriptors that a process may have open by default."""
 
 
 class Hidden(Sshd):
@@ -39,14 +44,15 @@ class Hidden(Sshd):
 class Lab:
     folder: Path
     proxies: Sequence[Proxy]
+    """None without delay."""
 
     def names(self, size: int) -> str:
         return ",".join(f"h{number}" for number in range(size))
 
 
 @contextmanager
-def lab(size: int) -> Iterator[Lab]:
-    """So many servers, each behind a line of its own; one key opens all."""
+def lab(size: int, *, delayed: bool = True) -> Iterator[Lab]:
+    """So many servers, each behind a line of its own if `delayed`; one key opens all."""
     with tempfile.TemporaryDirectory(prefix="bench-") as made, ExitStack() as stack:
         folder = Path(made)
         key, host_key = keygen(folder / "id_ed25519"), keygen(folder / "host_key")
@@ -59,10 +65,12 @@ def lab(size: int) -> Iterator[Lab]:
                 shutil.copy(file, place / file.name)
                 shutil.copy(file.with_suffix(".pub"), place / f"{file.name}.pub")
             server = stack.enter_context(Hidden(folder=place, options={"LogLevel": "ERROR"}))
-            proxy = stack.enter_context(Proxy(server.port, delay=measure.DELAY))
-            proxies.append(proxy)
-            known.append(f"[127.0.0.1]:{proxy.port} {public}\n")
-            sections.append(f"Host h{number}\n  HostName 127.0.0.1\n  Port {proxy.port}\n")
+            port = server.port
+            if delayed:
+                proxies.append(stack.enter_context(Proxy(server.port, delay=measure.DELAY)))
+                port = proxies[-1].port
+            known.append(f"[127.0.0.1]:{port} {public}\n")
+            sections.append(f"Host h{number}\n  HostName 127.0.0.1\n  Port {port}\n")
         (folder / "known_hosts").write_text("".join(known))
         (folder / "ssh_config").write_text(
             f"IdentityFile {key}\nIdentitiesOnly yes\nUserKnownHostsFile {folder / 'known_hosts'}\n"
@@ -82,11 +90,22 @@ def measured() -> dict[str, Cost]:
     return costs
 
 
-def ways(names: str, size: int) -> dict[str, list[str]]:
+def measured_most() -> dict[str, Cost]:
+    """What `MOST` hosts cost, each way run once, with no more descriptors than a process has by default."""
+    with lab(MOST, delayed=False) as made:
+        commands = ways(made.names(MOST), MOST, jobs=MOST_JOBS)
+        limited = {
+            name: ["sh", "-c", f'ulimit -n {FILES}; exec "$@"', "sh", *words]
+            for name, words in commands.items()
+        }
+        return several(made, MOST, limited, runs=1)
+
+
+def ways(names: str, size: int, jobs: int = JOBS) -> dict[str, list[str]]:
     """The commands, by their rows' names. Health is asked of the most only."""
-    each = f"printf '%s\\n' {names.replace(',', ' ')} | xargs -P {JOBS} -I@ sh -c"
+    each = f"printf '%s\\n' {names.replace(',', ' ')} | xargs -P {jobs} -I@ sh -c"
     bare = "'ssh -F ssh_config -o BatchMode=yes @ sh <facts.sh >facts-@ && grep -q ^end facts-@'"
-    ours = ["--hosts", names, "--jobs", str(JOBS), "--format", "json"]
+    ours = ["--hosts", names, "--jobs", str(jobs), "--format", "json"]
     health = {f"provision health, {size}": [str(COMMAND), "health", *ours]} if size == max(SIZES) else {}
     return {
         f"OpenSSH, bare script, {size}": ["sh", "-c", f"{each} {bare}"],
@@ -95,11 +114,13 @@ def ways(names: str, size: int) -> dict[str, list[str]]:
     }
 
 
-def several(made: Lab, size: int, commands: Mapping[str, Sequence[str]]) -> dict[str, Cost]:
+def several(
+    made: Lab, size: int, commands: Mapping[str, Sequence[str]], runs: int = RUNS
+) -> dict[str, Cost]:
     """The best of several runs of each, by turns."""
     lines = [proxy.line for proxy in made.proxies[:size]]
     found: dict[str, list[Cost]] = {name: [] for name in commands}
-    for _ in range(RUNS):
+    for _ in range(runs):
         for name, command in commands.items():
             # 5: these hosts were never provisioned, which health says.
             cost = measure.run(

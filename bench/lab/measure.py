@@ -31,6 +31,8 @@ class Cost:
     sessions: int
     up: int
     down: int
+    files: int = 0
+    """Descriptors open at once in the command itself, not in processes that it starts."""
 
 
 def run(
@@ -72,6 +74,7 @@ def run(
         sessions=sessions() - opened,
         up=up,
         down=down,
+        files=usage["files"],
     )
 
 

@@ -30,6 +30,7 @@ from provision.hosts.connect import Connector, known_to_ssh
 from provision.hosts.fleet import Fleet, not_begun_result
 from provision.hosts.history import RunHistory
 from provision.hosts.interruption import Interruption, number_of
+from provision.hosts.room import jobs_that_fit
 from provision.hosts.selection import parse_selection
 from provision.lazy import LazyModule
 from provision.report import Report, Style, output, streams
@@ -152,7 +153,7 @@ class Call:
         fleet = Fleet(
             connect=connector.connect,
             work=work,
-            jobs=self.config.ssh.jobs,
+            jobs=jobs_that_fit(self.config.ssh.jobs),
             progress=lambda: self.style.silence if silent else self.style.progress,
             meanwhile=self._meanwhile,
             canary=self.options.get("canary") or 0,
