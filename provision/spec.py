@@ -164,8 +164,8 @@ class Ssh:
     user: str | None = None
     """The login name where neither the host's section nor the SSH configuration gives one."""
     accept_new_host_keys: bool = False
-    connect_timeout: float = 10.0
-    """For each of: TCP connect, banner, authentication."""
+    connect_timeout: float | None = None
+    """For each of: TCP connect, banner, authentication. None: as the SSH configuration says, else ten."""
     timeout: float = 1800.0
     """For one script on a host."""
     keepalive: int = 15
@@ -173,6 +173,11 @@ class Ssh:
     """Hosts at once."""
     sudo_password_command: str | None = None
     """Split like a shell would, run here without a shell; its first line of output is the password."""
+
+    @property
+    def patience(self) -> float:
+        """The same where no SSH configuration has a say: for a registry."""
+        return self.connect_timeout or 10.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,8 @@ from urllib.parse import quote
 from provision import paths
 from provision.errors import UsageError
 from provision.transport import MOST_JUMPS, SshSettings, Target
-from provision.transport.ssh.config import Endpoint, hop
+from provision.transport.ssh.config import Endpoint
+from provision.transport.ssh.jumps import parsed
 
 Resolve = Callable[[Target, SshSettings], Endpoint]
 
@@ -105,7 +106,7 @@ def _sections(
     if not end.jumps:
         return (Section(alias=name, end=end),)
     *before, last = end.jumps
-    jump = hop(last, name=f"{target.name} (jump host {last})", jump=",".join(before) or None)
+    jump = parsed(last, name=f"{target.name} (jump host {last})", jump=",".join(before) or None)
     sections = _sections(f"{alias}.jump", jump, ssh, resolve, depth + 1)
     return (*sections, Section(alias=name, end=end, jump=sections[-1].alias))
 

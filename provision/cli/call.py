@@ -108,14 +108,17 @@ class Call:
             client_cert.keep(folder, authority)
         return tls.Client(folder=folder)
 
-    def connector(self, *, root: bool = True, as_login: bool = False) -> Connector:
-        """What connects to the hosts. `as_login`: the work on others is the login user's."""
+    def connector(self, *, root: bool = True, silent: bool = False, as_login: bool = False) -> Connector:
+        """What connects to the hosts. `as_login`: the work on others is the login user's.
+
+        `silent`: no progress is shown.
+        """
         return Connector(
             config=self.config,
             ask_password=bool(self.options["ask_sudo_password"]),
             root=root,
             as_login=as_login,
-            say=self.style.say,
+            say=lambda line: self.style.say(line) if silent else self.style.progress.say(line),
             identities=self.identities,
             sudo_password=self.sudo_password,
         )
@@ -149,7 +152,7 @@ class Call:
         the login user's. Raises UsageError where this machine is among the hosts and does not run Linux.
         """
         require_linux(self.hosts)
-        connector = self.connector(root=root, as_login=as_login)
+        connector = self.connector(root=root, silent=silent, as_login=as_login)
         fleet = Fleet(
             connect=connector.connect,
             work=work,

@@ -34,7 +34,7 @@ def tried(registry: str, config: Config, *, user: str, from_stdin: bool) -> Trie
     """Asks for a login and tries it from here. Raises UsageError, ConfigError, RegistryError, RegistrySilentError."""
     host = registry_host(registry)
     name, password = _asked(host, user, sys.stdin, from_stdin=from_stdin)
-    timeout = config.ssh.connect_timeout
+    timeout = config.ssh.patience
     credentials = Credentials(user=name, password=password, source="what was given now")
     asked = attempt(host, config.spec.buildkit.registries, credentials, connect_timeout=timeout)
     notes = () if asked else (f"{host} asked for no login, so this one was not tried",)

@@ -52,7 +52,7 @@ def verify(
 def _read(reference: Reference, config: Config, wish: Wish) -> tuple[Outcome, str]:
     """From the registry itself, which was pushed to; from a mirror, whose name follows, only if it is silent."""
     registries = config.spec.buildkit.registries
-    timeout = config.ssh.connect_timeout
+    timeout = config.ssh.patience
     try:
         return _from(reference.host, reference.repository, "", reference, registries, wish, timeout), ""
     except RegistrySilentError:

@@ -94,7 +94,7 @@ _SSH: Final = {
     "known_hosts": Setting(values.local_path, unset="what the SSH configuration names"),
     "user": Setting(names.user, unset="what the SSH configuration names, else your own"),
     "accept_new_host_keys": Setting(boolean, Ssh.accept_new_host_keys),
-    "connect_timeout": Setting(seconds(1, 600), Ssh.connect_timeout),
+    "connect_timeout": Setting(seconds(1, 600), unset="ConnectTimeout of the SSH configuration, else 10"),
     "timeout": Setting(seconds(1, 86400), Ssh.timeout),
     "keepalive": Setting(integer(1, 3600), Ssh.keepalive),
     "jobs": Setting(integer(1, 500), Ssh.jobs),

@@ -55,7 +55,17 @@ def parse(lines: Iterable[str], expected: Mapping[str, int]) -> Facts:
             cause="its shell ended early, or a login script prints and exits",
             hint="log in by hand and run `sh -c true`: it must print nothing",
         )
-    of = {kind: tuple(these) for kind, these in found.items()}
+    try:
+        return _facts({kind: tuple(these) for kind, these in found.items()}, expected)
+    except (ValueError, LookupError) as error:
+        raise HostError(
+            "the host's answer makes no sense",
+            cause=f"A part of it cannot be read: {error}.",
+            hint="Something there changes what programs print, or the host is not sound. Run again.",
+        ) from error
+
+
+def _facts(of: Found, expected: Mapping[str, int]) -> Facts:
     worker, worker_error = _worker(of)
     return Facts(
         system=_system(of),
@@ -79,7 +89,7 @@ def parse(lines: Iterable[str], expected: Mapping[str, int]) -> Facts:
         files=_files(of),
         groups={r[0]: words(r[1]) for r in of.get("group", ())},
         releases={r[0]: r[1] for r in of.get("release", ())},
-        cached={r[0]: number(r[1]) for r in of.get("cached", ())},
+        cached={r[0]: max(number(r[1]), 0) for r in of.get("cached", ())},
         units=_units(of.get("unit", ())),
         runc=next((Runc(path=r[0], version=r[1]) for r in of.get("runc", ())), None),
         init_scripts={

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import getpass
 import shlex
-import socket
 import subprocess
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from shutil import which
 from typing import TYPE_CHECKING, Final
 
 from provision import lazy
-from provision.errors import BecomeError, ProvisionError, UsageError
-from provision.hosts import beside
+from provision.errors import BecomeError, UsageError
 from provision.lazy import LazyModule
 from provision.spec import Config, Host
 from provision.transport import Secret, SshSettings, Sudo, Target, Transport
@@ -25,13 +22,14 @@ from provision.transport.password import Password
 # SSH is imported only when a remote host is named; Fabric once such a host has been called (transport/ssh).
 if TYPE_CHECKING:
     from provision.transport import local, ssh
+    from provision.transport.ssh import addresses, new_keys
     from provision.transport.ssh import config as ssh_config
-    from provision.transport.ssh import known_hosts
-    from provision.transport.ssh.known_hosts import HostKey
+    from provision.transport.ssh.new_keys import NewKeys
 else:
     local, ssh = LazyModule("provision.transport.local"), LazyModule("provision.transport.ssh")
     ssh_config = LazyModule("provision.transport.ssh.config")
-    known_hosts = LazyModule("provision.transport.ssh.known_hosts")
+    addresses = LazyModule("provision.transport.ssh.addresses")
+    new_keys = LazyModule("provision.transport.ssh.new_keys")
 
 _SUDO: Final[Mapping[bool | None, Sudo]] = {True: "always", False: "never", None: "auto"}
 
@@ -47,7 +45,7 @@ class Connector:
     as_login: bool = False
     """Whether the work on remote hosts is the login user's own, without sudo."""
     say: Callable[[str], None]
-    """Called, before any host is contacted, with each line that a person should read then."""
+    """Called, from any thread, with each line that a person should read at once: a host key that is accepted."""
     identities: tuple[Path, ...] = ()
     """Private keys beyond those of the SSH configuration."""
     sudo_password: Secret | None = None
@@ -56,10 +54,7 @@ class Connector:
     """By host. Hosts that have the same one share the object: what one host says of it counts for all."""
 
     def prepare(self, hosts: Sequence[Host]) -> None:
-        """Gets passwords and new host keys, before any host is contacted.
-
-        Raises BecomeError, HostKeyError if a password is not available or a key cannot be kept.
-        """
+        """Gets passwords, before any host is contacted. Raises BecomeError if one is not available."""
         remote = [host for host in hosts if not host.local]
         if remote:
             lazy.require_package(
@@ -69,15 +64,18 @@ class Connector:
             )
             lazy.load(ssh)
             self._gather_passwords(remote)
-            if self.config.ssh.accept_new_host_keys:
-                self._accept_keys(remote)
+            _ = self._new_keys, self._given  # before any thread starts: all hosts share them
 
     def connect(self, host: Host) -> Transport:
         """A transport that is not open yet."""
         if host.local:
             return local.Local(name=host.name, become=self.root)
         password = self._passwords.get(host.name) or self._given
-        return ssh.SSH(self.target(host), self.settings(), password)
+        return ssh.SSH(self.target(host), self.settings(), password, self._new_keys)
+
+    @cached_property
+    def _new_keys(self) -> NewKeys:
+        return new_keys.NewKeys(self.say, accept=self.config.ssh.accept_new_host_keys)
 
     @cached_property
     def _given(self) -> Password | None:
@@ -103,6 +101,7 @@ class Connector:
             known_hosts=Path(configured.known_hosts) if configured.known_hosts else None,
             user=configured.user,
             connect_timeout=configured.connect_timeout,
+            accept_new_host_keys=configured.accept_new_host_keys,
             keepalive=configured.keepalive,
         )
 
@@ -121,28 +120,6 @@ class Connector:
                     password = _run_password_command(command)
                     printed[command] = same.setdefault(password.reveal(), password)
                 self._passwords[host.name] = printed[command]
-
-    def _accept_keys(self, hosts: Sequence[Host]) -> None:
-        """Shows every unknown key, all in one go, and adds them. A changed key is refused later."""
-        scanned = beside.each(self._unknown_keys, hosts, most=self.config.ssh.jobs)
-        found = dict.fromkeys(pair for pairs in scanned for pair in pairs)
-        for file in dict.fromkeys(file for file, _ in found):
-            keys = [key for place, key in found if place == file]
-            # Shown before they are trusted, even if they cannot be written then.
-            self.say(f"new host keys, for {file}:")
-            for key in keys:
-                self.say(f"  {key.name} {key}")
-            known_hosts.add(file, keys)
-
-    def _unknown_keys(self, host: Host) -> tuple[tuple[Path, HostKey], ...]:
-        """Keys on the way to a host that known_hosts does not have, each with the file that the host's go to."""
-        target, settings = self.target(host), self.settings()
-        try:
-            keys = ssh.scan(target, settings)
-        except ProvisionError:
-            return ()  # the run itself will report it, host by host
-        file = ssh_config.resolve(target, settings).known_hosts[0]
-        return tuple((file, key) for key in keys)
 
 
 def _typed_password(prompt: str) -> str:
@@ -185,17 +162,16 @@ def _run_password_command(command: str) -> Password:
 def known_to_ssh(name: str, config: str | None) -> bool:
     """Whether a name means something: the SSH configuration has an address or a jump host for it, or it resolves.
 
-    Without an `ssh` to ask, every name may. Raises UsageError for a configuration that `ssh` does not accept.
+    Raises UsageError for a configuration that `ssh` does not accept.
     """
-    if which("ssh") is None:
-        return True
     settings = SshSettings(config=Path(config) if config else None)
     end = ssh_config.resolve(Target(name=name, host=name), settings)
     # Behind a jump host or a command, the name is for that one to resolve.
-    if end.jumps or end.proxy_command or end.host.lower() != name.lower():
+    if end.proxy or end.host.lower() != name.lower():
         return True
     try:
-        socket.getaddrinfo(name, None)
+        # A resolver that does not answer in time has not said no.
+        addresses.addresses(name, end.port, end.family, end.connect_timeout)
     except OSError:
         return False
     return True

@@ -81,8 +81,12 @@ class SshSettings:
     """Instead of the files that the SSH configuration names."""
     user: str | None = None
     """The login where neither the target nor the SSH configuration gives one."""
-    connect_timeout: float = 10.0
+    connect_timeout: float | None = None
+    """None: the SSH configuration's, else ten."""
+    accept_new_host_keys: bool = False
+    """Of jump hosts. Those of the hosts themselves: `ssh.new_keys`."""
     keepalive: int = 15
+    """After three times as long without a sign of the server, the connection is given up."""
     attempts: int = 5
     """Connections tried while a server refuses us under load."""
 

@@ -110,6 +110,18 @@ _REFUSALS: Final[tuple[tuple[tuple[str, ...], str, str, str], ...]] = (
         "As root on that host: echo '{user} ALL=(root) ALL' > /etc/sudoers.d/provision (or log in as root).",
     ),
     (
+        ("doas: authentication required", "doas: authorization required"),
+        "doas asks for a password",
+        "It reads one from a terminal only.",
+        "As root on that host: echo 'permit nopass {user} as root' >> /etc/doas.conf (or log in as root).",
+    ),
+    (
+        ("doas: operation not permitted", "doas is not enabled"),
+        "the login user may not become root",
+        "doas is there, but its rules do not let this user run sh as root.",
+        "As root on that host: echo 'permit nopass {user} as root' >> /etc/doas.conf (or log in as root).",
+    ),
+    (
         ("must have a tty", "no tty present"),
         "sudo there works from a terminal only",
         "requiretty is set in its sudoers.",

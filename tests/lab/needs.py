@@ -76,6 +76,14 @@ ROWS: Final = (
     ),
     _same("curl", "one of the ways in which a host downloads"),
     _same("dash", "one of the shells that run the scripts on a host"),
+    Need(
+        program="doas",
+        why="becomes root on small systems, which have no sudo",
+        apt="opendoas",
+        dnf="opendoas",
+        apk="doas",
+        pacman="opendoas",
+    ),
     Need(program="docker-registry", why="the registry that builds are pushed to", apt="docker-registry"),
     Need(
         program="dropbear",

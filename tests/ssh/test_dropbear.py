@@ -10,8 +10,9 @@ import pytest
 
 from provision.errors import DeadlineError, HostKeyError, UnreachableError
 from provision.transport import Payload, Secret
-from provision.transport.ssh import SSH, scan
-from provision.transport.ssh.known_hosts import UnknownKeyError, add
+from provision.transport.ssh import SSH
+from provision.transport.ssh.known_hosts import UnknownKeyError
+from provision.transport.ssh.new_keys import NewKeys
 from tests.lab.patience import until
 from tests.lab.proxy import Proxy
 from tests.lab.sshd import PASSWORD, Sshd, keygen
@@ -55,9 +56,9 @@ def test_its_key_is_checked(dropbear: Sshd) -> None:
     dropbear.known_hosts.unlink()
     with pytest.raises(UnknownKeyError):
         SSH(dropbear.target("ci"), dropbear.settings).open()
-    add(dropbear.known_hosts, scan(dropbear.target("ci"), dropbear.settings))
-    with SSH(dropbear.target("ci"), dropbear.settings) as host:
-        assert host.ask("id -u", timeout=10).status == 0
+    for new_keys in (NewKeys(print, accept=True), None):
+        with SSH(dropbear.target("ci"), dropbear.settings, new_keys=new_keys) as host:
+            assert host.ask("id -u", timeout=10).status == 0
     dropbear.known_hosts.unlink()
     dropbear.trust(key=keygen(dropbear.folder / "another"))
     with pytest.raises(HostKeyError, match="changed"):

@@ -14,7 +14,7 @@ import pytest
 
 from provision.errors import UnreachableError
 from provision.transport import BusyError, SshSettings, Target
-from provision.transport.ssh import SSH, scan
+from provision.transport.ssh import SSH
 from provision.transport.ssh.config import resolve
 from provision.transport.ssh.dial import VERSION, dial
 from tests.lab.listeners import deaf_agent, full, listener
@@ -109,15 +109,6 @@ def test_a_busy_server_is_tried_again_until_it_has_time(serve: Serve) -> None:
         SSH(server.target(sudo="never"), dataclasses.replace(server.settings, attempts=1)).open()
     with _crowd(server, 1.5), SSH(server.target(sudo="never"), server.settings) as host:
         assert host.ask("echo well", timeout=5).records == ("well",)
-
-
-def test_a_busy_server_s_key_is_learned_once_it_has_time(serve: Serve) -> None:
-    server = serve(MaxStartups="1:100:1")
-    server.known_hosts.unlink()
-    with pytest.raises(BusyError), _crowd(server, 60):
-        scan(server.target(), dataclasses.replace(server.settings, attempts=1))
-    with _crowd(server, 1.5):
-        assert [key.name for key in scan(server.target(), server.settings)] == [f"[127.0.0.1]:{server.port}"]
 
 
 @contextmanager

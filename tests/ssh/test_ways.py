@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import os
+import shlex
 import shutil
+import struct
 import subprocess
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import dsa
 
 from provision.config.load import load
-from provision.errors import HostKeyError, UnreachableError, UsageError
+from provision.errors import ConnectionLostError, HostKeyError, UnreachableError, UsageError
 from provision.hosts.connect import Connector
 from provision.transport import SshSettings, Target
-from provision.transport.ssh import SSH, scan
-from provision.transport.ssh.known_hosts import UnknownKeyError, add
+from provision.transport.ssh import SSH
+from provision.transport.ssh.known_hosts import UnknownKeyError
+from provision.transport.ssh.new_keys import NewKeys
+from tests.lab.patience import until
 from tests.lab.proxy import Proxy
 from tests.lab.sshd import Sshd, free_port, keygen
 from tests.ssh.conftest import Serve
 
 
-def well(target: Target, settings: SshSettings) -> bool:
-    with SSH(target, settings) as host:
+def well(target: Target, settings: SshSettings, new_keys: NewKeys | None = None) -> bool:
+    with SSH(target, settings, new_keys=new_keys) as host:
         return host.ask("echo well", timeout=10).records == ("well",)
 
 
@@ -144,35 +152,131 @@ def test_a_certificate_that_is_refused_does_not_hide_its_key(serve: Serve, tmp_p
 # Host keys
 
 
+def accepting(said: list[str]) -> NewKeys:
+    return NewKeys(said.append, accept=True)
+
+
+def fingerprint(key: Path) -> str:
+    told = subprocess.run(["ssh-keygen", "-lf", key], check=True, capture_output=True, text=True)
+    return told.stdout.split()[1]
+
+
 def test_an_unknown_host_is_refused_and_can_be_added(sshd: Sshd) -> None:
     sshd.known_hosts.unlink()
     target = sshd.target(sudo="never")
     with pytest.raises(UnknownKeyError) as caught:
         SSH(target, sshd.settings).open()
-    new = scan(target, sshd.settings)
-    told = subprocess.run(["ssh-keygen", "-lf", sshd.host_key], check=True, capture_output=True, text=True)
-    assert [key.fingerprint for key in new] == [told.stdout.split()[1]]
-    assert new[0].fingerprint in caught.value.cause
-    add(sshd.known_hosts, new)
-    assert well(target, sshd.settings)
-    assert scan(target, sshd.settings) == ()
+    assert fingerprint(sshd.host_key) in caught.value.cause
+    said: list[str] = []
+    with Proxy(sshd.port) as proxy:
+        assert well(dataclasses.replace(target, port=proxy.port), sshd.settings, accepting(said))
+        assert well(dataclasses.replace(target, port=proxy.port), sshd.settings, accepting(said))
+        assert proxy.line.connections == 2, "one for each run, also for the one that learned the key"
+    assert len(said) == 1
+    assert fingerprint(sshd.host_key) in said[0]
+    assert f"added to {sshd.known_hosts}" in said[0]
 
 
 def test_the_line_that_is_told_adds_the_key(sshd: Sshd) -> None:
     sshd.known_hosts.unlink()
     with pytest.raises(UnknownKeyError) as caught:
         SSH(sshd.target(), sshd.settings).open()
-    command = caught.value.hint[caught.value.hint.index("ssh-keyscan") :]
-    subprocess.run(["sh", "-c", command], check=True, capture_output=True)
+    command = shlex.split(caught.value.hint.partition("by logging in once: ")[2])
+    yes = ["-o", "StrictHostKeyChecking=accept-new", "-o", "BatchMode=yes"]
+    subprocess.run([command[0], *yes, *command[1:]], check=True, capture_output=True)
     assert well(sshd.target(sudo="never"), sshd.settings)
+
+
+def test_a_known_hosts_that_keeps_nothing(sshd: Sshd, tmp_path: Path) -> None:
+    """As `vagrant ssh-config` has it, with and without the flag."""
+    sshd.configure("UserKnownHostsFile /dev/null")
+    target = sshd.target(sudo="never")
+    with pytest.raises(UnknownKeyError) as caught:
+        SSH(target, sshd.settings).open()
+    assert ">> /dev/null" not in caught.value.hint
+    said: list[str] = []
+    run = accepting(said)
+    assert well(target, sshd.settings, run)
+    sshd.configure("UserKnownHostsFile /dev/null\nStrictHostKeyChecking no")
+    run = NewKeys(said.append)
+    assert well(target, sshd.settings, run)
+    assert well(target, sshd.settings, run)
+    assert len(said) == 2
+    assert "for this run only: /dev/null is no file" in said[1]
+    sshd.restart(keygen(tmp_path / "another"))
+    with pytest.raises(HostKeyError, match="has changed"):
+        well(target, sshd.settings, run)
+
+
+def test_names_are_hashed_where_the_configuration_says_so(sshd: Sshd) -> None:
+    sshd.known_hosts.unlink()
+    sshd.configure("HashKnownHosts yes\nStrictHostKeyChecking accept-new")
+    assert well(sshd.target(sudo="never"), sshd.settings)
+    assert sshd.known_hosts.read_text(encoding="ascii").startswith("|1|")
+    sshd.configure("StrictHostKeyChecking yes")
+    assert well(sshd.target(sudo="never"), sshd.settings)
+
+
+@pytest.mark.parametrize("kind", ["list", "krl", "missing", "other"])
+def test_revoked_host_keys(sshd: Sshd, tmp_path: Path, kind: str) -> None:
+    file = tmp_path / "revoked"
+    public = (
+        sshd.host_key.with_suffix(".pub") if kind != "other" else keygen(tmp_path / "k").with_suffix(".pub")
+    )
+    if kind == "krl":
+        subprocess.run(["ssh-keygen", "-q", "-k", "-f", file, public], check=True)
+    elif kind != "missing":
+        shutil.copy(public, file)
+    sshd.configure(f"RevokedHostKeys {file}")
+    target = sshd.target(sudo="never")
+    if kind == "other":
+        assert well(target, sshd.settings)
+        return
+    with pytest.raises(HostKeyError, match="revoked") as caught:
+        well(target, sshd.settings, accepting([]))
+    assert str(file) in caught.value.cause
+
+
+def signed_host(serve: Serve, authority: Path, principal: str) -> Sshd:
+    server = serve()
+    subprocess.run(
+        ["ssh-keygen", "-q", "-s", authority, "-h", "-I", "box", "-n", principal, server.host_key],
+        check=True,
+    )
+    server.options = {"HostCertificate": f"{server.host_key}-cert.pub"}
+    server.restart(server.host_key)
+    return server
+
+
+@pytest.mark.parametrize("principal", ["127.0.0.1", "another.example"])
+def test_a_host_that_an_authority_vouches_for(serve: Serve, tmp_path: Path, principal: str) -> None:
+    authority = keygen(tmp_path / "authority")
+    server = signed_host(serve, authority, principal)
+    public = " ".join(authority.with_suffix(".pub").read_text(encoding="ascii").split()[:2])
+    server.known_hosts.write_text(f"@cert-authority [127.0.0.1]:* {public}\n", encoding="ascii")
+    if principal == "127.0.0.1":
+        assert well(server.target(sudo="never"), server.settings)
+        return
+    with pytest.raises(UnknownKeyError, match="not known") as caught:
+        well(server.target(), server.settings)
+    assert "does not vouch" in caught.value.cause
+
+
+def test_a_command_that_knows_hosts(sshd: Sshd, tmp_path: Path) -> None:
+    kept = sshd.known_hosts.rename(tmp_path / "kept")
+    sshd.configure(f"KnownHostsCommand /bin/cat {kept}")
+    assert well(sshd.target(sudo="never"), sshd.settings)
+    kept.write_text("", encoding="ascii")
+    with pytest.raises(UnknownKeyError):
+        well(sshd.target(), sshd.settings)
 
 
 def test_a_changed_key_is_refused_by_all(sshd: Sshd) -> None:
     sshd.restart(keygen(sshd.folder / "new_host_key"))
     target = sshd.target(sudo="never")
-    for reach in (lambda: SSH(target, sshd.settings).open(), lambda: scan(target, sshd.settings)):
+    for new_keys in (None, accepting([])):
         with pytest.raises(HostKeyError, match="has changed") as caught:
-            reach()
+            SSH(target, sshd.settings, new_keys=new_keys).open()
         assert caught.value.cause.count("SHA256:") == 2
         assert f"ssh-keygen -R '[127.0.0.1]:{sshd.port}' -f {sshd.known_hosts}" in caught.value.hint
         assert caught.value.exit_code == 4
@@ -248,17 +352,28 @@ def test_two_jump_hosts(sshd: Sshd) -> None:
         assert [proxy.line.connections for proxy in (one, two, three)] == [1, 1, 1]
 
 
-def test_an_unknown_jump_host_is_named_and_scanned_with_the_rest(sshd: Sshd) -> None:
+def test_an_unknown_jump_host_is_named_and_added_with_the_rest(sshd: Sshd) -> None:
     with Proxy(sshd.port) as one:
         sshd.configure(f"Host *\n IdentityFile {sshd.key}")
         sshd.known_hosts.unlink()
         target = sshd.target(sudo="never", jump=f"127.0.0.1:{one.port}")
-        with pytest.raises(UnknownKeyError, match="jump host 127"):
+        with pytest.raises(HostKeyError, match="key of a jump host is not known") as caught:
             SSH(target, sshd.settings).open()
-        new = scan(target, sshd.settings)
-        assert [key.name for key in new] == [f"[127.0.0.1]:{one.port}", f"[127.0.0.1]:{sshd.port}"]
-        add(sshd.known_hosts, new)
+        assert str(one.port) in caught.value.cause
+        said: list[str] = []
+        all_new = dataclasses.replace(sshd.settings, accept_new_host_keys=True)
+        assert well(target, all_new, accepting(said))
+        assert len(said) == 2
+        assert all(any(f"[127.0.0.1]:{port}" in line for line in said) for port in (one.port, sshd.port))
         assert well(target, sshd.settings)
+
+
+def test_a_jump_host_that_refuses_the_login(sshd: Sshd) -> None:
+    sshd.configure("")
+    target = sshd.target(jump=f"nobody@127.0.0.1:{sshd.port}")
+    with pytest.raises(UnreachableError, match="jump host refused the login") as caught:
+        SSH(target, sshd.settings).open()
+    assert "Permission denied" in caught.value.cause
 
 
 def test_a_jump_host_through_itself_is_refused_as_by_ssh(sshd: Sshd) -> None:
@@ -310,3 +425,178 @@ def test_hostile_names_run_nothing(sshd: Sshd, tmp_path: Path, command: str) -> 
         with pytest.raises((UnreachableError, UsageError)):
             SSH(target, sshd.settings).open()
     assert not file.exists()
+
+
+# Kinds of key files that only ssh or an agent can use
+
+
+def string(data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + data
+
+
+def hardware_key(file: Path) -> Path:
+    """A private key file as `ssh-keygen -t ed25519-sk` writes it: a handle for a token (PROTOCOL.key, .u2f)."""
+    kind = b"sk-ssh-ed25519@openssh.com"
+    public = string(kind) + string(os.urandom(32)) + string(b"ssh:")
+    private = (
+        struct.pack(">II", 7, 7) + public + b"\1" + string(os.urandom(64)) + string(b"") + string(b"a token")
+    )
+    private += bytes(range(1, 1 + -len(private) % 8))
+    body = b"openssh-key-v1\0" + string(b"none") + string(b"none") + string(b"") + struct.pack(">I", 1)
+    text = base64.encodebytes(body + string(public) + string(private)).decode()
+    file.write_text(
+        f"-----BEGIN OPENSSH PRIVATE KEY-----\n{text}-----END OPENSSH PRIVATE KEY-----\n", encoding="ascii"
+    )
+    file.chmod(0o600)
+    file.with_name(f"{file.name}.pub").write_text(
+        f"{kind.decode()} {base64.b64encode(public).decode()} a token\n"
+    )
+    return file
+
+
+def old_key(file: Path) -> Path:
+    key = dsa.generate_private_key(2048)
+    form = (
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.TraditionalOpenSSL,
+        serialization.NoEncryption(),
+    )
+    file.write_bytes(key.private_bytes(*form))
+    return file
+
+
+@pytest.mark.filterwarnings("ignore:DSA")
+@pytest.mark.parametrize("make", [hardware_key, old_key])
+def test_a_key_that_cannot_be_used_does_not_hide_the_next(
+    sshd: Sshd, tmp_path: Path, make: Callable[[Path], Path], capfd: pytest.CaptureFixture[str]
+) -> None:
+    strange = make(tmp_path / "strange")
+    capfd.readouterr()
+    assert well(sshd.target(sudo="never", identity_files=(strange, sshd.key)), sshd.settings)
+    with pytest.raises(UnreachableError, match="was refused") as caught:
+        well(sshd.target(identity_files=(strange,)), sshd.settings)
+    assert (
+        f"{strange} is of a kind that is used through an agent only (ssh-add {strange})"
+        in caught.value.cause
+    )
+    assert "Warning" not in "".join(capfd.readouterr())
+
+
+def test_a_key_that_the_configuration_names_and_nobody_has(sshd: Sshd, tmp_path: Path) -> None:
+    sshd.configure(f"IdentityFile {tmp_path}/mistyped")
+    with pytest.raises(UnreachableError) as caught:
+        well(sshd.target(identity_files=()), sshd.settings)
+    assert f"there is no {tmp_path}/mistyped" in caught.value.cause
+
+
+def test_keys_of_a_kind_that_is_not_accepted_are_not_offered(sshd: Sshd) -> None:
+    sshd.configure("PubkeyAcceptedAlgorithms rsa-sha2-512")
+    with pytest.raises(UnreachableError) as caught:
+        well(sshd.target(), sshd.settings)
+    assert "PubkeyAcceptedAlgorithms leaves out" in caught.value.cause
+    rsa = keygen(sshd.folder / "user_rsa", "rsa")
+    shutil.copy(rsa.with_suffix(".pub"), sshd.folder / "authorized_keys")
+    assert well(sshd.target(sudo="never", identity_files=(rsa,)), sshd.settings)
+
+
+# The socket
+
+
+def test_an_address_family(sshd: Sshd) -> None:
+    sshd.configure("AddressFamily inet6")
+    with pytest.raises(UnreachableError, match="has no address"):
+        well(sshd.target(sudo="never"), sshd.settings)
+    sshd.configure("AddressFamily inet")
+    assert well(sshd.target(sudo="never"), sshd.settings)
+
+
+@pytest.mark.parametrize(
+    ("setting", "address"), [("BindAddress 127.0.0.7", "127.0.0.7"), ("BindInterface lo", "127.0.0.1")]
+)
+def test_an_own_address(sshd: Sshd, setting: str, address: str) -> None:
+    sshd.configure(setting)
+    with SSH(sshd.target(sudo="never"), sshd.settings) as host:
+        assert host.ask('echo "$SSH_CLIENT"', timeout=10).records[0].startswith(f"{address} ")
+
+
+RELAY = """
+import os, socket, sys, threading
+made = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+def up():
+    while data := os.read(0, 65536):
+        made.sendall(data)
+threading.Thread(target=up, daemon=True).start()
+while data := made.recv(65536):
+    os.write(1, data)
+"""
+
+
+def relay(folder: Path) -> str:
+    """The words of a program that connects to the port behind them."""
+    (folder / "relay.py").write_text(RELAY, encoding="ascii")
+    return f"{sys.executable} {folder}/relay.py"
+
+
+def test_a_proxy_command_ends_with_all_that_it_started(sshd: Sshd, tmp_path: Path) -> None:
+    program = tmp_path / "way"
+    program.write_text(
+        f"#!/bin/sh\nsleep 60 & echo $! >{tmp_path}/child\n{relay(tmp_path)} {sshd.port}\n", encoding="ascii"
+    )
+    program.chmod(0o755)
+    sshd.configure(f"ProxyCommand {program}")
+    assert well(sshd.target(sudo="never"), sshd.settings)
+    child = int((tmp_path / "child").read_text(encoding="ascii"))
+    assert until(
+        lambda: not Path(f"/proc/{child}").exists() or " Z " in Path(f"/proc/{child}/stat").read_text()
+    )
+
+
+PASS = """
+import array, socket, sys
+made = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+out = socket.socket(fileno=1)
+socket.send_fds(out, [b"\\0"], [made.fileno()])
+"""
+
+
+def test_a_proxy_command_that_hands_its_connection_over(sshd: Sshd, tmp_path: Path) -> None:
+    (tmp_path / "pass.py").write_text(PASS, encoding="ascii")
+    sshd.configure(f"ProxyCommand {sys.executable} {tmp_path}/pass.py {sshd.port}\nProxyUseFdpass yes")
+    assert well(sshd.target(sudo="never"), sshd.settings)
+    sshd.configure("ProxyCommand true\nProxyUseFdpass yes")
+    with pytest.raises(UnreachableError):
+        well(sshd.target(), sshd.settings)
+
+
+def test_the_words_of_a_proxy_command_are_not_shown(sshd: Sshd) -> None:
+    sshd.configure("ProxyCommand sh -c 'exit 1' --token=hunter2")
+    with pytest.raises(UnreachableError, match="the ProxyCommand to") as caught:
+        SSH(sshd.target(), sshd.settings).open()
+    assert "hunter2" not in f"{caught.value.cause}{caught.value.hint}"
+
+
+# Peers that die
+
+
+@pytest.mark.parametrize("where", ["host", "host behind a jump host", "jump host", "host behind a command"])
+def test_a_dead_peer_is_given_up_by_the_keepalives(sshd: Sshd, where: str) -> None:
+    """Something on the way goes on acknowledging what is sent, so TCP notices nothing."""
+    quick = dataclasses.replace(sshd.settings, keepalive=1)
+    with Proxy(sshd.port) as end, Proxy(sshd.port) as gate:
+        for proxy in (end, gate):
+            sshd.trust(proxy.port)
+        sshd.configure(f"Host *\n IdentityFile {sshd.key}")
+        jump = f"127.0.0.1:{gate.port}" if "jump" in where else None
+        if "command" in where:
+            sshd.configure(f"ProxyCommand {relay(sshd.folder)} %p\nIdentityFile {sshd.key}")
+        with SSH(sshd.target(port=end.port, sudo="never", jump=jump), quick) as host:
+            assert host.ask("echo well", timeout=10).records == ("well",)
+            (gate if where == "jump host" else end).stall()
+            with pytest.raises(ConnectionLostError):
+                host.ask("echo well", timeout=100)
+
+
+def test_a_host_that_is_only_silent_is_not_given_up(sshd: Sshd) -> None:
+    quick = dataclasses.replace(sshd.settings, keepalive=1)
+    with SSH(sshd.target(sudo="never"), quick) as host:
+        assert host.ask("sleep 6; echo well", timeout=30).records == ("well",)

@@ -1,32 +1,39 @@
 """The user's SSH configuration of a host, asked from `ssh -G`.
 
-`ssh` resolves Include, Match, tokens and the known_hosts files in some milliseconds. Paramiko's own parser knows none
-of Include, UserKnownHostsFile, HostKeyAlias and IdentitiesOnly (paramiko#1044, #1609): it is the fallback where there
-is no `ssh`.
+`ssh` resolves Include, Match and most tokens in some milliseconds. Paramiko's own parser knows none of Include,
+UserKnownHostsFile, HostKeyAlias and IdentitiesOnly (paramiko#1044, #1609). What each keyword means here is in
+`keywords`.
 """
 
 from __future__ import annotations
 
 import getpass
 import os
+import pwd
 import re
-import shutil
-import subprocess
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import shlex
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from provision.errors import UsageError
-from provision.lazy import LazyModule
 from provision.transport import SshSettings, Target
-
-_paramiko_config: Any = LazyModule("paramiko.config")
+from provision.transport.ssh import openssh
+from provision.transport.ssh.jumps import through
+from provision.transport.ssh.keywords import Values, refused
+from provision.transport.ssh.tokens import expand, tokens, with_variables
 
 _ASK_SECONDS: Final = 20
 """`Match exec` runs the user's own programs, so `ssh -G` can take a while."""
-
-Values = Mapping[str, tuple[str, ...]]
+_CONNECT_SECONDS: Final = 10.0
+"""ConnectTimeout where neither the user nor the SSH configuration gives one: here every wait has an end."""
+_NOBODY: Final = "provision-nobody"
+_ACCEPT: Final = ("accept-new", "no", "off", "false")
+_ALGORITHMS: Final = ("ciphers", "macs", "kexalgorithms", "hostkeyalgorithms", "pubkeyacceptedalgorithms")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,28 +47,87 @@ class Endpoint:
     """Its name in known_hosts: HostKeyAlias, or `host`, or `[host]:port`."""
     known_hosts: tuple[Path, ...]
     """The files that are read; a new key goes to the first."""
-    identities: tuple[Path, ...]
-    certificates: tuple[Path, ...]
-    identities_only: bool
-    agent: Path | None
-    """The agent's socket."""
-    jumps: tuple[str, ...]
-    proxy_command: str | None
     connect_timeout: float
+    by_hand: tuple[str, ...] = ()
+    """The words of `ssh` by which a person would get there."""
+    proxy: tuple[str, ...] = ()
+    """The program that makes the connection; none for TCP."""
+    jumps: tuple[str, ...] = ()
+    """The jump hosts that `proxy` goes through."""
+    proxy_command: str | None = None
+    """The user's own command that `proxy` runs, with its tokens replaced."""
+    passes_socket: bool = False
+    """`proxy` makes the connection and hands it over (ProxyUseFdpass)."""
+    family: str = "any"
+    bind: str | None = None
+    """The address that connections come from."""
+    interface: str | None = None
+    identities: tuple[Path, ...] = ()
+    certificates: tuple[Path, ...] = ()
+    identities_only: bool = False
+    agent: Path | None = None
+    """The agent's socket."""
+    accept_new: bool = False
+    """Unknown host keys are to be accepted, by the SSH configuration."""
+    hash_names: bool = False
+    revoked: tuple[Path, ...] = ()
+    """Files of keys that must not be accepted."""
+    vouched: bool = False
+    """`ssh` may know the host's key from elsewhere: a command, or DNS."""
+    smallest_rsa: int = 0
+    algorithms: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By the keyword, the algorithms that are allowed, the best first."""
+    unsupported: Mapping[str, str] = field(default_factory=dict)
+    """Settings by which `ssh` might log in and this tool does not, with words."""
 
 
-def resolve(target: Target, ssh: SshSettings) -> Endpoint:
-    """The endpoint of a target. Raises UsageError for a name or a configuration that ssh does not accept."""
+def resolve(target: Target, ssh: SshSettings, depth: int = 0) -> Endpoint:
+    """The endpoint of a target. `depth`: of how many hosts it is the jump host of a jump host.
+
+    Raises UsageError for a name or a configuration that ssh does not accept, or that is not supported.
+    """
     if not re.fullmatch(r"[^\s\0-][^\s\0]*", target.host) or (target.user or "").startswith("-"):
         raise UsageError(
             f"{target.name}: {target.host!r} is no host name", hint="Give a name or an address."
         )
-    program = shutil.which("ssh")
-    return endpoint(target, ssh, _ask_ssh(program, target, ssh) if program else _ask_paramiko(target, ssh))
+    values = dict(_ask_ssh(target.name, _words(target, ssh), _stamp(ssh)))
+    # Where the configuration names no user, ssh prints our own name.
+    own = pwd.getpwuid(os.getuid()).pw_name
+    if ssh.user and not target.user and values.get("user") == (own,) and not _names_user(target, ssh):
+        values["user"] = (ssh.user,)
+    return endpoint(target, ssh, values, depth)
 
 
-def endpoint(target: Target, ssh: SshSettings, values: Values) -> Endpoint:
-    """The endpoint from the lines of `ssh -G`, by lower-case keyword. Reads nothing else but the environment."""
+def _words(target: Target, ssh: SshSettings, *more: str) -> tuple[str, ...]:
+    """`ssh` with what of a target has a say in its configuration, and more options."""
+    return (
+        "ssh",
+        *(("-F", str(ssh.config)) if ssh.config else ()),
+        *more,
+        *(("-p", str(target.port)) if target.port else ()),
+        *(("-l", target.user) if target.user else ()),
+        "--",
+        target.host,
+    )
+
+
+def _by_hand(target: Target, ssh: SshSettings) -> tuple[str, ...]:
+    """How a person would call `ssh` to get there as this tool does."""
+    return _words(
+        target,
+        ssh,
+        *(("-o", f'UserKnownHostsFile="{ssh.known_hosts}"') if ssh.known_hosts else ()),
+        *(word for file in target.identity_files for word in ("-i", str(file))),
+        *(("-J", target.jump) if target.jump else ()),
+    )
+
+
+def endpoint(target: Target, ssh: SshSettings, values: Values, depth: int = 0) -> Endpoint:
+    """The endpoint from the lines of `ssh -G`, by lower-case keyword. Raises UsageError."""
+    for setting, why in refused(values, at_once=True):
+        raise UsageError(
+            f"{target.name}: {setting} is not supported", cause=f"In the SSH configuration: {why}."
+        )
 
     def one(keyword: str) -> str | None:
         found = values.get(keyword, ("none",))[0].strip()
@@ -69,45 +135,84 @@ def endpoint(target: Target, ssh: SshSettings, values: Values) -> Endpoint:
 
     host, port = one("hostname") or target.host, target.port or int(one("port") or 22)
     user = target.user or one("user") or getpass.getuser()
-    tokens = {"h": host, "p": str(port), "r": user, "n": target.host, "d": str(Path.home()), "%": "%"}
+    jump = one("proxyjump") if target.jump is None else target.jump
+    jumps = tuple(jump.split(",")) if jump and jump != "none" else ()
+    alias = one("hostkeyalias")
+    known = tokens(
+        host=host, port=port, user=user, name=target.host, alias=alias, jump=jump if jumps else ""
+    )
 
     def path(text: str) -> Path:
-        return Path(_expand(text, tokens | {"u": getpass.getuser()})).expanduser()
+        return _home(target.name, with_variables(target.name, expand(target.name, text, known)))
 
-    def files(*keywords: str) -> list[Path]:
-        return [path(word) for key in keywords for text in values.get(key, ()) for word in text.split()]
+    # The files of known_hosts and the agent's socket are printed with their tokens replaced.
+    def paths(keyword: str) -> tuple[Path, ...]:
+        return tuple(path(text) for text in values.get(keyword, ()) if text.lower() != "none")
 
-    jump = one("proxyjump") if target.jump is None else target.jump
-    command = one("proxycommand")
-    known = [ssh.known_hosts] if ssh.known_hosts else files("userknownhostsfile", "globalknownhostsfile")
+    files = [text for key in ("userknownhostsfile", "globalknownhostsfile") for text in values.get(key, ())]
+    places = (
+        [ssh.known_hosts] if ssh.known_hosts else [Path(word) for text in files for word in _split(text)]
+    )
+    command = expand(target.name, text, known) if (text := one("proxycommand")) and not jumps else None
+    if jumps:
+        proxy = through(
+            target.name, jumps, ssh, f"[{host}]:{port}", lambda hop: resolve(hop, ssh, depth + 1), depth
+        )
+    elif command:
+        shell = os.environ.get("SHELL") or "/bin/sh"
+        proxy = (shell, "-c", f"exec {command}")
+    else:
+        proxy = ()
+    seconds = ssh.connect_timeout or float(one("connecttimeout") or 0) or _CONNECT_SECONDS
     return Endpoint(
         host=host,
         port=port,
         user=user,
-        key_name=(one("hostkeyalias") or (host if port == 22 else f"[{host}]:{port}")).lower(),
-        known_hosts=tuple(file for file in known if str(file) != "none") or (path("~/.ssh/known_hosts"),),
-        identities=(*target.identity_files, *(path(text) for text in _lines(values, "identityfile"))),
-        certificates=tuple(path(text) for text in _lines(values, "certificatefile")),
+        key_name=(alias or (host if port == 22 else f"[{host}]:{port}")).lower(),
+        known_hosts=tuple(file for file in places if str(file) != "none")
+        or (Path("~/.ssh/known_hosts").expanduser(),),
+        connect_timeout=seconds,
+        by_hand=_by_hand(target, ssh),
+        proxy=proxy,
+        jumps=jumps,
+        proxy_command=command,
+        passes_socket=command is not None and one("proxyusefdpass") == "yes",
+        family=one("addressfamily") or "any",
+        bind=one("bindaddress"),
+        interface=one("bindinterface"),
+        identities=(
+            *target.identity_files,
+            *(each for each in paths("identityfile") if each not in target.identity_files),
+        ),
+        certificates=paths("certificatefile"),
         identities_only=one("identitiesonly") == "yes",
-        agent=path(agent) if (agent := _agent(values)) else None,
-        jumps=tuple(jump.split(",")) if jump and jump != "none" else (),
-        proxy_command=_expand(command, tokens) if command and not jump else None,
-        # ssh prints 0 where none is set; here every wait has an end.
-        connect_timeout=float(one("connecttimeout") or 0) or ssh.connect_timeout,
+        agent=_home(target.name, agent) if (agent := _agent(values)) else None,
+        accept_new=(one("stricthostkeychecking") or "ask") in _ACCEPT,
+        hash_names=one("hashknownhosts") == "yes",
+        revoked=paths("revokedhostkeys"),
+        vouched=one("knownhostscommand") is not None or one("verifyhostkeydns") in ("yes", "true"),
+        smallest_rsa=int(one("requiredrsasize") or 0),
+        algorithms={key: tuple((one(key) or "").split(",")) for key in _ALGORITHMS if one(key)},
+        unsupported=dict(refused(values, at_once=False)),
     )
 
 
-def hop(text: str, *, name: str, jump: str | None) -> Target:
-    """A jump host as ProxyJump writes it: `[user@]host[:port]`, IPv6 in brackets, or an ssh:// URI."""
-    match = re.fullmatch(r"(?:ssh://)?(?:([^@]+)@)?(\[[^]]+\]|[^:]+)(?::(\d+))?/?", text.strip())
-    if not match:
-        raise UsageError(f"{text!r} is no jump host", hint="Write it as [user@]host[:port].")
-    user, host, port = match.groups()
-    return Target(name=name, host=host.strip("[]"), user=user, port=int(port) if port else None, jump=jump)
+def _home(name: str, text: str) -> Path:
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise UsageError(f"{name}: {text!r} in the SSH configuration names no user's home") from None
 
 
-def _lines(values: Values, keyword: str) -> Sequence[str]:
-    return [text for text in values.get(keyword, ()) if text.lower() != "none"]
+def _split(text: str) -> list[str]:
+    """Files in one line of `ssh -G`, which does not show where a name with blanks ends: each next one is absolute."""
+    files: list[str] = []
+    for word in text.split(" "):
+        if files and word != "none" and not word.startswith(("/", "~", "%", "$")):
+            files[-1] += f" {word}"
+        elif word:
+            files.append(word)
+    return files
 
 
 def _agent(values: Values) -> str | None:
@@ -118,47 +223,46 @@ def _agent(values: Values) -> str | None:
     return None if text in ("none", "") else text
 
 
-def _expand(text: str, tokens: Mapping[str, str]) -> str:
-    """ssh_config(5), TOKENS. An unknown token stays as it is."""
-    return re.sub("%(.)", lambda found: tokens.get(found[1], found[0]), text)
+def _stamp(ssh: SshSettings) -> int:
+    """Changes with the configuration file."""
+    with suppress(OSError):
+        return (ssh.config or Path("~/.ssh/config").expanduser()).stat().st_mtime_ns
+    return 0
 
 
-def _ask_ssh(program: str, target: Target, ssh: SshSettings) -> Values:
-    options = [
-        *(("-F", str(ssh.config)) if ssh.config else ()),
-        *(("-p", str(target.port)) if target.port else ()),
-        *(("-l", target.user) if target.user else ()),
-    ]
-    command = [program, "-G", *options, "--", target.host]
+@cache
+def _ask_ssh(name: str, command: tuple[str, ...], _stamp: int) -> Values:
+    """Once for each host of a run: `Match exec` may be slow."""
     try:
-        asked = subprocess.run(
-            command, check=False, capture_output=True, stdin=subprocess.DEVNULL, timeout=_ASK_SECONDS
-        )
-    except subprocess.TimeoutExpired:
+        done = openssh.ask((command[0], "-G", "-v", *command[1:]), _ASK_SECONDS)
+    except openssh.SlowError as error:
+        started = re.findall(r"Executing command: '(.*)'", str(error))
         raise UsageError(
-            f"{target.name}: the SSH configuration was not read within {_ASK_SECONDS} s",
-            cause="A `Match exec` of it does not end.",
+            f"{name}: the SSH configuration was not read within {_ASK_SECONDS} s",
+            cause=f"A `Match exec` of it does not end: {started[-1]}"
+            if started
+            else "A program of it does not end.",
+            hint=f"See where it stops: {shlex.join((command[0], '-G', '-vv', *command[1:]))}",
         ) from None
-    if asked.returncode:
+    if done.status:
+        told = [line for line in done.err.splitlines() if not line.startswith(("debug", "OpenSSH_"))]
         raise UsageError(
-            f"{target.name}: the SSH configuration cannot be read",
-            cause=asked.stderr.decode(errors="replace").strip(),
-            hint=f"Fix what this reports: {' '.join(command)}",
+            f"{name}: the SSH configuration cannot be read",
+            cause="\n".join(told).strip(),
+            hint=f"Fix what this reports: {shlex.join((command[0], '-G', *command[1:]))}",
         )
     values: dict[str, tuple[str, ...]] = {}
-    for line in asked.stdout.decode(errors="surrogateescape").splitlines():
+    for line in done.out.splitlines():
         keyword, _, value = line.partition(" ")
-        values[keyword] = (*values.get(keyword, ()), value)
-    # Where the configuration names no user, ssh prints our own name. So only another name is from the configuration.
-    if ssh.user and values.get("user") == (getpass.getuser(),):
-        values["user"] = (ssh.user,)
+        values[keyword.lower()] = (*values.get(keyword.lower(), ()), value)
     return values
 
 
-def _ask_paramiko(target: Target, ssh: SshSettings) -> Values:
-    file = ssh.config or Path("~/.ssh/config").expanduser()
-    if not file.is_file():
-        return {"user": (ssh.user,)} if ssh.user else {}
-    found = _paramiko_config.SSHConfig.from_path(str(file)).lookup(target.host)
-    values = {key: tuple(value) if isinstance(value, list) else (value,) for key, value in found.items()}
-    return ({"user": (ssh.user,)} if ssh.user else {}) | values
+def _names_user(target: Target, ssh: SshSettings) -> bool:
+    """Whether the configuration itself names the user that is our own: then another one at its end changes nothing."""
+    files = [str(ssh.config)] if ssh.config else ["~/.ssh/config", "/etc/ssh/ssh_config"]
+    with tempfile.NamedTemporaryFile("w", suffix=".conf", encoding="utf-8") as wrapper:
+        wrapper.write("".join(f'Include "{file}"\n' for file in files) + f"Match all\n User {_NOBODY}\n")
+        wrapper.flush()
+        command = _words(target, SshSettings(config=Path(wrapper.name)))
+        return _ask_ssh(target.name, command, _stamp(ssh)).get("user") != (_NOBODY,)

@@ -1,38 +1,42 @@
-"""A socket to an SSH server, up to the server's first bytes: TCP, or a ProxyCommand.
+"""A socket to an SSH server, up to the server's first bytes: TCP, or a program (ProxyCommand, `ssh -W`).
 
-We connect ourselves instead of letting Paramiko do it, for three reasons. A server's first bytes tell an overloaded
-sshd, a server that is no SSH server and a silent port apart; Paramiko's exceptions do not. The kernel is told when to
-give up. And we send our version at once, which both sides may do (RFC 4253 §4.2), so that the server's first offer
-comes along with its version; Paramiko waits a turn of the line there.
+We connect ourselves instead of letting Paramiko do it, for four reasons. A server's first bytes tell an overloaded
+sshd, a server that is no SSH server and a silent port apart; Paramiko's exceptions do not. Paramiko reads a first line
+of any length. The kernel is told when to give up. And we send our version at once, which both sides may do (RFC 4253
+§4.2), so that the server's first offer comes along with its version; Paramiko waits a turn of the line there.
 """
 
 from __future__ import annotations
 
-import queue
+import os
+import re
+import signal
 import socket
 import subprocess
 import tempfile
-import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, Any, Final
 
 from provision import __version__
-from provision.errors import UnreachableError
+from provision.errors import ProvisionError
+from provision.transport.ssh.addresses import addresses
 from provision.transport.ssh.config import Endpoint
-from provision.transport.ssh.errors import closed, network, not_ssh, proxy_failed, silent
+from provision.transport.ssh.errors import closed, jump_failed, network, not_ssh, proxy_failed, silent
 
 VERSION: Final = f"SSH-2.0-provision_{__version__}"
 """Our version line, which sshd logs."""
 _GREETING: Final = f"{VERSION}\r\n".encode()
 _LOST_AFTER: Final = 60
 """Seconds until the kernel gives up on a peer that acknowledges nothing; keepalives make it notice."""
+_MOST_GREETING: Final = 8192
+"""Bytes up to the end of a server's version."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DialedSocket:
-    """A socket to an SSH server, and the ProxyCommand behind it, if any. Our version has been sent."""
+    """A socket to an SSH server, and the program behind it, if any. Our version has been sent."""
 
     sock: socket.socket
     process: subprocess.Popen[bytes] | None = None
@@ -43,27 +47,32 @@ class DialedSocket:
         return _GreetedSocket(self.sock)
 
     def close(self) -> None:
-        """Closes the socket and ends a ProxyCommand, at the latest after two seconds."""
+        """Closes the socket and ends the program with all that it started, at the latest after two seconds."""
         with suppress(OSError):
             self.sock.shutdown(socket.SHUT_RDWR)
         self.sock.close()
         if self.process:
-            self.process.terminate()
-            try:
-                self.process.wait(2)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+            _end(self.process)
         if self.errors:
             self.errors.close()
 
-    def last_error(self) -> str:
-        """The last line of a ProxyCommand's standard error."""
+    def said(self) -> str:
+        """The program's standard error so far."""
         if not self.errors:
             return ""
-        self.errors.seek(0)
-        lines = self.errors.read().decode(errors="replace").strip().splitlines()
-        return lines[-1] if lines else ""
+        with suppress(ValueError):  # closed by another thread
+            size = self.errors.seek(0, os.SEEK_END)
+            self.errors.seek(max(size - 16 * 1024, 0))
+            return self.errors.read().decode(errors="replace")
+        return ""
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(2)
 
 
 class _GreetedSocket:
@@ -86,16 +95,17 @@ class _GreetedSocket:
 
 
 def dial(name: str, end: Endpoint) -> DialedSocket:
-    """A socket to a server that has just begun to speak SSH. Raises BusyError, UnreachableError."""
+    """A socket to a server that has just begun to speak SSH. Raises BusyError, UnreachableError, HostKeyError."""
     try:
-        dialed = _run_proxy(end.proxy_command) if end.proxy_command else DialedSocket(sock=_connect(end))
+        dialed = _run(end) if end.proxy else DialedSocket(sock=_connect(end))
     except OSError as error:
         raise network(name, end, error) from error
     try:
         # A server that refuses us may be gone already; its answer is read all the same.
         with suppress(BrokenPipeError, ConnectionResetError):
             dialed.sock.sendall(_GREETING)
-        answer = _first_bytes(dialed.sock, end.connect_timeout)
+        # Behind a jump host: its own connection and login, then the host's.
+        answer = _first_bytes(dialed.sock, end.connect_timeout * (1 + 2 * len(end.jumps)))
         problem = None if _is_ssh(answer or b"") else _not_ssh_error(name, end, dialed, answer)
     except OSError as error:
         problem = network(name, end, error)
@@ -108,27 +118,38 @@ def dial(name: str, end: Endpoint) -> DialedSocket:
     return dialed
 
 
-def _run_proxy(command: str) -> DialedSocket:
-    """ssh_config(5), ProxyCommand: by the user's shell. In a session of its own, which Ctrl-C does not reach."""
+def _run(end: Endpoint) -> DialedSocket:
+    """Starts the program. In a session of its own, which Ctrl-C does not reach, and which can be ended as a whole."""
     near, far = socket.socketpair()
     errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by DialedSocket.close()
     with far:
         process = subprocess.Popen(
-            ["sh", "-c", f"exec {command}"],
-            stdin=far.fileno(),
-            stdout=far.fileno(),
-            stderr=errors,
-            start_new_session=True,
+            end.proxy, stdin=far.fileno(), stdout=far.fileno(), stderr=errors, start_new_session=True
         )
-    return DialedSocket(sock=near, process=process, errors=errors)
+    dialed = DialedSocket(sock=near, process=process, errors=errors)
+    return _handed_over(dialed, end) if end.passes_socket else dialed
+
+
+def _handed_over(dialed: DialedSocket, end: Endpoint) -> DialedSocket:
+    """The connection that the program has made (ssh_config(5), ProxyUseFdpass); the program is done then."""
+    dialed.sock.settimeout(end.connect_timeout)
+    try:
+        _, numbers, _, _ = socket.recv_fds(dialed.sock, 1, 1)
+    except OSError:
+        numbers = []
+    if not numbers:
+        return dialed  # what came instead is judged as the server's answer
+    dialed.sock.close()
+    return DialedSocket(sock=socket.socket(fileno=numbers[0]), process=dialed.process, errors=dialed.errors)
 
 
 def _connect(end: Endpoint) -> socket.socket:
     problem: OSError = socket.gaierror(socket.EAI_AGAIN, "DNS did not answer in time")
-    for family, kind, protocol, _, address in _addresses(end):
+    for family, kind, protocol, _, address in addresses(end.host, end.port, end.family, end.connect_timeout):
         sock = socket.socket(family, kind, protocol)
         sock.settimeout(end.connect_timeout)
         try:
+            _choose_own_side(sock, end)
             sock.connect(address)
         except OSError as error:
             sock.close()
@@ -141,26 +162,14 @@ def _connect(end: Endpoint) -> socket.socket:
     raise problem
 
 
-def _addresses(end: Endpoint) -> list[Any]:
-    """In the resolver's order. getaddrinfo has no timeout; with dead name servers it takes half a minute."""
-    found: queue.SimpleQueue[list[Any] | OSError] = queue.SimpleQueue()
-
-    def look_up() -> None:
-        try:
-            found.put(socket.getaddrinfo(end.host, end.port, type=socket.SOCK_STREAM))
-        except (OSError, UnicodeError) as error:
-            found.put(
-                error if isinstance(error, OSError) else socket.gaierror(socket.EAI_NONAME, str(error))
-            )
-
-    threading.Thread(target=look_up, daemon=True).start()
-    try:
-        answer = found.get(timeout=end.connect_timeout)
-    except queue.Empty:
-        return []
-    if isinstance(answer, OSError):
-        raise answer
-    return answer
+def _choose_own_side(sock: socket.socket, end: Endpoint) -> None:
+    """ssh_config(5), BindAddress and BindInterface."""
+    if end.bind:
+        sock.bind((end.bind, 0))
+    if end.interface:
+        if not hasattr(socket, "SO_BINDTODEVICE"):
+            raise OSError(f"BindInterface {end.interface} of the SSH configuration needs Linux")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, end.interface.encode())
 
 
 def _first_bytes(sock: socket.socket, seconds: float) -> bytes | None:
@@ -173,12 +182,12 @@ def _first_bytes(sock: socket.socket, seconds: float) -> bytes | None:
     while (left := until - time.monotonic()) > 0:
         sock.settimeout(left)
         try:
-            seen = sock.recv(1024, socket.MSG_PEEK)
+            seen = sock.recv(_MOST_GREETING, socket.MSG_PEEK)
         except TimeoutError:
             return answer
         except ConnectionError:  # it hung up without having read our version
             return answer or b""
-        if _is_ssh(seen) or not seen or _refuses(seen):
+        if _is_ssh(seen) or not seen or _refuses(seen) or len(seen) == _MOST_GREETING:
             return seen
         if seen == answer:
             time.sleep(0.05)
@@ -187,7 +196,7 @@ def _first_bytes(sock: socket.socket, seconds: float) -> bytes | None:
 
 
 def _is_ssh(answer: bytes) -> bool:
-    return answer.startswith(b"SSH-") or b"\nSSH-" in answer
+    return re.search(rb"^SSH-[^\n]*\n", answer, re.MULTILINE) is not None
 
 
 def _refuses(answer: bytes) -> bool:
@@ -195,10 +204,12 @@ def _refuses(answer: bytes) -> bool:
     return b"MaxStartups" in answer or b"Not allowed at this time" in answer
 
 
-def _not_ssh_error(name: str, end: Endpoint, dialed: DialedSocket, answer: bytes | None) -> UnreachableError:
+def _not_ssh_error(name: str, end: Endpoint, dialed: DialedSocket, answer: bytes | None) -> ProvisionError:
     text = (answer or b"").decode(errors="replace").strip()
+    if not answer and end.jumps:
+        return jump_failed(name, end, dialed.said())
     if answer is None:
         return silent(name, end)
-    if not answer and dialed.process:
-        return proxy_failed(name, end, dialed.last_error())
+    if not answer and dialed.process and not end.passes_socket:
+        return proxy_failed(name, end, dialed.said())
     return closed(name, end, text) if not answer or _refuses(answer) else not_ssh(name, end, text)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 import socket
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
-from provision.errors import ProvisionError, UnreachableError
+from provision.errors import HostKeyError, ProvisionError, UnreachableError
 from provision.lazy import LazyModule
 from provision.transport import BusyError
 from provision.transport.ssh.config import Endpoint
@@ -17,12 +19,25 @@ _paramiko: Any = LazyModule("paramiko.ssh_exception")
 class LoginError(Exception):
     """No key was accepted. Carries what was tried, for the user."""
 
-    def __init__(self, tried: list[str], accepted: list[str], notes: list[str]) -> None:
+    def __init__(self, tried: list[str], accepted: list[str], notes: list[str], banner: str = "") -> None:
         super().__init__("no key was accepted")
         self.tried = tried
         self.accepted = accepted
         """The methods that the server would accept."""
         self.notes = notes
+        self.banner = banner
+        """What the server said meanwhile."""
+
+
+class IncompatibleError(Exception):
+    """The server and Paramiko have no algorithm in common."""
+
+    def __init__(self, kind: str, offered: Sequence[str], have: Sequence[str]) -> None:
+        super().__init__(kind)
+        self.kind = kind
+        """The keyword of ssh_config and sshd_config for such algorithms."""
+        self.offered = offered
+        self.have = have
 
 
 class SlowLoginError(Exception):
@@ -37,6 +52,8 @@ def explain(name: str, endpoint: Endpoint, error: BaseException) -> ProvisionErr
         return _login_refused(name, endpoint, error)
     if isinstance(error, SlowLoginError):
         return _slow_login(name, endpoint)
+    if isinstance(error, IncompatibleError):
+        return _incompatible(name, endpoint, error)
     if isinstance(error, _paramiko.NoValidConnectionsError):
         error = next(iter(error.errors.values()))
     if isinstance(error, ConnectionResetError | BrokenPipeError | EOFError):
@@ -78,12 +95,73 @@ def network(name: str, endpoint: Endpoint, error: OSError) -> UnreachableError:
 
 
 def proxy_failed(name: str, endpoint: Endpoint, output: str) -> UnreachableError:
-    """A ProxyCommand ended before it had brought anything."""
+    """A ProxyCommand ended before it had brought anything. Its words may hold a login, so they are not shown."""
     return UnreachableError(
         f"{name}: the ProxyCommand to {_place(endpoint)} ended at once",
-        cause=output or f"The command was: {endpoint.proxy_command}",
+        cause=_last_line(output) or "It said nothing.",
         hint=_try_ssh(endpoint),
     )
+
+
+_JUMP_FAILURES: Final[tuple[tuple[str, str, str], ...]] = (
+    (
+        "Permission denied (",
+        "a jump host refused the login",
+        "Try it by hand, and put a key there.",
+    ),
+    (
+        "open failed",
+        "{place} cannot be reached from its jump host",
+        "See on the jump host whether it is reached, and whether AllowTcpForwarding is on.",
+    ),
+    (
+        "stdio forwarding failed",
+        "{place} cannot be reached from its jump host",
+        "See on the jump host whether it is.",
+    ),
+    ("Could not resolve hostname", "a jump host has no address", "See whether its name is spelled right."),
+    ("ssh: connect to host", "a jump host cannot be reached", "See whether it is up, and its port."),
+)
+
+
+def jump_failed(name: str, endpoint: Endpoint, output: str) -> ProvisionError:
+    """`ssh -W` brought nothing from the host. Its output is that of all jump hosts on the way."""
+    through = f"By way of {', '.join(endpoint.jumps)}. "
+    said = _telling(output)
+    if "Host key verification failed" in output:
+        changed = "HOST IDENTIFICATION HAS CHANGED" in output
+        return HostKeyError(
+            f"{name}: the key of a jump host {'has changed' if changed else 'is not known'}",
+            cause=f"{through}{said}",
+            hint=(
+                "Only if you know why, remove the old key as it says."
+                if changed
+                else f"Log in once and compare it ({_by_hand(endpoint)}), or --accept-new-host-keys."
+            ),
+        )
+    if "kex_exchange_identification" in output or "Connection closed by remote host" in output:
+        return closed(f"{name} (a jump host)", endpoint, said)
+    for sign, message, hint in _JUMP_FAILURES:
+        if sign in output:
+            return UnreachableError(
+                f"{name}: {message.format(place=_place(endpoint))}", cause=f"{through}{said}", hint=hint
+            )
+    if not said:
+        return silent(name, endpoint)
+    return UnreachableError(
+        f"{name}: the way through its jump hosts ended", cause=f"{through}{said}", hint=_try_ssh(endpoint)
+    )
+
+
+def _telling(output: str) -> str:
+    """The lines of `ssh`'s output that say why, without those that say that a key was added, and ornaments."""
+    lines = [line.strip() for line in output.splitlines()]
+    kept = [
+        line
+        for line in lines
+        if line and not line.startswith(("@", "Warning: Permanently", "Connection closed by UNKNOWN"))
+    ]
+    return " ".join(kept)[-600:]
 
 
 def silent(name: str, endpoint: Endpoint) -> UnreachableError:
@@ -136,10 +214,36 @@ def _login_refused(name: str, endpoint: Endpoint, error: LoginError) -> Unreacha
     tried = f"Tried: {', '.join(error.tried)}." if error.tried else "There was no key to try."
     accepted = f" The server accepts: {', '.join(error.accepted)}." if error.accepted else ""
     notes = f" {'; '.join(error.notes)}." if error.notes else ""
+    banner = " ".join(error.banner.split())[:300]
+    said = f" The server says: {banner}" if banner else ""
+    hint = f"Put a key there: ssh-copy-id -p {endpoint.port} {endpoint.user}@{endpoint.host}"
+    if any(sign in banner.lower() for sign in _NO_LOGINS):
+        hint = "Try again in a minute: the machine is starting or going down (/run/nologin)."
     return UnreachableError(
         f"{name}: the login of {endpoint.user} at {_place(endpoint)} was refused",
-        cause=f"{tried}{accepted}{notes}",
-        hint=f"Put a key there: ssh-copy-id -p {endpoint.port} {endpoint.user}@{endpoint.host}",
+        cause=f"{tried}{accepted}{notes}{said}",
+        hint=hint,
+    )
+
+
+_NO_LOGINS: Final = ("booting up", "unprivileged users are not permitted", "going down", "shut down")
+"""In what pam_nologin says: systemd-user-sessions(8), shutdown(8)."""
+
+
+def _incompatible(name: str, endpoint: Endpoint, error: IncompatibleError) -> UnreachableError:
+    hint = "Update its SSH server: it offers only algorithms that are broken."
+    # What is broken is gone from OpenSSH's default; what is not there yet is missing in Paramiko.
+    if not any(
+        weak in each for each in error.offered for weak in ("sha1", "cbc", "md5", "ssh-dss", "arcfour")
+    ):
+        hint = f"Allow one of these there as well, in sshd_config: {error.kind} +{error.have[0]}"
+    return UnreachableError(
+        f"{name}: no common algorithm with the server at {_place(endpoint)}",
+        cause=(
+            f"{error.kind}: it offers only {', '.join(error.offered)}. This tool's SSH library has "
+            f"{', '.join(error.have)}."
+        ),
+        hint=hint,
     )
 
 
@@ -151,13 +255,6 @@ def _ssh_failed(name: str, endpoint: Endpoint, error: Any) -> ProvisionError:
             f"{name}: no common algorithm with the server at {_place(endpoint)}",
             cause=text,
             hint="Update its SSH server: it offers only algorithms that are broken.",
-        )
-    # Only a connection through a jump host begins with a channel: one of the jump host's.
-    if isinstance(error, _paramiko.ChannelException) and endpoint.jumps:
-        return UnreachableError(
-            f"{name}: {_place(endpoint)} cannot be reached from its jump host",
-            cause=error.text,
-            hint="See on the jump host whether it is reached, and whether AllowTcpForwarding is on.",
         )
     # When the key exchange takes too long, Paramiko goes on, and finds later that there is no session.
     if "No existing session" in text or "timed out" in text.lower():
@@ -174,4 +271,13 @@ def _place(endpoint: Endpoint) -> str:
 
 
 def _try_ssh(endpoint: Endpoint) -> str:
-    return f"See what this prints: ssh -v -p {endpoint.port} {endpoint.user}@{endpoint.host} true"
+    return f"See what this prints: {_by_hand(endpoint, 'true')}"
+
+
+def _by_hand(endpoint: Endpoint, *command: str) -> str:
+    return shlex.join((*endpoint.by_hand, *command))
+
+
+def _last_line(text: str) -> str:
+    lines = text.strip().splitlines()
+    return lines[-1] if lines else ""

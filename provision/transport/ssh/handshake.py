@@ -8,77 +8,78 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from typing import Any
 
 import fabric
 import paramiko
 from paramiko import ChannelException, SSHException
 
+from provision.errors import HostKeyError
 from provision.transport.ssh.config import Endpoint
-from provision.transport.ssh.dial import VERSION, DialedSocket
+from provision.transport.ssh.dial import DialedSocket
 from provision.transport.ssh.errors import explain, no_session
-from provision.transport.ssh.known_hosts import HostKey, UnknownKeyError, check, known
+from provision.transport.ssh.guarded import Guarded
+from provision.transport.ssh.known_hosts import HostKey, Known, UnknownKeyError, check, known
 from provision.transport.ssh.login import Login
+from provision.transport.ssh.new_keys import NewKeys
+from provision.transport.ssh.vouch import vouched
 
 # Paramiko logs the tracebacks of errors that are explained here. With a handler of its own they do not go to Python's
 # last resort (stderr), and a program that wants them can still add another handler.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 
-class ScannedError(Exception):
-    """The key of the last host has been seen, and nothing else was wanted."""
-
-
 class HostKeyPolicy:
     """Paramiko asks it about every host, as Paramiko's own list of known hosts is left empty."""
 
-    def __init__(self, name: str, endpoint: Endpoint, new: list[HostKey] | None, *, only_scan: bool) -> None:
+    def __init__(self, name: str, endpoint: Endpoint, facts: Known, new: NewKeys) -> None:
         self._name = name
         self._endpoint = endpoint
+        self._facts = facts
         self._new = new
-        self._only_scan = only_scan
 
     def missing_host_key(self, _client: object, _hostname: str, key: Any) -> None:
-        """Raises HostKeyError unless the key is known, or unknown keys are being collected."""
-        shown = HostKey(name=self._endpoint.key_name, kind=key.get_name(), blob=key.asbytes())
-        error = check(self._endpoint, self._name, shown)
-        if isinstance(error, UnknownKeyError) and self._new is not None:
-            self._new.append(shown)
-        elif error:
+        """Raises HostKeyError unless the key is known, or unknown keys are accepted."""
+        end, smallest = self._endpoint, self._endpoint.smallest_rsa
+        shown = HostKey(name=end.key_name, kind=key.get_name(), blob=key.asbytes())
+        error = check(end, self._name, self._facts, shown)
+        if error and not (isinstance(error, UnknownKeyError) and self._new.accept(self._name, end, shown)):
             raise error
-        if self._only_scan:
-            raise ScannedError
+        if shown.kind == "ssh-rsa" and key.get_bits() < smallest:
+            raise HostKeyError(
+                f"{self._name}: the host's RSA key has {key.get_bits()} bits",
+                cause=f"RequiredRSASize in the SSH configuration asks for {smallest}.",
+                hint="Give the host new keys (ssh-keygen -A there), and known_hosts the new ones.",
+            )
 
 
 class Connection:
-    """One login at one host. `carrier` is the socket, or the connection to the jump host before it."""
+    """One login at one host, and the socket below it."""
 
-    def __init__(
-        self, name: str, end: Endpoint, carrier: DialedSocket | Connection, policy: HostKeyPolicy
-    ) -> None:
+    def __init__(self, name: str, end: Endpoint, dialed: DialedSocket, new: NewKeys, keepalive: int) -> None:
+        """Takes over the socket. Raises HostKeyError, UnreachableError, BusyError."""
         self._name = name
         self._end = end
-        self._fabric = _prepared(end, carrier)
-        self._fabric.client.set_missing_host_key_policy(policy)
-
-    @property
-    def fabric(self) -> Any:
-        """Fabric's own object."""
-        return self._fabric
-
-    def open(self, keepalive: int) -> None:
-        """Raises HostKeyError, UnreachableError; ScannedError if the policy has seen enough."""
+        self._dialed = dialed
         try:
+            facts = new.added_to(known(end), end.key_name)
+            if not facts.keys and (facts.by_authority or end.vouched):
+                facts = replace(facts, vouched=vouched(end))
+            self._fabric = _prepared(name, end, self._dialed, facts)
+            self._fabric.client.set_missing_host_key_policy(HostKeyPolicy(name, end, facts, new))
             self._fabric.open()
-            self._fabric.transport.set_keepalive(keepalive)
-        except ScannedError:
-            raise
-        except Exception as error:
-            raise explain(self._name, self._end, error) from error
+            self._fabric.transport.keep_alive(keepalive)
+        except BaseException as error:
+            self.close()
+            raise (explain(name, end, error) if isinstance(error, Exception) else error) from error
+        finally:
+            new.say_of_jump_hosts(name, self._dialed.said() if end.jumps else "")
 
-    def run(self, command: str, close: Callable[[], None]) -> Channel:
-        """Start a program at the far end; the channel is closed by `close`. Raises UnreachableError."""
+    def run(self, command: str) -> Channel:
+        """Start a program at the far end; closing the channel closes the connection. Raises UnreachableError."""
         try:
             channel = self._fabric.transport.open_session(timeout=self._end.connect_timeout)
             channel.exec_command(command)
@@ -86,11 +87,14 @@ class Connection:
             raise no_session(self._name, self._end, error.text) from error
         except (SSHException, EOFError, OSError) as error:
             raise explain(self._name, self._end, error) from error
-        return Channel(channel, close)
+        return Channel(channel, self.close)
 
     def close(self) -> None:
+        """Closes everything. May be called twice."""
         # Not Fabric's own close(), which does nothing for a connection that failed half-way, or broke.
-        self._fabric.client.close()
+        with suppress(Exception):
+            self._fabric.client.close()
+        self._dialed.close()
 
 
 class Channel:
@@ -100,11 +104,15 @@ class Channel:
         self._channel: Any = channel
         self._close = close
 
+    # To read is also to send: that there is room again. So reading, too, fails when the connection is gone.
+
     def read(self) -> bytes:
-        return bytes(self._channel.recv(65536))
+        with _as_broken_pipe():
+            return bytes(self._channel.recv(65536))
 
     def read_error(self) -> bytes:
-        return bytes(self._channel.recv_stderr(65536))
+        with _as_broken_pipe():
+            return bytes(self._channel.recv_stderr(65536))
 
     def send(self, data: bytes, timeout: float) -> int:
         # A timeout of the channel would hold for reading as well. What fits the window is taken at once.
@@ -115,13 +123,12 @@ class Channel:
             if time.monotonic() > until:
                 return 0
             time.sleep(0.005)
-        try:
+        with _as_broken_pipe():
             return int(self._channel.send(data))
-        except (EOFError, SSHException) as error:
-            raise BrokenPipeError from error
 
     def finish(self) -> None:
-        self._channel.shutdown_write()
+        with _as_broken_pipe():
+            self._channel.shutdown_write()
 
     def status(self) -> int | None:
         # It comes right behind the end of output, if at all.
@@ -136,38 +143,35 @@ class Channel:
         self._close()
 
 
-def _prepared(end: Endpoint, carrier: DialedSocket | Connection) -> Any:
-    seconds, kinds = end.connect_timeout, known(end).kinds
+@contextmanager
+def _as_broken_pipe() -> Iterator[None]:
+    try:
+        yield
+    except (EOFError, SSHException) as error:
+        raise BrokenPipeError from error
+
+
+def _prepared(name: str, end: Endpoint, dialed: DialedSocket, facts: Known) -> Any:
+    def transport(sock: Any, **options: Any) -> Guarded:
+        made = Guarded(sock, **options)
+        made.allow(name, end.algorithms, facts.kinds)
+        return made
+
+    seconds = end.connect_timeout
     return fabric.Connection(
         end.host,
         user=end.user,
         port=end.port,
         # Fabric would read the SSH configuration again, by a parser that knows less of it.
         config=fabric.Config(overrides={"load_ssh_configs": False}, lazy=True),
-        gateway=carrier.fabric if isinstance(carrier, Connection) else False,
+        gateway=False,
         connect_timeout=max(round(seconds), 1),
         connect_kwargs={
-            **({"sock": carrier.greeted()} if isinstance(carrier, DialedSocket) else {}),
+            "sock": dialed.greeted(),
             "banner_timeout": seconds,
             "auth_timeout": 2 * seconds,
             "channel_timeout": seconds,
             "auth_strategy": Login(end, 2 * seconds),
-            "transport_factory": lambda sock, **options: _transport(sock, kinds, options),
+            "transport_factory": transport,
         },
     )
-
-
-def _transport(sock: Any, kinds: tuple[str, ...], options: dict[str, Any]) -> paramiko.Transport:
-    """A transport that asks first for the kinds of host key that we know. Paramiko itself puts only one kind first."""
-    made = paramiko.Transport(sock, **options)
-    made.local_version = VERSION
-    wanted = [algorithm for kind in kinds for algorithm in _ALGORITHMS.get(kind, (kind,))]
-    security = made.get_security_options()
-    offered = tuple(security.key_types)
-    first = [algorithm for algorithm in wanted if algorithm in offered]
-    security.key_types = (*first, *(algorithm for algorithm in offered if algorithm not in first))
-    return made
-
-
-_ALGORITHMS: Final = {"ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256")}
-"""RFC 8332: an RSA key signs by these, and SHA-1 is gone from Paramiko."""

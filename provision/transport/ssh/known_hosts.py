@@ -1,7 +1,7 @@
-"""Host keys: the keys that known_hosts files have for a host, and the errors for a key that does not match. No network.
+"""Host keys: what OpenSSH has of a host, and the errors for a key that does not match. No network.
 
-Fabric never reads known_hosts and adds any key it sees (fabric#2071); Paramiko's own reader knows no
-wildcards and no @revoked. So the files are read here, as sshd(8), SSH_KNOWN_HOSTS FILE FORMAT, has them.
+Fabric never reads known_hosts and adds any key it sees (fabric#2071); Paramiko's own reader knows no wildcards and no
+@revoked. So `ssh-keygen` reads the files: hashes, patterns and markers mean what they mean to ssh.
 """
 
 from __future__ import annotations
@@ -10,14 +10,21 @@ import base64
 import hashlib
 import hmac
 import os
-import re
 import shlex
-from collections.abc import Iterable, Iterator
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from provision.errors import HostKeyError
+from provision.transport.ssh import openssh
 from provision.transport.ssh.config import Endpoint
+
+_SECONDS: Final = 20
+_REVOCATIONS: Final = b"SSHKRL\n\0"
+"""How a key revocation list begins (OpenSSH, PROTOCOL.krl). Else it is a list of public keys."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +46,14 @@ class HostKey:
         """As a line of known_hosts, without its newline."""
         return f"{self.name} {self.kind} {base64.b64encode(self.blob).decode()}"
 
+    @property
+    def hashed_line(self) -> str:
+        """Likewise, with a name that nobody can read (ssh_config(5), HashKnownHosts)."""
+        salt = os.urandom(20)
+        digest = hmac.new(salt, self.name.encode(), hashlib.sha1).digest()
+        name = f"|1|{base64.b64encode(salt).decode()}|{base64.b64encode(digest).decode()}"
+        return f"{name} {self.line.split(' ', 1)[1]}"
+
     def __str__(self) -> str:
         return f"{self.kind} {self.fingerprint}"
 
@@ -54,24 +69,25 @@ class Known:
     keys: tuple[HostKey, ...] = ()
     revoked: tuple[HostKey, ...] = ()
     by_authority: bool = False
-    """A certificate authority vouches for the host. Paramiko cannot check its signatures."""
+    """A certificate authority vouches for the host: only `ssh` can check that (`vouch`)."""
     without_port: bool = False
     """The keys are those of the host's port 22: a server at another port may have the same keys, or others."""
+    vouched: tuple[str, str] | None = None
+    """Kind and fingerprint of a key for which `ssh` was asked."""
 
     @property
     def kinds(self) -> tuple[str, ...]:
         """The kinds of the keys, for the negotiation: a server should show a key that we know."""
-        return tuple(dict.fromkeys(key.kind for key in self.keys))
+        return tuple(dict.fromkeys((*(key.kind for key in self.keys), *(self.vouched or ())[:1])))
 
 
 def known(endpoint: Endpoint) -> Known:
     """Reads the files of an endpoint; a missing file has no keys."""
-    lines = [line for file in endpoint.known_hosts for line in _read(file)]
-    found = search(lines, endpoint.key_name)
+    found = search(endpoint.known_hosts, endpoint.key_name)
     if found.keys or not endpoint.key_name.startswith("["):
         return found
     # ssh takes a key without a port for the host's others as well (sshconnect.c, check_host_key).
-    plain = search(lines, endpoint.host.lower())
+    plain = search(endpoint.known_hosts, endpoint.host.lower())
     return Known(
         keys=plain.keys,
         revoked=(*found.revoked, *plain.revoked),
@@ -80,46 +96,64 @@ def known(endpoint: Endpoint) -> Known:
     )
 
 
-def search(lines: Iterable[str], name: str) -> Known:
-    """What the lines of known_hosts files contain about `name`."""
-    keys, revoked, authority = [], [], False
-    for marker, key in _entries(lines, name):
-        if marker == "@revoked":
-            revoked.append(key)
-        elif marker == "@cert-authority":
-            authority = True
-        else:
-            keys.append(key)
-    return Known(keys=tuple(keys), revoked=tuple(revoked), by_authority=authority)
+def search(files: Sequence[Path], name: str) -> Known:
+    """What files have for one name."""
+    entries = [entry for file in files if file.is_file() for entry in _entries(file, name)]
+    return Known(
+        keys=tuple(key for marker, key in entries if not marker),
+        revoked=tuple(key for marker, key in entries if marker == "@revoked"),
+        by_authority=any(marker == "@cert-authority" for marker, _ in entries),
+    )
 
 
-def check(endpoint: Endpoint, name: str, shown: HostKey) -> HostKeyError | None:
+def _entries(file: Path, name: str) -> Iterator[tuple[str, HostKey]]:
+    for line in openssh.ask(("ssh-keygen", "-F", name, "-f", str(file)), _SECONDS).out.splitlines():
+        fields = line.split()
+        marker = fields.pop(0) if fields and fields[0].startswith("@") else ""
+        if len(fields) >= 3 and not fields[0].startswith("#"):
+            with suppress(ValueError):
+                yield (
+                    marker,
+                    HostKey(name=name, kind=fields[1], blob=base64.b64decode(fields[2], validate=True)),
+                )
+
+
+def check(endpoint: Endpoint, name: str, facts: Known, shown: HostKey) -> HostKeyError | None:
     """The error for the key that a host shows; None if it is a known key."""
-    facts = known(endpoint)
     if shown.blob in {key.blob for key in facts.revoked}:
-        return HostKeyError(
-            f"{name}: the host's key was revoked",
-            cause=f"known_hosts marks {shown} as @revoked: anyone who has it can pose as this host.",
-            hint="Give the host new keys (ssh-keygen -A there), and known_hosts the new ones.",
-        )
-    if shown.blob in {key.blob for key in facts.keys}:
+        return _revoked_key_error(name, f"known_hosts marks {shown} as @revoked")
+    for file in endpoint.revoked:
+        if why := _revocation(file, shown):
+            return _revoked_key_error(name, why)
+    if shown.blob in {key.blob for key in facts.keys} or facts.vouched == (shown.kind, shown.fingerprint):
         return None
     # As in ssh: another key at another port is no sign of harm, it is another sshd (a container's).
     changed = facts.keys and not facts.without_port
     return (_changed_key_error if changed else _unknown_key_error)(endpoint, name, facts, shown)
 
 
-def add(file: Path, keys: Iterable[HostKey]) -> None:
-    """Appends keys to a known_hosts file. Makes the file and its folder, for the user alone. Raises HostKeyError."""
-    text = "".join(f"{key.line}\n" for key in keys)
+def _revocation(file: Path, shown: HostKey) -> str:
+    """Why a key must not be accepted, by a file of RevokedHostKeys; empty if the file does not have it."""
     try:
-        _append(file, text.encode())
+        data = file.read_bytes()
     except OSError as error:
-        raise HostKeyError(
-            f"{file}: new host keys cannot be written there",
-            cause=error.strerror or str(error),
-            hint="Make it writable for you (ls -l shows its owner), or name another file: known_hosts in [ssh].",
-        ) from error
+        return f"RevokedHostKeys {file} cannot be read ({error.strerror}), and then ssh accepts no key"
+    public = shown.line.split(" ", 1)[1]
+    if not data.startswith(_REVOCATIONS):
+        lines = (line.split() for line in data.decode(errors="replace").splitlines())
+        revoked = any(public.split()[1] in fields for fields in lines)
+    else:
+        with tempfile.NamedTemporaryFile("w", suffix=".pub", encoding="ascii") as key:
+            key.write(f"{public}\n")
+            key.flush()
+            revoked = openssh.ask(("ssh-keygen", "-Q", "-f", str(file), key.name), _SECONDS).status != 0
+    return f"RevokedHostKeys {file} has {shown}" if revoked else ""
+
+
+def add(file: Path, keys: Iterable[HostKey], *, hashed: bool = False) -> None:
+    """Appends keys to a known_hosts file. Makes the file and its folder, for the user alone. Raises OSError."""
+    text = "".join(f"{key.hashed_line if hashed else key.line}\n" for key in keys)
+    _append(file, text.encode())
 
 
 def _append(file: Path, data: bytes) -> None:
@@ -132,17 +166,24 @@ def _append(file: Path, data: bytes) -> None:
         opened.write(missing + data)
 
 
+def _revoked_key_error(name: str, cause: str) -> HostKeyError:
+    return HostKeyError(
+        f"{name}: the host's key was revoked",
+        cause=f"{cause}: anyone who has it can pose as this host." if "cannot" not in cause else f"{cause}.",
+        hint="Give the host new keys (ssh-keygen -A there), and known_hosts the new ones.",
+    )
+
+
 def _unknown_key_error(endpoint: Endpoint, name: str, facts: Known, shown: HostKey) -> UnknownKeyError:
-    scan = f"ssh-keyscan -p {endpoint.port} -t {_short(shown.kind)} {shlex.quote(endpoint.host)}"
     cause = f"It shows {shown}, and none is in {', '.join(map(str, endpoint.known_hosts))}."
-    if facts.by_authority:
-        cause += " They have a certificate authority for it, but its signatures cannot be checked here."
+    if facts.vouched or facts.by_authority or endpoint.vouched:
+        cause += " ssh does not vouch for it either, by a certificate authority or what else is configured."
     return UnknownKeyError(
         f"{name}: the host's key is not known",
         cause=cause,
         hint=(
             "Compare it with the host's own (ssh-keygen -lf /etc/ssh/ssh_host_*_key.pub there), then add "
-            f"it: --accept-new-host-keys, or {scan} >> {shlex.quote(str(endpoint.known_hosts[0]))}"
+            f"it: --accept-new-host-keys, or by logging in once: {shlex.join((*endpoint.by_hand, 'exit'))}"
         ),
     )
 
@@ -154,57 +195,14 @@ def _changed_key_error(endpoint: Endpoint, name: str, facts: Known, shown: HostK
         f"ssh-keygen -R {shlex.quote(each)} -f {shlex.quote(str(file))}"
         for each in names
         for file in endpoint.known_hosts
-        if search(_read(file), each).keys
+        if search([file], each).keys
     ]
+    first = f"Only if you know why: {' && '.join(removals)}; then log in again" if removals else "Run again"
     return HostKeyError(
         f"{name}: the host's key has changed",
         cause=(
             f"It shows {shown}; known is {', '.join(map(str, same))}. The host was reinstalled or has a new "
             "key, or somebody is between it and this machine."
         ),
-        hint=f"Only if you know why: {' && '.join(removals)}; then log in again to learn the new one.",
+        hint=f"{first} to learn the new one.",
     )
-
-
-def _short(kind: str) -> str:
-    return "rsa" if "rsa" in kind else "ecdsa" if "ecdsa" in kind else kind.removeprefix("ssh-")
-
-
-def _read(file: Path) -> list[str]:
-    try:
-        return file.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return []
-
-
-def _entries(lines: Iterable[str], name: str) -> Iterator[tuple[str, HostKey]]:
-    for line in lines:
-        fields = line.split()
-        marker = fields.pop(0) if fields and fields[0].startswith("@") else ""
-        if len(fields) < 3 or fields[0].startswith("#") or not _matches(fields[0], name):
-            continue
-        try:
-            blob = base64.b64decode(fields[2], validate=True)
-        except ValueError:
-            continue
-        yield marker, HostKey(name=name, kind=fields[1], blob=blob)
-
-
-def _matches(field: str, name: str) -> bool:
-    """A hashed name, or patterns with commas between them; a pattern with `!` that fits excludes the line."""
-    if field.startswith("|1|"):
-        salt, _, digest = field[3:].partition("|")
-        try:
-            expected = base64.b64decode(digest)
-            found = hmac.new(base64.b64decode(salt), name.encode(), hashlib.sha1).digest()
-        except ValueError:
-            return False
-        return hmac.compare_digest(found, expected)
-    patterns = field.lower().split(",")
-    if any(_fits(pattern[1:], name) for pattern in patterns if pattern.startswith("!")):
-        return False
-    return any(_fits(pattern, name) for pattern in patterns)
-
-
-def _fits(pattern: str, name: str) -> bool:
-    return bool(re.fullmatch(re.escape(pattern).replace(r"\*", ".*").replace(r"\?", "."), name))

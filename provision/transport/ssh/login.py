@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import copy
 import socket
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from paramiko.ssh_exception import (
 
 from provision.transport.ssh.config import Endpoint
 from provision.transport.ssh.errors import LoginError, SlowLoginError
+from provision.transport.ssh.keywords import unsupported_methods
 
 _AGENT_SECONDS: Final = 3.0
 _CERTIFICATE: Final = "-cert-v01@openssh.com"
@@ -42,6 +44,10 @@ _FIELDS: Final = {
     "sk-ecdsa-sha2-nistp256": ("sk-ecdsa-sha2-nistp256@openssh.com", 3),
 }
 """The kind of key in a certificate's name: the key's own name, and the number of its fields."""
+_DEFAULT_NAMES: Final = frozenset(
+    f"id_{kind}" for kind in ("rsa", "ecdsa", "ecdsa_sk", "ed25519", "ed25519_sk", "xmss", "dsa")
+)
+"""`ssh -G` prints these where the configuration names no key, whether they exist or not."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,19 +83,18 @@ class Login(AuthStrategy):  # type: ignore[misc]
         self._endpoint = endpoint
         self._seconds = seconds
         self._notes: list[str] = []
+        self._banner = ""
         self._agent: _Agent | None = None
 
     def authenticate(self, transport: Any) -> None:
         """Raises LoginError, SlowLoginError; SSHException if the link breaks."""
         tried: list[str] = []
-        accepted: list[str] = []
         try:
             for offer in self._offers():
                 tried.append(offer.label)
                 try:
                     more = transport.auth_publickey(self._endpoint.user, offer.key)
-                except BadAuthenticationType as error:
-                    accepted = list(error.allowed_types)
+                except BadAuthenticationType:
                     break
                 except AuthenticationException as error:
                     if "timeout" in str(error).lower():
@@ -98,27 +103,59 @@ class Login(AuthStrategy):  # type: ignore[misc]
                         continue
                     self._notes.append("the server hung up (too many keys? then set IdentitiesOnly)")
                     break
+                finally:
+                    self._listen(transport)
                 if not more:
                     return
-                raise LoginError(
-                    tried, list(more), ["the key was right, but the server wants more than one"]
-                )
+                raise self._error(tried, list(more), "the key was right, but the server wants more than one")
         finally:
             if self._agent:
                 self._agent.close()
-        raise LoginError(tried, accepted or self._methods(transport), self._notes)
+        accepted = self._without_key(transport)
+        if accepted is not None:
+            raise self._error(tried, accepted)
 
-    def _methods(self, transport: Any) -> list[str]:
-        """The methods that the server accepts. Asked only when all keys failed, as it costs a turn of the line."""
+    def _without_key(self, transport: Any) -> list[str] | None:
+        """Logs in with nothing, as some servers let in by other means (Tailscale SSH); else the methods they accept.
+
+        Asked only when all keys failed, as it costs a turn of the line.
+        """
         with suppress(SSHException, EOFError):
             if transport.is_active():
                 try:
-                    transport.auth_none(self._endpoint.user)
+                    if not (more := transport.auth_none(self._endpoint.user)):
+                        return None
+                    return list(more)
                 except BadAuthenticationType as error:
                     return list(error.allowed_types)
+                finally:
+                    self._listen(transport)
         return []
 
+    def _listen(self, transport: Any) -> None:
+        """Keep what the server says, if only once, beside its verdicts (RFC 4252 §5.4)."""
+        banner = transport.auth_handler.banner if transport.auth_handler else None
+        if banner:
+            self._banner = banner.decode(errors="replace") if isinstance(banner, bytes) else str(banner)
+
+    def _error(self, tried: list[str], accepted: list[str], *notes: str) -> LoginError:
+        told = unsupported_methods(accepted, self._endpoint.unsupported)
+        return LoginError(tried, accepted, [*(notes or self._notes), *told], self._banner)
+
     def _offers(self) -> Iterator[_Offer]:
+        for offer in self._all_offers():
+            if self._is_allowed(offer.key):
+                yield offer
+            else:
+                self._notes.append(f"{offer.label} is of a kind that PubkeyAcceptedAlgorithms leaves out")
+
+    def _is_allowed(self, key: Any) -> bool:
+        allowed = self._endpoint.algorithms.get("pubkeyacceptedalgorithms", ())
+        kind = key.public_blob.key_type if getattr(key, "public_blob", None) else key.get_name()
+        # An RSA key signs by rsa-sha2-512 or -256, with and without a certificate (RFC 8332).
+        return not allowed or kind in allowed or kind.replace("ssh-rsa", "rsa-sha2-512") in allowed
+
+    def _all_offers(self) -> Iterator[_Offer]:
         held = _by_public(self._agent_keys())
         named = {file: _public(file) for file in self._endpoint.identities}
         for file, public in named.items():
@@ -152,14 +189,20 @@ class Login(AuthStrategy):  # type: ignore[misc]
 
     def _from_file(self, file: Path) -> Iterator[_Offer]:
         if not file.is_file():
+            if file.name not in _DEFAULT_NAMES:
+                self._notes.append(f"there is no {file}")
             return
         try:
-            key = PKey.from_path(file)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of cryptography, for DSA: the note below says it
+                key = PKey.from_path(file)
         except (PasswordRequiredException, TypeError):
             # cryptography raises TypeError for a key that needs a passphrase
             self._notes.append(f"{file} is encrypted and no agent holds it (ssh-add {file})")
         except (OSError, ValueError, SSHException) as error:
             self._notes.append(f"{file} cannot be read ({error})")
+        except Exception:  # noqa: BLE001 - UnsupportedAlgorithm, UnknownKeyType: the next key may do
+            self._notes.append(f"{file} is of a kind that is used through an agent only (ssh-add {file})")
         else:
             for blob in self._certificates(bytes(key.asbytes()), file):
                 yield _Offer(label=f"{file} (certificate)", key=_certify(copy.copy(key), blob))

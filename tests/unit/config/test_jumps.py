@@ -13,7 +13,7 @@ from provision.config import names
 from provision.config.load import load
 from provision.errors import ConfigError
 from provision.transport import MOST_JUMPS
-from provision.transport.ssh.config import hop
+from provision.transport.ssh.jumps import parsed
 
 GATES = """
 [hosts.gate]
@@ -81,7 +81,7 @@ def test_ssh_takes_what_is_accepted_as_a_jump(text: str) -> None:
     except ValueError:
         return
     for each in text.split(","):
-        hop(each, name="x", jump=None)
+        parsed(each, name="x", jump=None)
 
 
 @pytest.mark.parametrize(

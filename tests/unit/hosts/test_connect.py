@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from provision.config.load import load
-from provision.errors import BecomeError, HostKeyError
+from provision.errors import BecomeError
 from provision.hosts.connect import Connector
 from provision.hosts.selection import parse_selection
 from provision.spec import Config, Host
-from provision.transport import ssh
+from provision.transport.ssh.config import resolve
 from provision.transport.ssh.known_hosts import HostKey
 from tests.unit.typed import flags
 
@@ -143,17 +143,26 @@ def test_a_password_is_nowhere_to_be_seen(config: Config) -> None:
 # Host keys
 
 
-def test_new_keys_are_shown_first_and_a_known_hosts_that_cannot_be_written_is_named(
-    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_new_key_is_shown_and_a_known_hosts_that_cannot_be_written_is_named(
+    config: Config, tmp_path: Path
 ) -> None:
     (tmp_path / "known").mkdir()  # not even root writes to a folder
     key = HostKey(name="10.0.0.5", kind="ssh-ed25519", blob=b"key")
-    monkeypatch.setattr(ssh, "scan", lambda _target, _settings: (key,))
     said: list[str] = []
     machine = made(load(config.path, flags(accept_new_host_keys=True)), said=said.append)
-    with pytest.raises(HostKeyError) as caught:
-        machine.prepare(selected(config, "@runners"))
-    assert str(tmp_path / "known") in caught.value.message
-    assert caught.value.cause == "Is a directory"
-    assert caught.value.hint
-    assert said == [f"new host keys, for {tmp_path / 'known'}:", f"  10.0.0.5 {key}"]
+    (host,) = selected(config, "pi1")
+    end = resolve(machine.target(host), machine.settings())
+    assert machine._new_keys.accept("pi1", end, key)
+    assert machine._new_keys.accept("pi1 again", end, key)
+    other = HostKey(name="10.0.0.5", kind="ssh-ed25519", blob=b"other")
+    assert not machine._new_keys.accept("pi1", end, other)
+    assert len(said) == 1
+    assert str(key) in said[0]
+    assert f"for this run only: {tmp_path / 'known'} is no file" in said[0]
+
+
+def test_without_the_flag_no_key_is_accepted(config: Config) -> None:
+    machine = made(config)
+    (host,) = selected(config, "pi1")
+    end = resolve(machine.target(host), machine.settings())
+    assert not machine._new_keys.accept("pi1", end, HostKey(name="x", kind="ssh-ed25519", blob=b"key"))

@@ -153,6 +153,8 @@ SAID = [
     ("sudo: Account or password is expired, reset your password and try again", "has expired"),
     ("sudo: sorry, you must have a tty to run sudo", "from a terminal only"),
     ("sh: 1: exec: sudo: not found", "there is no sudo"),
+    ("doas: Authentication required", "doas asks for a password"),
+    ("doas: Operation not permitted", "may not become root"),
     ("bash: line 1: exec: sudo: command not found", "there is no sudo"),
     ('sudo: The "no new privileges" flag is set, which prevents sudo from running as root.', "cannot work"),
     ("sudo: /usr/bin/sudo must be owned by uid 0 and have the setuid bit set", "cannot work"),

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import getpass
+import os
+import pwd
+import shlex
+import socket
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from provision.errors import UsageError
 from provision.transport import SshSettings, Target
-from provision.transport.ssh.config import Endpoint, endpoint, hop, resolve
+from provision.transport.ssh import config
+from provision.transport.ssh.config import Endpoint, endpoint, resolve
+from provision.transport.ssh.jumps import parsed
 
 needs_ssh = pytest.mark.needs("ssh")
 
@@ -42,7 +50,7 @@ def test_include_match_and_tokens_are_resolved(tmp_path: Path) -> None:
 
 @needs_ssh
 def test_a_connect_timeout_of_0_is_none(tmp_path: Path) -> None:
-    assert ask(tmp_path, "ConnectTimeout 0\n").connect_timeout == SshSettings().connect_timeout
+    assert ask(tmp_path, "ConnectTimeout 0\n").connect_timeout == 10
     zero = endpoint(Target(name="pi", host="pi"), SshSettings(connect_timeout=4), {"connecttimeout": ("0",)})
     assert zero.connect_timeout == 4
 
@@ -56,20 +64,99 @@ def test_the_target_beats_the_configuration(tmp_path: Path) -> None:
 
 
 @needs_ssh
+def test_a_connect_timeout_that_was_given_beats_the_configuration(tmp_path: Path) -> None:
+    settings = replace(configured(tmp_path, "ConnectTimeout 25\n"), connect_timeout=2)
+    assert resolve(Target(name="pi", host="pi"), settings).connect_timeout == 2
+
+
+@needs_ssh
 def test_jumps_are_a_chain_and_beat_a_proxy_command(tmp_path: Path) -> None:
-    assert ask(tmp_path, "ProxyJump a,b@c:2\n").jumps == ("a", "b@c:2")
-    found = ask(tmp_path, "ProxyCommand nc %h %p\n", jump="gate")
-    assert (found.jumps, found.proxy_command) == (("gate",), None)
-    assert ask(tmp_path, "ProxyCommand nc %h %p %%x\n", port=7).proxy_command == "nc pi 7 %x"
+    found = ask(tmp_path, "Host pi\n ProxyJump a,b@c:2\n")
+    assert found.jumps == ("a", "b@c:2")
+    assert found.proxy[-7:] == ("-l", "b", "-p", "2", "-W", "[pi]:22", "--", "c")[-7:]
+    (nested,) = [word.partition("=")[2] for word in found.proxy if word.startswith("ProxyCommand=")]
+    assert shlex.split(nested)[-4:] == ["-W", "[c]:2", "--", "a"]
+    found = ask(tmp_path, "Host pi\n ProxyCommand nc %h %p\n", jump="gate")
+    assert found.jumps == ("gate",)
+    assert found.proxy[0] == "ssh"
+    shell = os.environ.get("SHELL") or "/bin/sh"
+    assert ask(tmp_path, "ProxyCommand nc %h %p %%x\n", port=7).proxy == (shell, "-c", "exec nc pi 7 %x")
+
+
+@needs_ssh
+def test_what_ssh_prints_raw_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEYDIR", str(tmp_path))
+    text = (
+        "Host pi\n HostName pi.example\n Port 2222\n User me\n HostKeyAlias rack\n"
+        " IdentityFile ${KEYDIR}/%k-%h-%n-%p-%r-%%-%i\n CertificateFile ${KEYDIR}/%L\n"
+        f' UserKnownHostsFile "{tmp_path}/a b/kh" {tmp_path}/c\n GlobalKnownHostsFile none\n'
+    )
+    found = ask(tmp_path, text)
+    assert found.identities == (tmp_path / f"rack-pi.example-pi-2222-me-%-{os.getuid()}",)
+    assert found.certificates == (tmp_path / socket.gethostname().partition(".")[0],)
+    assert found.known_hosts == (tmp_path / "a b" / "kh", tmp_path / "c")
+
+
+@needs_ssh
+@pytest.mark.parametrize("path", ["${PROVISION_NOWHERE}/id", "~no-such-user/id", "/k/%Q"])
+def test_what_cannot_be_expanded_is_refused_in_words(tmp_path: Path, path: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        ask(tmp_path, f"IdentityFile {path}\n")
+    assert "the SSH configuration" in caught.value.message
+
+
+@needs_ssh
+def test_an_address_family_and_an_own_address(tmp_path: Path) -> None:
+    found = ask(tmp_path, "AddressFamily inet\nBindAddress 127.0.0.2\n")
+    assert (found.family, found.bind) == ("inet", "127.0.0.2")
+    assert ask(tmp_path, "BindInterface lo\n").interface == "lo"
+    assert (ask(tmp_path, "").family, ask(tmp_path, "").bind) == ("any", None)
+
+
+@needs_ssh
+def test_a_match_exec_that_hangs_is_named_and_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "_ASK_SECONDS", 1)
+    left = tmp_path / "left"
+    with pytest.raises(UsageError, match="not read within 1 s") as caught:
+        ask(tmp_path, f'Match exec "sleep 3; touch {left}"\n User x\n')
+    assert "sleep 3" in caught.value.cause
+    time.sleep(3)
+    assert not left.exists()
+
+
+@needs_ssh
+def test_a_match_exec_runs_once_for_a_host(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    settings = configured(tmp_path, f'Match exec "echo once >>{log}"\n User x\n')
+    for _ in range(3):
+        resolve(Target(name="pi", host="pi"), settings)
+    assert log.read_text(encoding="ascii") == "once\n"
+
+
+@needs_ssh
+@pytest.mark.parametrize("setting", ["PubkeyAuthentication no"])
+def test_what_is_not_supported_is_refused(tmp_path: Path, setting: str) -> None:
+    with pytest.raises(UsageError, match="is not supported"):
+        ask(tmp_path, f"{setting}\n")
 
 
 @needs_ssh
 def test_the_settings_user_stands_in_only_where_nothing_else_names_one(tmp_path: Path) -> None:
-    config = configured(tmp_path, "Host named\n User theirs\n").config
-    settings = SshSettings(config=config, user="ours")
+    settings = replace(configured(tmp_path, "Host named\n User theirs\n"), user="ours")
     assert resolve(Target(name="x", host="x"), settings).user == "ours"
     assert resolve(Target(name="x", host="named"), settings).user == "theirs"
     assert resolve(Target(name="x", host="x", user="mine"), settings).user == "mine"
+
+
+@needs_ssh
+def test_our_own_name_in_the_configuration_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = pwd.getpwuid(os.getuid()).pw_name
+    settings = replace(configured(tmp_path, f"Host named\n User {own}\n"), user="ours")
+    assert resolve(Target(name="x", host="named"), settings).user == own
+    assert resolve(Target(name="x", host="x"), settings).user == "ours"
+    # As after su, or with sudo -E: ssh goes by the user id.
+    monkeypatch.setenv("LOGNAME", "somebody")
+    assert resolve(Target(name="x", host="other"), settings).user == "ours"
 
 
 @needs_ssh
@@ -104,19 +191,11 @@ def test_a_user_that_could_be_an_option_is_refused(tmp_path: Path) -> None:
         ask(tmp_path, "", user="-oX")
 
 
-def test_without_ssh_paramiko_reads_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_ssh_it_is_said_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    found = ask(tmp_path, "Host pi\n HostName 10.0.0.5\n User pi\n Port 2222\n IdentityFile ~/k\n")
-    assert (found.host, found.user, found.port, found.key_name) == (
-        "10.0.0.5",
-        "pi",
-        2222,
-        "[10.0.0.5]:2222",
-    )
-    assert found.identities == (Path("~/k").expanduser(),)
-    assert found.known_hosts == (Path("~/.ssh/known_hosts").expanduser(),)
-    plain = resolve(Target(name="x", host="x"), SshSettings(config=tmp_path / "none", user="u"))
-    assert (plain.host, plain.user, plain.port) == ("x", "u", 22)
+    with pytest.raises(UsageError, match="no ssh on this machine") as caught:
+        ask(tmp_path, "Host pi\n HostName 10.0.0.5\n")
+    assert "openssh-client" in caught.value.hint
 
 
 def test_an_empty_configuration_is_enough() -> None:
@@ -134,10 +213,10 @@ def test_an_empty_configuration_is_enough() -> None:
     ],
 )
 def test_a_jump_host_is_read(text: str, user: str | None, host: str, port: int | None) -> None:
-    found = hop(text, name="jump", jump=None)
+    found = parsed(text, name="jump", jump=None)
     assert (found.user, found.host, found.port) == (user, host, port)
 
 
 def test_what_is_no_jump_host_is_refused() -> None:
     with pytest.raises(UsageError, match="no jump host"):
-        hop("a:b:c", name="jump", jump=None)
+        parsed("a:b:c", name="jump", jump=None)

@@ -8,12 +8,18 @@ import socket
 from dataclasses import replace
 
 import pytest
-from paramiko.ssh_exception import ChannelException, IncompatiblePeer, NoValidConnectionsError, SSHException
+from paramiko.ssh_exception import IncompatiblePeer, NoValidConnectionsError, SSHException
 
-from provision.errors import UnreachableError
+from provision.errors import HostKeyError, UnreachableError
 from provision.transport import BusyError, SshSettings, Target
 from provision.transport.ssh.config import endpoint
-from provision.transport.ssh.errors import LoginError, SlowLoginError, explain
+from provision.transport.ssh.errors import (
+    IncompatibleError,
+    LoginError,
+    SlowLoginError,
+    explain,
+    jump_failed,
+)
 
 END = endpoint(Target(name="pi", host="pi.example", port=2222, user="me"), SshSettings(), {})
 
@@ -48,12 +54,54 @@ def test_a_failure_is_explained(error: Exception, message: str) -> None:
     assert isinstance(told, BusyError) == ("at once" in message)
 
 
-def test_a_jump_host_is_blamed_only_where_there_is_one() -> None:
-    error = ChannelException(1, "Administratively prohibited")
-    assert "jump host" not in explain("pi", END, error).message
-    jumped = explain("pi", replace(END, jumps=("gate",)), error)
-    assert "from its jump host" in jumped.message
-    assert "AllowTcpForwarding" in jumped.hint
+JUMPED = replace(END, jumps=("gate",))
+JUMP_CASES = [
+    ("Permission denied (publickey).", UnreachableError, "refused the login"),
+    (
+        "channel 0: open failed: connect failed: Connection refused\nstdio forwarding failed",
+        UnreachableError,
+        "cannot be",
+    ),
+    (
+        (
+            "No ED25519 host key is known for gate and you have requested strict checking.\n"
+            "Host key verification failed."
+        ),
+        HostKeyError,
+        "not known",
+    ),
+    (
+        "@@@@\n@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\nHost key verification failed.",
+        HostKeyError,
+        "changed",
+    ),
+    ("ssh: Could not resolve hostname gate: Name or service not known", UnreachableError, "no address"),
+    ("ssh: connect to host gate port 22: Connection refused", UnreachableError, "cannot be reached"),
+    ("kex_exchange_identification: Connection closed by remote host", BusyError, "at once"),
+    ("", UnreachableError, "sends nothing"),
+    ("something new", UnreachableError, "ended"),
+]
+
+
+@pytest.mark.parametrize(("said", "kind", "message"), JUMP_CASES)
+def test_what_ssh_says_of_jump_hosts_is_explained(said: str, kind: type[Exception], message: str) -> None:
+    told = jump_failed("pi", JUMPED, said)
+    assert isinstance(told, kind)
+    assert message in told.message
+    assert told.cause
+    assert told.hint
+
+
+def test_a_server_of_another_age_is_told_from_a_strict_one() -> None:
+    old = explain(
+        "pi", END, IncompatibleError("KexAlgorithms", ["diffie-hellman-group1-sha1"], ["curve25519-sha256"])
+    )
+    strict = explain(
+        "pi", END, IncompatibleError("Ciphers", ["chacha20-poly1305@openssh.com"], ["aes256-ctr"])
+    )
+    assert "Update" in old.hint
+    assert "chacha20" in strict.cause
+    assert "Ciphers +aes256-ctr" in strict.hint
 
 
 def test_what_is_explained_already_stays() -> None:
