@@ -1,0 +1,136 @@
+"""The faults of what buildkitd stands on, where it is a process: a CI job's machine, Debian 12 and 13.
+
+The product's own plan and health, on a session into the root: no Python is needed there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from provision.commands import change, inspect
+from provision.commands.change import RunSettings
+from provision.commands.once import Machines
+from provision.report.progress import Progress
+from provision.result import HostResult
+from provision.spec import Buildkit, Emulation, Spec
+from provision.transport.local import Local
+from tests.lab.bare import SUITES, BareRoot
+from tests.lab.daemon_faults import FAULTS, RESTART, RUNC
+from tests.lab.release import publish
+
+MANAGER = "process"
+WANTED = ("linux/amd64", "linux/arm64", "linux/s390x")
+
+pytestmark = pytest.mark.needs("qemu-aarch64-static")
+
+
+@dataclass(kw_only=True)
+class Bench:
+    """A provisioned root."""
+
+    root: BareRoot
+    space: Local
+    spec: Spec
+    run: RunSettings
+
+    def provision(self, *, proof: bool = True) -> HostResult:
+        run = replace(self.run, proof=proof, machines=Machines())
+        return change.provision(self.space, self.spec, run)
+
+    def plan(self) -> list[str]:
+        run = replace(self.run, machines=Machines())
+        return [step.id for step in change.preview(self.space, self.spec, run).steps]
+
+    def findings(self) -> list[tuple[str, str]]:
+        """Without what is only worth knowing: that no boot brings a process back."""
+        found = inspect.health_of(self.space, self.spec, "warning").findings
+        return [(each.id, each.severity) for each in found if each.severity != "info"]
+
+    def shell(self, text: str) -> None:
+        self.root.run(text.replace("RESTART", RESTART[MANAGER]))
+
+
+@pytest.fixture(scope="module", params=SUITES)
+def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    folder: Path = tmp_path_factory.mktemp("bench")
+    release = publish(folder / "mirror")
+    spec = Spec(
+        platforms=WANTED,
+        emulation=Emulation(interpreters="send:/usr/bin/qemu-{qemu}-static"),
+        buildkit=Buildkit(
+            mirror=str(release.mirror),
+            version=release.version,
+            sha256={release.platform: release.sha256},
+            users=("ci",),
+        ),
+    )
+    run = RunSettings(cache=folder / "cache", timeout=300, progress=Progress(), version=release.version)
+    with BareRoot(request.param) as root:
+        space = Local(name="bare", become=False, within=tuple(root.command()))
+        with closing(space):
+            made = Bench(root=root, space=space, spec=spec, run=run)
+            done = made.provision()
+            assert (done.status, done.error) == ("changed", None), done
+            assert {row.platform for row in done.platforms if row.builds} == {*WANTED}
+            yield made
+
+
+def test_a_sound_host_has_none(bench: Bench) -> None:
+    assert (bench.findings(), bench.plan()) == ([], [])
+    # Proven already: nothing is built.
+    again = bench.provision()
+    assert (again.status, again.notes, [row.builds for row in again.platforms if row.builds]) == (
+        "ok",
+        (),
+        [],
+    )
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_is_exactly_its_finding(bench: Bench, name: str) -> None:
+    fault = FAULTS[name]
+    if MANAGER not in fault.managers:
+        pytest.skip(f"it cannot happen with {MANAGER}")
+    bench.shell(fault.break_)
+    try:
+        assert bench.findings() == [(fault.finding, fault.severity)]
+        if fault.steps is not None:
+            assert tuple(bench.plan()) == fault.steps
+    finally:
+        # What is left of it would be one more finding of the next.
+        bench.shell(fault.undo)
+
+
+def test_and_none_at_the_end(bench: Bench) -> None:
+    assert bench.findings() == []
+
+
+def test_the_release_is_made_whole_by_a_run(bench: Bench) -> None:
+    """Under the running daemon, and proven at its end."""
+    bench.shell(f"rm {RUNC}")
+    done = bench.provision()
+    assert ([step.id for step in done.steps], done.error) == (["release"], None)
+    assert {row.platform for row in done.platforms if row.builds} == {*WANTED}
+    assert bench.findings() == []
+
+
+def test_a_platform_that_does_not_build_fails_the_run_with_its_reason(bench: Bench) -> None:
+    """A daemon that cannot start steps passes every look at its list."""
+    bench.shell("setpriv --bounding-set -mknod --inh-caps -mknod RESTART; rm /usr/local/bin/buildctl")
+    try:
+        for status in ("done", ""):
+            done = bench.provision()
+            assert ({step.status for step in done.steps}, done.status) == ({status} - {""}, "failed")
+            assert done.error
+            assert done.error.message == f"the proof failed: no build for {', '.join(WANTED)}"
+            assert "operation not permitted" in done.error.cause
+        assert bench.provision(proof=False).status == "ok"
+    finally:
+        bench.shell("RESTART")
+    assert bench.provision().status == "ok"
+    assert bench.findings() == []

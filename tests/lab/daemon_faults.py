@@ -1,0 +1,140 @@
+"""Faults of what buildkitd stands on, as shell text for a real host: each is exactly one finding."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from provision import paths
+
+MANAGERS: Final = ("systemd", "openrc", "process")
+BIN: Final = f"$(readlink -f {paths.CURRENT})/bin"
+RUNC: Final = f"{BIN}/buildkit-runc"
+DROP_IN: Final = f"/etc/systemd/system/{paths.SERVICE}.d"
+RESTART: Final = {
+    "systemd": "systemctl restart buildkit",
+    "openrc": "rc-service buildkit restart",
+    "process": f"{paths.SERVICE_SCRIPT} restart",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """Shell text that breaks a host and that undoes it, with RESTART for the manager's own command."""
+
+    break_: str
+    undo: str
+    finding: str
+    severity: str = "error"
+    managers: tuple[str, ...] = MANAGERS
+    steps: tuple[str, ...] | None = None
+    """What `plan` would do about it, where that is part of the case."""
+
+
+FAULTS: Final = {
+    "runc of the release is gone": Fault(
+        break_=f"mv {RUNC} /root/kept",
+        undo=f"mv /root/kept {RUNC}",
+        finding="release-damaged",
+        steps=("release",),
+    ),
+    "buildkitd was cut short": Fault(
+        break_=f"cp -p {BIN}/buildkitd /root/kept; rm {BIN}/buildkitd;"
+        f" head -c 1000 /root/kept >{BIN}/buildkitd; chmod 755 {BIN}/buildkitd",
+        undo=f"mv -f /root/kept {BIN}/buildkitd",
+        finding="release-damaged",
+        steps=("release",),
+    ),
+    "buildctl may not be run": Fault(
+        break_=f"chmod 644 {BIN}/buildctl", undo=f"chmod 755 {BIN}/buildctl", finding="release-damaged"
+    ),
+    "settings that are no TOML": Fault(
+        break_=f"cp -p {paths.CONFIG} /root/kept; echo 'no toml [' >>{paths.CONFIG}",
+        undo=f"mv -f /root/kept {paths.CONFIG}",
+        finding="settings-broken",
+        steps=("buildkit-config",),
+    ),
+    "settings that are gone": Fault(
+        break_=f"mv {paths.CONFIG} /root/kept",
+        undo=f"mv -f /root/kept {paths.CONFIG}",
+        finding="drift",
+        steps=("buildkit-config",),
+    ),
+    "settings changed by hand": Fault(
+        break_=f"cp -p {paths.CONFIG} /root/kept; echo '# mine' >>{paths.CONFIG}",
+        undo=f"mv -f /root/kept {paths.CONFIG}",
+        finding="drift",
+        severity="warning",
+        steps=("buildkit-config",),
+    ),
+    "the script that starts it was changed": Fault(
+        break_=f"cp -p {paths.SERVICE_SCRIPT} /root/kept; echo '# mine' >>{paths.SERVICE_SCRIPT}",
+        undo=f"mv -f /root/kept {paths.SERVICE_SCRIPT}",
+        finding="drift",
+        severity="warning",
+        managers=("openrc", "process"),
+    ),
+    "nothing makes the folder of the socket": Fault(
+        break_=f"mv {paths.TMPFILES} /root/kept",
+        undo=f"mv -f /root/kept {paths.TMPFILES}",
+        finding="drift",
+        managers=("systemd",),
+    ),
+    "a user left the group": Fault(
+        break_="gpasswd -d ci buildkit",
+        undo="gpasswd -a ci buildkit",
+        finding="drift",
+        severity="warning",
+        steps=("member-ci",),
+    ),
+    "the state was moved away": Fault(
+        break_=f"mv {paths.STATE} /root/kept",
+        undo=f"mv /root/kept {paths.STATE}",
+        finding="state-folder",
+        steps=("service-restart",),
+    ),
+    "the state was emptied": Fault(
+        break_=f"mkdir /root/kept; mv {paths.STATE}/* /root/kept; mkdir -m 700 {paths.SCRATCH}",
+        undo=f"rmdir {paths.SCRATCH}; mv /root/kept/* {paths.STATE}; rmdir /root/kept",
+        finding="state-folder",
+        steps=("service-restart",),
+    ),
+    "the state is read-only": Fault(
+        break_=f"s=$(readlink -f {paths.STATE}); mount --bind $s $s; mount -o remount,bind,ro $s",
+        undo=f"umount $(readlink -f {paths.STATE})",
+        finding="state-folder",
+    ),
+    "a capability is taken away by a drop-in": Fault(
+        break_=f"mkdir {DROP_IN}; printf '[Service]\\nCapabilityBoundingSet=~CAP_MKNOD\\n' >{DROP_IN}/x.conf;"
+        "systemctl daemon-reload; RESTART",
+        undo=f"rm -r {DROP_IN}; systemctl daemon-reload; RESTART",
+        finding="capabilities",
+        managers=("systemd",),
+    ),
+    "a capability is taken away from who starts it": Fault(
+        break_="setpriv --bounding-set -mknod --inh-caps -mknod RESTART",
+        undo="RESTART",
+        finding="capabilities",
+        managers=("openrc", "process"),
+    ),
+    "control groups are read-only": Fault(
+        break_="mount -o remount,bind,ro /sys/fs/cgroup",
+        undo="mount -o remount,bind,rw /sys/fs/cgroup",
+        finding="control-groups",
+    ),
+    "another daemon takes the socket": Fault(
+        break_=f"cp {BIN}/buildkitd /root/buildkitd; cd /root; PATH={BIN}:$PATH setsid ./buildkitd --root /root/state"
+        f" --group buildkit --addr unix://{paths.SOCKET} </dev/null >/dev/null 2>&1 & echo $! >/root/pid;"
+        f" sleep 1; until buildctl debug workers >/dev/null && ! [ {paths.SOCKET} -ot /root/pid ]; do sleep 1; done",
+        undo="kill $(cat /root/pid); while kill -0 $(cat /root/pid) 2>/dev/null; do sleep 0.2; done;"
+        " rm -rf /root/state /root/buildkitd /root/pid; RESTART",
+        finding="daemon-foreign",
+    ),
+    "name servers on loopback": Fault(
+        break_=f"cp -p {paths.RESOLVER} /root/kept; echo nameserver 127.0.0.1 >{paths.RESOLVER}",
+        undo=f"cat /root/kept >{paths.RESOLVER}; rm /root/kept",
+        finding="resolver-loopback",
+        severity="warning",
+        steps=(),
+    ),
+}
