@@ -79,7 +79,9 @@ strangers() {
     for held in "$process"/fd/*; do
       [ ! "$held" -ef {{ paths.LOCK }} ] || has=state
     done
-    sockets=$(ls -l "$process/fd" 2>/dev/null)
+    # In a container the same path is another socket.
+    sockets=
+    [ ! "$process/root{{ paths.SOCKET }}" -ef {{ paths.SOCKET }} ] || sockets=$(ls -l "$process/fd" 2>/dev/null)
     while read -r _ _ _ _ _ _ inode path; do
       [ "$path" = {{ paths.SOCKET }} ] || continue
       case $sockets in *"socket:[$inode]"*) has="$has socket" ;; esac

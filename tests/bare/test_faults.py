@@ -106,6 +106,25 @@ def test_a_fault_is_exactly_its_finding(bench: Bench, name: str) -> None:
         bench.shell(fault.undo)
 
 
+CONTAINER = (
+    "mkdir -p /root/other; mount -t tmpfs tmpfs /run/buildkit; mount -t tmpfs tmpfs /var/lib/buildkit;"
+    " exec /root/buildkitd --group ci --oci-worker-binary /opt/buildkit/current/bin/buildkit-runc"
+)
+
+
+def test_a_daemon_in_a_container_is_in_nobodys_way(bench: Bench) -> None:
+    """Such as that of buildx: its paths are the same, and its files are others."""
+    bench.shell(
+        "cp /opt/buildkit/current/bin/buildkitd /root/;"
+        f" setsid unshare --mount sh -c '{CONTAINER}' </dev/null >/root/log 2>&1 & echo $! >/root/pid;"
+        " until grep -q 'running server' /root/log; do sleep 0.5; done"
+    )
+    try:
+        assert bench.findings() == []
+    finally:
+        bench.shell("kill $(cat /root/pid); rm -f /root/buildkitd /root/pid /root/log")
+
+
 def test_and_none_at_the_end(bench: Bench) -> None:
     assert bench.findings() == []
 
