@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -28,7 +29,13 @@ class Fault:
     severity: str = "error"
     managers: tuple[str, ...] = MANAGERS
     steps: tuple[str, ...] | None = None
-    """What `plan` would do about it, where that is part of the case."""
+    """What `plan` would do about it, where that is part of the case; () is nothing."""
+
+    def check(self, planned: Sequence[str]) -> None:
+        """What ends the daemon brings more steps, such as the wait for running builds."""
+        steps = self.steps or ()
+        assert {*steps} <= {*planned}
+        assert bool(steps) == bool(planned), planned
 
 
 FAULTS: Final = {
