@@ -557,6 +557,9 @@ workers() {
   printf '%s\n' "$answer" | sed 's/^/|/'
 }
 
+{% if registries %}
+{% include "registries.sh" %}
+{% endif %}
 cleanup() { [ -z "$work" ] || rm -rf "$work"; }
 work=
 trap cleanup EXIT
@@ -581,5 +584,8 @@ service
 basis
 {% if source != "release" %}
 runc_version
+{% endif %}
+{% if registries %}
+registries
 {% endif %}
 record end

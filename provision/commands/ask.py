@@ -21,9 +21,12 @@ ASK_TIMEOUT: Final = 120.0
 """Seconds for the facts: they take well under one, on a loaded Pi a few."""
 
 
-def ask_facts(transport: Transport, spec: Spec) -> Facts:
-    """The facts of a host. Raises HostError or UnreachableError."""
-    asked = question.question(spec)
+def ask_facts(transport: Transport, spec: Spec, *, registries: bool = False) -> Facts:
+    """The facts of a host; with `registries` also what those of the spec answer it.
+
+    Raises HostError or UnreachableError.
+    """
+    asked = question.question(spec, registries=registries)
     answer = transport.ask(asked.script, timeout=ASK_TIMEOUT)
     if answer.status != 0 and not answer.records:
         raise HostError(
@@ -34,24 +37,30 @@ def ask_facts(transport: Transport, spec: Spec) -> Facts:
     return parse(answer.records, asked.expected)
 
 
-def ask_facts_and_clock(transport: Transport, spec: Spec) -> Facts:
+def ask_facts_and_clock(transport: Transport, spec: Spec, *, registries: bool = False) -> Facts:
     """The facts, with how far the host's clock is off: within the seconds that a question takes to arrive."""
     begun = time.time()
-    facts = ask_facts(transport, spec)
+    facts = ask_facts(transport, spec, registries=registries)
     if not facts.system.clock:
         return facts
     return replace(facts, skew=0.0 if transport.local else facts.system.clock - begun)
 
 
 def ask_target(
-    transport: Transport, spec: Spec, version: str, cache: Path, *, local: bool = False
+    transport: Transport,
+    spec: Spec,
+    version: str,
+    cache: Path,
+    *,
+    local: bool = False,
+    registries: bool = False,
 ) -> Target:
     """The facts of a host, with the release and the emulators that it is to get. `version`: BuildKit's, resolved.
     `cache` is where this machine keeps downloads and builds.
 
     Raises HostError or UnreachableError. That there is no release for the host is in the target.
     """
-    return target_of(spec, ask_facts(transport, spec), version, cache, local=local)
+    return target_of(spec, ask_facts(transport, spec, registries=registries), version, cache, local=local)
 
 
 def target_of(spec: Spec, facts: Facts, version: str, cache: Path, *, local: bool = False) -> Target:

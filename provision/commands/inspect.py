@@ -12,6 +12,7 @@ from provision.commands.ask import ask_facts, ask_facts_and_clock, ask_target
 from provision.facts import Facts
 from provision.fix import Place
 from provision.health import deep as deep_builds
+from provision.health import registries
 from provision.health.explain import explain as explained
 from provision.health.platforms import rows
 from provision.plan.requirements import check_all
@@ -22,8 +23,9 @@ from provision.transport import Transport
 
 def check_host(transport: Transport, spec: Spec, version: str) -> HostResult:
     """Whether the host can be provisioned at all, with BuildKit of this version: by what `provision` refuses by."""
-    target = ask_target(transport, spec, version, user_folders.cache())
-    lines = check_all(target)
+    target = ask_target(transport, spec, version, user_folders.cache(), registries=True)
+    # A registry that does not answer today is no reason not to provision.
+    lines = (*check_all(target), *registries.lines(target.facts))
     bad = any(line.status == "error" for line in lines)
     return HostResult(
         host=transport.name, status="failed" if bad else "ok", checks=lines, place=place_of(target.facts)
@@ -41,7 +43,7 @@ def health_of(transport: Transport, spec: Spec, threshold: Severity, *, deep: bo
 
     One request. `deep` adds a second, which builds for every platform and measures.
     """
-    facts = ask_facts_and_clock(transport, spec)
+    facts = ask_facts_and_clock(transport, spec, registries=True)
     found = health.find(spec, facts)
     if not deep:
         return judged(transport.name, spec, facts, threshold, found)

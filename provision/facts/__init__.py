@@ -32,6 +32,7 @@ __all__ = [
     "PackageAnswer",
     "Probe",
     "Proof",
+    "RegistryAnswer",
     "Rule",
     "System",
     "Unit",
@@ -314,6 +315,22 @@ class Proof:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RegistryAnswer:
+    """What a registry of the configuration answered to the host."""
+
+    curl: int
+    """curl's exit status."""
+    status: int = 0
+    """Of HTTP."""
+    date: str = ""
+    """By its clock, as HTTP writes it."""
+    login: str = ""
+    """"valid" or "refused": the login of the user who logs in there. Empty: not tried."""
+    problem: str = ""
+    """curl's words."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Facts:
     """Everything that is known of a host."""
 
@@ -359,6 +376,8 @@ class Facts:
     """The run that changed this host last, since its boot."""
     basis: Basis = field(default_factory=Basis)
     proof: Proof = Proof()
+    registries: Mapping[str, RegistryAnswer] = field(default_factory=dict)
+    """Those that were asked, by name."""
     skew: float | None = None
     """Seconds by which the host's clock is ahead of this machine's; None if they were not compared."""
 

@@ -26,6 +26,7 @@ from provision.facts import (
     PackageAnswer,
     Probe,
     Proof,
+    RegistryAnswer,
     Rule,
     Runc,
     System,
@@ -86,6 +87,10 @@ def _facts(of: Found, expected: Mapping[str, int]) -> Facts:
         installed_packages=_installed(of.get("installed", ())),
         package_answers={r[0]: _package_answer(r) for r in of.get("install", ())},
         probes=_probes(of, expected),
+        registries={
+            r[0]: RegistryAnswer(curl=number(r[1]), status=number(r[2]), date=r[3], login=r[4], problem=r[5])
+            for r in of.get("registry", ())
+        },
         files=_files(of),
         groups={r[0]: words(r[1]) for r in of.get("group", ())},
         releases={r[0]: r[1] for r in of.get("release", ())},

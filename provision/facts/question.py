@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Final
 
 from provision import elf, paths
 from provision.architectures import ARCHITECTURES
+from provision.config.names import is_loopback
 from provision.facts import PATIENCE, packages
 from provision.facts.interpreters import candidates, wanted_rows
 from provision.facts.local_emulators import emulators_to_send
@@ -64,8 +66,8 @@ def argc() -> int:
     return random.SystemRandom().randint(3, 99)
 
 
-def question(spec: Spec) -> Question:
-    """The facts script for a host that is to become as `spec` says."""
+def question(spec: Spec, *, registries: bool = False) -> Question:
+    """The facts script for a host that is to become as `spec` says. `registries`: it asks those of the spec, too."""
     emulators = emulators_to_send(spec)
     expected = {arch.qemu: argc() for arch in ARCHITECTURES}
     programs = [
@@ -103,6 +105,7 @@ def question(spec: Spec) -> Question:
         start_line=process.START_LINE,
         certificates=[path for path in (tls.cert, tls.key, tls.ca) if path] if tls else [],
         key=tls.key if tls else "",
+        registries=_registries(spec) if registries else [],
         paths=paths,
     )
     return Question(script=script, expected=expected)
@@ -117,3 +120,24 @@ def _packagers() -> tuple[Mapping[str, str], ...]:
         }
         for row in packages.MANAGERS
     )
+
+
+def _registries(spec: Spec) -> list[dict[str, object]]:
+    """How each registry of the configuration is asked, as the daemon asks it."""
+    asked: list[dict[str, object]] = []
+    for host, settings in spec.buildkit.registries.items():
+        plain = settings.http or (is_loopback(host.rpartition(":")[0] or host) and not settings.ca)
+        # One file is all that curl takes; without a file of its own it takes the system's.
+        options = (
+            ["--cacert", settings.ca[0]] if settings.ca else ["--insecure"] if settings.insecure else []
+        )
+        name = "registry-1.docker.io" if host == "docker.io" else host
+        asked.append(
+            {
+                "name": host,
+                "pattern": re.sub(r"[^A-Za-z0-9:-]", lambda found: f"[{found[0]}]", host),
+                "url": f"{'http' if plain else 'https'}://{name}/v2/",
+                "options": options,
+            }
+        )
+    return asked

@@ -13,7 +13,18 @@ from provision.facts import Facts
 from provision.facts.managers import service_manager
 from provision.facts.view import concerned, provisioned
 from provision.fix import PROVISION, Fix
-from provision.health import access, basis, boot, daemon, drift, emulation, known_bad, network, resources
+from provision.health import (
+    access,
+    basis,
+    boot,
+    daemon,
+    drift,
+    emulation,
+    known_bad,
+    network,
+    registries,
+    resources,
+)
 from provision.health.finding_table import ROWS, finding
 from provision.result import SEVERITIES, Finding, reaches
 from provision.spec import Spec
@@ -32,6 +43,7 @@ AREAS: Final[tuple[Area, ...]] = (
     network.findings,
     access.findings,
     resources.findings,
+    registries.findings,
 )
 
 

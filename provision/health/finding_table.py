@@ -390,6 +390,24 @@ AREAS: Final[Mapping[str, tuple[FindingRow, ...]]] = MappingProxyType(
                 "`cgroup_enable=memory` on the kernel's command line",
             ),
             _row(
+                "registry-unreachable",
+                None,
+                "a registry of the configuration does not answer the host, or answers otherwise than a registry",
+                "its address, the network, or the proxy",
+            ),
+            _row(
+                "registry-certificate",
+                None,
+                "the host does not trust the certificate of a registry of the configuration",
+                'its authority as `ca` under `[registry."HOST"]`',
+            ),
+            _row(
+                "registry-login",
+                None,
+                "a registry refuses the login that the user who logs in on the host has for it",
+                "`login`",
+            ),
+            _row(
                 "clock-off",
                 None,
                 "the clock is off by more than 10 minutes: certificates seem not valid",

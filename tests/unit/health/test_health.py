@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from provision import binfmt, health, paths
 from provision.architectures import ARCHITECTURES, of_platform
-from provision.facts import Facts, Mount, Rule
+from provision.facts import Facts, Mount, RegistryAnswer, Rule
 from provision.facts.view import view
 from provision.fix import run
 from provision.health import boot
@@ -102,6 +102,16 @@ def both(*changes: Change) -> Change:
 
 ARM64, ARM = "linux/arm64", "linux/arm/v7"
 NOTHING: Final[list[tuple[str, str | None]]] = []
+
+
+def registry(
+    *, curl: int = 0, status: int = 0, date: str = "", login: str = "", problem: str = ""
+) -> Change:
+    """A registry of the configuration that answers so."""
+    seen = RegistryAnswer(curl=curl, status=status, date=date, login=login, problem=problem)
+    return lambda facts: replace(facts, registries={"reg.example:5000": seen})
+
+
 CASES: Final[dict[str, tuple[Change, list[tuple[str, str | None]]]]] = {
     "healthy": (lambda facts: facts, []),
     "binfmt.d is not read": (
@@ -179,6 +189,16 @@ CASES: Final[dict[str, tuple[Change, list[tuple[str, str | None]]]]] = {
     "a small memory": (system(memory=500_000, swap=100_000), [("memory-low", None)]),
     "a small memory with swap": (system(memory=500_000, swap=1_000_000), []),
     "a Pi's kernel": (system(cgroup_memory=False), [("cgroup-memory", None)]),
+    "a registry that is silent": (registry(curl=7, problem="refused"), [("registry-unreachable", None)]),
+    "no registry at all": (registry(curl=0, status=404), [("registry-unreachable", None)]),
+    "an unknown authority": (registry(curl=60, problem="self-signed"), [("registry-certificate", None)]),
+    "a login that is not valid": (registry(status=401, login="refused"), [("registry-login", None)]),
+    "a login that is valid": (registry(status=401, login="valid"), []),
+    "a registry in another time": (
+        both(system(clock=1_767_300_000), registry(status=200, date="Thu, 01 Jan 2026 00:00:00 GMT")),
+        [("clock-off", None)],
+    ),
+    "a registry without a time": (registry(status=200, date="now"), []),
     "a clock that stood still": (lambda facts: replace(facts, skew=-90_000.0), [("clock-off", None)]),
     "a clock that is a minute off": (lambda facts: replace(facts, skew=60.0), []),
     "QEMU 7.0 on a new kernel": (qemu("7.0.0"), [("known-bad-aslr", ARM64)]),

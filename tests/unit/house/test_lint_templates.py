@@ -31,7 +31,7 @@ from provision.plan.steps import (
 from provision.render import render
 from provision.services import MANAGERS, openrc, process
 from provision.services.manager import Seen, Settings
-from provision.spec import Buildkit, ServiceSetting, Source, Spec
+from provision.spec import Buildkit, Registry, ServiceSetting, Source, Spec
 from provision.transport import Secret
 from provision.transport.become import opening
 from tests.lab.checkout import ROOT
@@ -74,6 +74,10 @@ def scripts() -> Iterator[tuple[str, str]]:
     """Each template's name, and a text it renders to."""
     for source in get_args(Source):
         yield "probe.sh", question.question(Spec(buildkit=Buildkit(source=source))).script
+    asked = Buildkit(
+        registries={"a.example:5": Registry(ca=("/a b.pem",)), "docker.io": Registry(http=True)}
+    )
+    yield "registries.sh", question.question(Spec(buildkit=asked), registries=True).script
     yield "apply.sh", apply.script(whole_plan())
     yield "workplace.sh", render("workplace.sh")
     yield "buildkit-service.sh", process.script(SETTINGS).text

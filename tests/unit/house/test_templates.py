@@ -75,6 +75,7 @@ OURS: Final = {
     "host/lock.sh": {"lock_seconds": "a number of seconds"},
     "services/identity.sh": {"start_line": "a constant of services/process.py"},
     "buildkit.openrc": {"stop_seconds": "a number of seconds"},
+    "registries.sh": {"loop.index": "a number"},
     "export/parts/bake.sh": {"line": "a command of a service manager"},
     "export/bake.sh": {"bake": "a script that is made like this one"},
     "boot.sh": {"nonce": "hexadecimal digits (become)", "size": "a number of bytes"},
