@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import ssl
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -20,6 +22,8 @@ FILES: Final = ("ca.pem", "cert.pem", "key.pem")
 # A client's first bytes (RFC 9113 §3.4) with an empty SETTINGS frame: a server that lets it in answers with its own.
 _HELLO: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
 _PATIENCE: Final = 10.0
+_HEARD: Final = 1.0
+"""Seconds for a server to judge a certificate, once it has it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,8 +77,8 @@ def shake_hands(host: str, endpoint: str, options: Mapping[str, str]) -> str:
             socket.create_connection((name, port or 0), _PATIENCE) as plain,
             context.wrap_socket(plain, server_hostname=name) as secured,
         ):
+            _hear_refusal(secured)
             secured.sendall(_HELLO)
-            # By TLS 1.3 a client's certificate is judged after its handshake is done.
             if not secured.recv(9):
                 raise HostError(f"{host}: the daemon hung up", cause="it said nothing", hint=_LOOK)
             return ssl.DER_cert_to_PEM_cert(secured.getpeercert(binary_form=True) or b"")
@@ -86,6 +90,19 @@ def shake_hands(host: str, endpoint: str, options: Mapping[str, str]) -> str:
             cause=error.strerror or str(error),
             hint="A firewall may be between, or the daemon listens elsewhere ([buildkit] listen).",
         ) from error
+
+
+def _hear_refusal(secured: ssl.SSLSocket) -> None:
+    """By TLS 1.3 a client's certificate is judged after the client's handshake is done.
+
+    What comes then is an alert, or a ticket for the next session. An alert has to be read before anything is sent: the
+    server has hung up, and the kernel throws away what was not read. Raises SSLError for an alert.
+    """
+    if select.select([secured], [], [], _HEARD)[0]:
+        secured.setblocking(False)
+        with suppress(ssl.SSLWantReadError):
+            secured.recv(9)
+        secured.settimeout(_PATIENCE)
 
 
 _LOOK: Final = "health for that host says more."

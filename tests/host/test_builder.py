@@ -161,6 +161,7 @@ def built_by(host: Host, image: str) -> set[str]:
 def test_each_platform_is_built_where_it_belongs_and_a_dead_node_costs_what_was_said(
     fleet: Fleet, registry: Registry
 ) -> None:
+    check_what_a_login_lacks(fleet)
     first = fleet.builder("--hosts", "all")
     assert first.code == 0, (first.out, first.err)
     assigned = nodes(first)
@@ -190,6 +191,27 @@ def test_each_platform_is_built_where_it_belongs_and_a_dead_node_costs_what_was_
     check_a_node_that_dies_during_a_build(fleet)
     check_a_dead_node(fleet, registry, assigned)
     check_removal(fleet)
+
+
+def check_what_a_login_lacks(fleet: Fleet) -> None:
+    """What this tool does by sudo says nothing of buildx, which logs in and is what it is then."""
+
+    def refused(host: str) -> str:
+        asked = fleet.builder("--hosts", host, "--print")
+        made, left_out = asked.envelope["hosts"]
+        assert (asked.code, made["nodes"], left_out["status"]) == (3, [], "failed")
+        return " ".join(left_out["error"].values())
+
+    seen = refused("ops@server")
+    assert "may not use buildkitd" in seen
+    assert "users" in seen
+    server = fleet.machines["server"]
+    server.run("mv /usr/local/bin/buildctl /usr/local/bin/elsewhere")
+    seen = refused("server")
+    assert "does not find buildctl" in seen
+    assert "ln -s /opt/buildkit/current/bin/buildctl /usr/bin/buildctl" in seen
+    server.run("mv /usr/local/bin/elsewhere /usr/local/bin/buildctl")
+    assert list((fleet.folder / ".ssh").iterdir()) == []
 
 
 def check_a_node_that_dies_during_a_build(fleet: Fleet) -> None:

