@@ -1,7 +1,7 @@
 """Many hosts at once: this tool's question to all of them, against OpenSSH that runs the bare script there.
 
-The hosts are sshd processes on loopback, each at a port of its own; up to fifty are each behind a line of 50 ms. All of
-them are this machine, so the script's own work, which is the same for both, is paid here as well.
+The hosts are sshd processes on loopback; up to fifty are each behind a line of 50 ms of its own. All of them are this
+machine, so the script's own work, which is the same for both, is paid here as well.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ SIZES: Final = (1, 10, 50)
 RUNS: Final = 3
 MOST: Final = 500
 """Hosts of one run, without a line between: their lines would cost this machine more than the hosts do."""
+MOST_SERVERS: Final = 20
+"""sshd processes that take the connections of so many; each connection has a process of its own in any case."""
 MOST_JOBS: Final = 64
 FILES: Final = 1024
 """Descriptors that a process may have open by default."""
@@ -44,34 +46,36 @@ class Hidden(Sshd):
 class Lab:
     folder: Path
     proxies: Sequence[Proxy]
-    """None without delay."""
+    """None where there are fewer servers than hosts."""
 
     def names(self, size: int) -> str:
         return ",".join(f"h{number}" for number in range(size))
 
 
 @contextmanager
-def lab(size: int, *, delayed: bool = True) -> Iterator[Lab]:
-    """So many servers, each behind a line of its own if `delayed`; one key opens all."""
+def lab(size: int, *, servers: int = 0) -> Iterator[Lab]:
+    """So many hosts, each a server behind a line of its own; or without lines, on a few servers. One key opens all."""
     with tempfile.TemporaryDirectory(prefix="bench-") as made, ExitStack() as stack:
         folder = Path(made)
         key, host_key = keygen(folder / "id_ed25519"), keygen(folder / "host_key")
         public = host_key.with_suffix(".pub").read_text().rsplit(" ", 1)[0]
-        sections, known, proxies = [], [], []
-        for number in range(size):
+        options = {"LogLevel": "ERROR", "MaxStartups": str(MOST)}
+        ports, proxies = [], []
+        for number in range(servers or size):
             place = folder / f"h{number}"
             place.mkdir()
             for file in (key, host_key):
                 shutil.copy(file, place / file.name)
                 shutil.copy(file.with_suffix(".pub"), place / f"{file.name}.pub")
-            server = stack.enter_context(Hidden(folder=place, options={"LogLevel": "ERROR"}))
-            port = server.port
-            if delayed:
-                proxies.append(stack.enter_context(Proxy(server.port, delay=measure.DELAY)))
-                port = proxies[-1].port
-            known.append(f"[127.0.0.1]:{port} {public}\n")
-            sections.append(f"Host h{number}\n  HostName 127.0.0.1\n  Port {port}\n")
-        (folder / "known_hosts").write_text("".join(known))
+            ports.append(stack.enter_context(Hidden(folder=place, options=options)).port)
+        if not servers:
+            proxies = [stack.enter_context(Proxy(port, delay=measure.DELAY)) for port in ports]
+            ports = [proxy.port for proxy in proxies]
+        sections = [
+            f"Host h{number}\n  HostName 127.0.0.1\n  Port {ports[number % len(ports)]}\n"
+            for number in range(size)
+        ]
+        (folder / "known_hosts").write_text("".join(f"[127.0.0.1]:{port} {public}\n" for port in ports))
         (folder / "ssh_config").write_text(
             f"IdentityFile {key}\nIdentitiesOnly yes\nUserKnownHostsFile {folder / 'known_hosts'}\n"
             f"StrictHostKeyChecking yes\nIdentityAgent none\n{''.join(sections)}"
@@ -92,7 +96,7 @@ def measured() -> dict[str, Cost]:
 
 def measured_most() -> dict[str, Cost]:
     """What `MOST` hosts cost, each way run once, with no more descriptors than a process has by default."""
-    with lab(MOST, delayed=False) as made:
+    with lab(MOST, servers=MOST_SERVERS) as made:
         commands = ways(made.names(MOST), MOST, jobs=MOST_JOBS)
         limited = {
             name: ["sh", "-c", f'ulimit -n {FILES}; exec "$@"', "sh", *words]

@@ -90,11 +90,12 @@ def table(title: str, rows: Mapping[str, Cost]) -> str:
     for name, cost in rows.items():
         cells = (
             f"{cost.wall:.2f}",
-            cost.turns,
-            cost.connections,
+            # None of them is counted where there was no line between.
+            cost.turns or "–",
+            cost.connections or "–",
             cost.sessions or "–",
-            f"{cost.up / 1000:.0f}",
-            f"{cost.down / 1000:.0f}",
+            f"{cost.up / 1000:.0f}" if cost.up else "–",
+            f"{cost.down / 1000:.0f}" if cost.down else "–",
             f"{cost.processor:.2f}",
             f"{cost.memory / 1e6:.0f}",
         )
