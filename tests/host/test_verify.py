@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import bcrypt
 import pytest
 
 from tests.lab.builder import Builder, builder
+from tests.lab.buildx import buildx as buildx_program
 from tests.lab.busybox import busybox
 from tests.lab.cli import Outcome, provision
 from tests.lab.debian import debian, installed
@@ -106,6 +108,30 @@ def test_attestations_of_buildkit(buildkit: Builder, registry: Registry, context
     assert [row["attestations"] for row in seen.host["images"]] == [1, 1, 1]
     buildkit.build(context, *options, *output(f"{name}-old", **{"oci-artifact": "false"}))
     assert findings(verify(f"{name}-old", "--platforms", PLATFORMS)) == []
+
+
+def test_what_buildx_pushes_is_right(
+    buildkit: Builder, registry: Registry, context: Path, verify: Any, tmp_path: Path
+) -> None:
+    """Docker's own client, with the attestations that it makes by itself, and without."""
+    name = f"{registry.address}/buildx"
+    own = {**os.environ, "BUILDX_CONFIG": str(tmp_path / "buildx"), "HOME": str(tmp_path)}
+
+    def buildx(*words: str) -> None:
+        done = subprocess.run(
+            [str(buildx_program()), *words], env=own, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+
+    buildx("create", "--name", "lab", "--driver", "remote", f"unix://{buildkit.folder}/socket")
+    for tag, more, attestations in (("usual", (), 1), ("bare", ("--provenance=false",), 0)):
+        buildx(
+            *("build", "--builder", "lab", "--platform", PLATFORMS, "--push", "--tag", f"{name}:{tag}"),
+            *(*more, str(context)),
+        )
+        seen = verify(f"{name}:{tag}", "--platforms", PLATFORMS)
+        assert (seen.code, findings(seen)) == (0, [])
+        assert [row["attestations"] for row in seen.host["images"]] == [attestations] * 3
 
 
 def test_one_platform_is_pushed_without_an_index(
