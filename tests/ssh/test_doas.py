@@ -21,12 +21,19 @@ class Doas(Sshd):
     rules = "permit nopass ci as root\npermit pw as root\n"
 
     def _enter(self) -> str:
-        own = self.folder / "etc"
-        script = super()._enter()
-        copy = f"cp -a /etc {own}\nprintf '{self.rules}' >{own}/doas.conf\nmount --bind {own} /etc\n"
+        """An /etc of the server's own, which can have a file that the machine's has not: links to all that that has."""
+        real = self.folder / "etc"
+        real.mkdir()
         pam = Path(str(shutil.which("doas"))).resolve().parents[2] / "etc" / "pam.d" / "doas"
-        copy += f"[ ! -f {pam} ] || cp {pam} {own}/pam.d/doas\n"
-        return script.replace("set -e\n", f"set -e\n{copy}", 1)
+        lines = (
+            f"mount --bind /etc {real}",
+            "mount -t tmpfs tmpfs /etc",
+            f"ln -s {real}/* /etc/",
+            f"rm /etc/pam.d && cp -r {real}/pam.d /etc/pam.d",
+            f"[ ! -f {pam} ] || cp {pam} /etc/pam.d/doas",
+            f"rm -f /etc/doas.conf && printf '{self.rules}' >/etc/doas.conf",
+        )
+        return super()._enter().replace("set -e\n", "\n".join(("set -e", *lines, "")), 1)
 
 
 @pytest.fixture
