@@ -118,6 +118,8 @@ class Buildkit:
     """What runs the daemon; "auto" is what runs as process 1, or else a process that nothing supervises."""
     fetch: Fetch = "auto"
     """Who downloads: the host, this machine (`controller`), or whichever can (`auto`)."""
+    drain: str = "10m"
+    """How long a restart waits for running builds: a number of seconds, or one with s, m or h behind it."""
     allow_insecure_version: bool = False
     max_parallelism: int | None = None
     """Build steps at once; None leaves it to the daemon (no limit)."""
@@ -131,6 +133,12 @@ class Buildkit:
     gc: Mapping[str, int | str] = field(default_factory=_nothing)
     """The daemon's own keys `reservedSpace`, `maxUsedSpace`, `minFreeSpace`: bytes, "10GB" or "30%"."""
     registries: Mapping[str, Registry] = field(default_factory=_nothing)
+
+    @property
+    def drain_seconds(self) -> int:
+        """`drain` as a number; 0: a restart waits for nothing."""
+        number = self.drain.rstrip("smh")
+        return int(number) * {"m": 60, "h": 3600}.get(self.drain[len(number) :], 1)
 
 
 @dataclass(frozen=True, kw_only=True)

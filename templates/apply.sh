@@ -10,6 +10,7 @@ umask 022
 binfmt={{ paths.BINFMT }}
 stopped=
 failures=0
+finished=' '
 
 record() {
   printf 'step\t%s\t%s\t%s\t%s\t%s\n' "$1" "$2" "$(printf '%s' "${3:-}" | tr '\t\n' '  ')" "${4:-}" "${5:-}"
@@ -25,6 +26,7 @@ run() {
   note='' wrong='' emulator=''
   if "$@" >"$work/log" 2>&1; then
     record "$id" "done" "$note"
+    case $note in 'skipped: '*) ;; *) finished="$finished$id " ;; esac
   else
     [ -n "$note$wrong" ] || note=$(tail -n 3 "$work/log")
     record "$id" failed "$note" "$wrong" "${wrong:+$emulator}"
@@ -32,6 +34,16 @@ run() {
     failures=$((failures + 1))
     [ "$fatal" = no ] || stopped="after $id"
   fi
+}
+
+# run_after IDS ID FATAL COMMAND...: as `run`, if one of the steps before it was done, or if none is named.
+run_after() {
+  needed=$1; shift
+  for each in $needed; do
+    case $finished in *" $each "*) needed='' ;; esac
+  done
+  if [ -n "$needed" ]; then record "$1" skipped "nothing of what it is for was changed"; return; fi
+  run "$@"
 }
 
 # apart COMMAND...: for what may start programs that outlive this script: they must not keep the lock.
@@ -305,7 +317,6 @@ link() {
 tell() {
   case $2 in
     enable) remember '' enabled "$1" "$3" ;;
-    restart) [ -e {{ paths.STATE }} ] || remember '' state {{ paths.STATE }} ;;
   esac && "tell_$1" "$2" "$3" || return 1
   [ "$2" != disable ] || forget enabled "$1" "$3"
 }
@@ -325,6 +336,9 @@ tell() {
 {% include "host/packages.sh" %}
 
 
+{% include "host/daemon.sh" %}
+
+
 aside='' receiver='' work='' taken=''
 # Not before all uploads have arrived: their rest would be taken for the next request.
 trap 'arrival; rm -rf ${work:+"$work"} ${aside:+"$aside"}; unlock' EXIT
@@ -334,6 +348,7 @@ workplace '' || exit 1
 # The channel gets a descriptor of its own, so that no command of a step reads from it. Uploads are received at once,
 # while the steps run: unread bytes would hold up a stop, or the end of the link, behind them.
 exec 8<&0 </dev/null
+exec 5>&1
 {% if lengths %}
 folders {{ paths.CACHE }} 2>/dev/null
 {% endif %}
@@ -385,6 +400,24 @@ run {{ step.id | q }} yes member {{ step.group | q }} {{ step.user | q }}
 run {{ step.id | q }} yes release {{ step.folder | q }} {{ step.archive | q }} {{ step.sha256 | q }} {{ step.header | q }} {{ lengths.get(step.id, 0) }} {{ (step.url or '') | q }}
 {% elif step.kind == "link" %}
 run {{ step.id | q }} yes link {{ step.path | q }} {{ step.to | q }}
+{% elif step.kind == "drain" %}
+{% if step.only_after %}
+run_after {{ step.only_after | join(" ") | q }} \
+{% else %}
+run \
+{% endif %}
+  {{ step.id | q }} yes drain {{ step.seconds }}
+{% elif step.kind == "save" %}
+run {{ step.id | q }} yes save {{ step.generation | q }} {{ step.version | q }} {{ step.folder | q }} {{ step.files | q }}
+{% elif step.kind == "start" %}
+{% if step.only_after %}
+run_after {{ step.only_after | join(" ") | q }} \
+{% else %}
+run \
+{% endif %}
+  {{ step.id | q }} yes apart restart {{ step.manager | q }} {{ step.service | q }} {{ step.back | q }} {{ step.copy_for | q }} {{ step.platforms | q }}
+{% elif step.kind == "remove-tree" %}
+run {{ step.id | q }} no remove_tree {{ step.path | q }}
 {% elif step.kind == "service" %}
 run {{ step.id | q }} yes apart tell {{ step.manager | q }} {{ step.verb | q }} {{ step.service | q }}
 {% endif %}

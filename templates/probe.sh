@@ -429,6 +429,7 @@ service() {
   mark
   workers
   own_record
+  previous
   claimed
 }
 
@@ -537,6 +538,20 @@ claimed() {
   [ -n "$holder" ] || return
   if [ "$state" = works ] && begun "$process" && [ "$begun" = "$time" ]; then state=changing; fi
   record run "$holder" "$state"
+}
+
+previous() {
+  generation=; { read -r generation <{{ paths.PREVIOUS }}/generation; } 2>/dev/null
+  [ -n "$generation" ] || return
+  version='' folder=''
+  { read -r version <{{ paths.PREVIOUS }}/release; read -r folder <{{ paths.PREVIOUS }}/folder; } 2>/dev/null
+  record previous "$generation" "$version" "$folder"
+  for path in {{ files | map('q') | join(' ') }}; do
+    saved={{ paths.PREVIOUS }}/files$path
+    [ -f "$saved" ] || continue
+    record previous-file "$path" "$(stat -c %a "$saved")"
+    text "$saved"
+  done
 }
 
 own_record() {

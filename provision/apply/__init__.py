@@ -21,6 +21,7 @@ from provision.plan.steps import (
     RegisterHandler,
     RunService,
     SendInterpreter,
+    StartDaemon,
     Step,
     UnpackRelease,
 )
@@ -102,7 +103,9 @@ def script(plan: Plan, sending: Sequence[Upload] = (), claim: Claim | None = Non
     Without a claim it takes the lock whatever the facts saw of it.
     """
     lengths = {each.step: each.length for each in sending}
-    managers = sorted({step.manager for step in plan.steps if isinstance(step, MountBinfmt | RunService)})
+    managers = sorted(
+        {step.manager for step in plan.steps if isinstance(step, MountBinfmt | RunService | StartDaemon)}
+    )
     return render(
         "apply.sh",
         steps=plan.steps,

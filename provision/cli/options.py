@@ -143,6 +143,10 @@ SPEC: Final[Mapping[str, Option]] = {
     "fetch": Option(
         value="WHO", help="who downloads the release: auto, host or controller", setting="buildkit.fetch"
     ),
+    "drain": Option(
+        help="how long a restart waits for running builds, such as 90s, 10m, 1h; 0: at once",
+        setting="buildkit.drain",
+    ),
     "allow_insecure_version": Option(
         help="install BuildKit below v0.12.5 all the same",
         setting="buildkit.allow_insecure_version",

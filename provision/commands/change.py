@@ -24,6 +24,7 @@ from provision.health.platforms import rows, unmet
 from provision.hosts.interruption import Interruption
 from provision.plan import Plan, plan
 from provision.plan.foreign import adopted_lines
+from provision.plan.steps import WaitForBuilds
 from provision.result import HostResult, HostStatus, StepResult
 from provision.spec import Spec
 from provision.transport import StoppedError, Transport
@@ -230,7 +231,8 @@ def carry_out(transport: Transport, outlook: PlannedHost, run: RunSettings, jour
     wanted = uploads(made.steps, outlook.facts.cached, archive)
     with payload(wanted, lambda done, total: progress.transfer(host, "send", done, total)) as sending:
         order = script(made, wanted, Claim.after(outlook.facts.last_run))
-        transport.ask(order, timeout=run.timeout, payload=sending, on_record=journal.record)
+        timeout = run.timeout + sum(step.seconds for step in made.steps if isinstance(step, WaitForBuilds))
+        transport.ask(order, timeout=timeout, payload=sending, on_record=journal.record)
     journal.check_lock()
 
 

@@ -61,6 +61,7 @@ _BUILDKIT: Final = {
     "source": Setting(one_of(get_args(Source)), Buildkit.source),
     "service": Setting(one_of(get_args(ServiceSetting)), Buildkit.service),
     "fetch": Setting(one_of(get_args(Fetch)), Buildkit.fetch),
+    "drain": Setting(values.duration, Buildkit.drain),
     "allow_insecure_version": Setting(boolean, Buildkit.allow_insecure_version),
     "max_parallelism": Setting(integer(1, 4096), unset="no limit"),
     "listen": Setting(list_of(names.listener), (), unset="the socket alone"),

@@ -94,6 +94,20 @@ def seconds(low: float, high: float) -> Reader[float]:
     return read
 
 
+_DURATION: Final = re.compile(r"[0-9]{1,6}[smh]?")
+
+
+def duration(value: object) -> str:
+    """A whole number of seconds, or text with its unit: "90s", "10m", "1h". Not above 86400 s."""
+    text_ = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if not isinstance(text_, str) or not _DURATION.fullmatch(text_):
+        raise ValueError('must be a duration such as "10m", "90s" or "1h", or 0')
+    number = int(text_.rstrip("smh"))
+    if number * {"m": 60, "h": 3600}.get(text_[-1], 1) > 86400:
+        raise ValueError("must not be above 24h")
+    return text_
+
+
 def one_of(choices: tuple[Any, ...]) -> Reader[Any]:
     """One of a few words."""
 

@@ -30,6 +30,7 @@ __all__ = [
     "LastRun",
     "Mount",
     "PackageAnswer",
+    "Previous",
     "Probe",
     "Proof",
     "RegistryAnswer",
@@ -298,6 +299,18 @@ class Daemon:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Previous:
+    """What a daemon was started from, as it was saved before it was replaced (templates/host/daemon.sh)."""
+
+    generation: str
+    version: str
+    """Of BuildKit."""
+    folder: str
+    """Of its release."""
+    files: Mapping[str, File] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class LastRun:
     """A run of this tool that changed the host, as the host's lock has it (templates/host/lock.sh)."""
 
@@ -372,6 +385,8 @@ class Facts:
     """The error of buildctl, or why its answer cannot be read; empty if there is an answer or it was not asked."""
     record: HostRecord | None = None
     """None where this tool has written none yet."""
+    previous: Previous | None = None
+    """What the daemon before this one was started from; None where there is no way back."""
     last_run: LastRun | None = None
     """The run that changed this host last, since its boot."""
     basis: Basis = field(default_factory=Basis)

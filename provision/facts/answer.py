@@ -24,6 +24,7 @@ from provision.facts import (
     LastRun,
     Mount,
     PackageAnswer,
+    Previous,
     Probe,
     Proof,
     RegistryAnswer,
@@ -117,6 +118,7 @@ def _facts(of: Found, expected: Mapping[str, int]) -> Facts:
         worker=worker,
         worker_error=worker_error,
         record=next((parse_record(r.text) for r in of.get("host-record", ())), None),
+        previous=_previous(of),
         last_run=_last_run(_one(of, "run")),
         basis=basis.read(of),
         proof=Proof(generation=_one(of, "proof")[0], platforms=frozenset(words(_one(of, "proof")[1]))),
@@ -167,6 +169,17 @@ def _identity(of: Found) -> str:
     """
     machine, boot, pid = _one(of, "machine"), _one(of, "boot")[0], _one(of, "namespaces")[1]
     return " ".join((machine[0], boot, pid, machine[1])) if boot and pid and machine[1] else ""
+
+
+def _previous(of: Found) -> Previous | None:
+    saved = _one(of, "previous")
+    if not saved[0]:
+        return None
+    files = {
+        r[0]: File(path=r[0], mode=number(r[1], 8), owner="root", group="root", text=r.text)
+        for r in of.get("previous-file", ())
+    }
+    return Previous(generation=saved[0], version=saved[1], folder=saved[2], files=files)
 
 
 def _last_run(record: Record) -> LastRun | None:

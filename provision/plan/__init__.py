@@ -26,7 +26,7 @@ def plan(target: Target, *, nonce: bytes, argc: int) -> Plan:
     require(target)
     release = target.known_release()
     handlers = emulation.plan_emulation(target, nonce, argc)
-    steps, generation = service.plan_service(target, restart=handlers.registers)
+    steps, generation = service.plan_service(target, handlers.registered)
     # First what may end the run: a distribution with a runc that is too old.
     every = (*plan_record(target.facts), *service.plan_runc(target), *handlers.steps, *steps)
     return Plan(

@@ -37,8 +37,8 @@ class Emulation:
 
     steps: tuple[Step, ...]
     notes: tuple[str, ...]
-    registers: bool
-    """Whether a handler is registered or replaced, which a running buildkitd may not notice."""
+    registered: tuple[RegisterHandler, ...]
+    """Handlers that are registered or replaced, which a running buildkitd may not notice."""
 
 
 def plan_emulation(target: Target, nonce: bytes, argc: int) -> Emulation:
@@ -55,14 +55,14 @@ def plan_emulation(target: Target, nonce: bytes, argc: int) -> Emulation:
     for choice in usable:
         steps += _handler_steps(choice, spec, facts, nonce, argc)
         notes += handlers.shadow_notes(choice.arch, f"qemu-{choice.arch.qemu}", facts)
-    registers = any(isinstance(step, RegisterHandler) for step in steps)
+    registered = tuple(step for step in steps if isinstance(step, RegisterHandler))
     installing = _package_steps(usable, facts)
     notes += [
         f"{each.manager} removes {', '.join(each.removes)}, whose handlers end with it"
         for each in installing
         if each.removes
     ]
-    if registers and facts.system.shared_table:
+    if registered and facts.system.shared_table:
         notes.append(handlers.shared_table(facts))
     return Emulation(
         # Packages come first: that they are there is the least certain.
@@ -73,7 +73,7 @@ def plan_emulation(target: Target, nonce: bytes, argc: int) -> Emulation:
             *steps,
         ),
         notes=tuple(notes),
-        registers=registers,
+        registered=registered,
     )
 
 

@@ -14,7 +14,7 @@ from provision.placed.changes import file_change
 from provision.services.manager import Name
 
 Verb = Literal["enable", "disable", "stop", "restart"]
-"""What a service manager can be told; "restart" starts what does not run."""
+"""What a service manager can be told; "restart" starts what does not run, and is for tests: `StartDaemon` proves it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,6 +201,56 @@ class MakeLink(Step):
 
     path: str
     to: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class WaitForBuilds(Step):
+    """Waits until the daemon works on no build. When time is up, this step fails and the daemon is left as it is."""
+
+    kind: ClassVar[str] = "drain"
+
+    seconds: int
+    only_after: tuple[str, ...] = ()
+    """Ids of steps: if none of them was done, this one is skipped. Empty: it depends on none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SaveGeneration(Step):
+    """Saves what the running daemon was started from, for a way back."""
+
+    kind: ClassVar[str] = "save"
+
+    generation: str
+    version: str
+    folder: str
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartDaemon(Step):
+    """Starts the daemon, anew if it runs, and has it answer. One that is worse than the old one is taken back."""
+
+    kind: ClassVar[str] = "start"
+
+    manager: Name
+    service: str
+    back: str = ""
+    """The saved generation to go back to; empty if there is none: then a daemon that fails is stopped for good."""
+    copy_for: str = ""
+    """The version whose state's metadata is copied before, as an older one takes it over; empty: nothing is copied."""
+    platforms: tuple[str, ...] = ()
+    """What it has to list, without variants: the old one does."""
+    only_after: tuple[str, ...] = ()
+    """As for `WaitForBuilds`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoveTree(Step):
+    """Removes a folder of this tool with all in it."""
+
+    kind: ClassVar[str] = "remove-tree"
+
+    path: str
 
 
 @dataclass(frozen=True, kw_only=True)

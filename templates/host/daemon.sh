@@ -63,32 +63,48 @@ serves() {
   done
   for platform do
     case " $answer " in
-      *" $platform "*) ;;
+      *" $platform "*|*" $platform/"*) ;;
       *) note="buildkitd does not list $platform"; return 1 ;;
     esac
   done
 }
 
-# restart MANAGER SERVICE BACK PLATFORM...: the daemon is started, anew if it runs. It has to list these platforms. If it
+# call VERB: tells the service manager of this start. What it starts has none of our descriptors.
+call() { "tell_$manager" "$1" "$service" 5>&- 7>&-; }
+
+# copy_metadata VERSION: the databases of the state, without the layers: an older daemon may not read them, or spoil them.
+copy_metadata() {
+  copy=$own_folder/state-of-$1
+  rm -rf "$copy" && mkdir -p "$copy" || return 1
+  find {{ paths.STATE }} -maxdepth 3 -name '*.db' -type f >"$work/files"
+  while IFS= read -r each; do
+    to=$copy${each#{{ paths.STATE }}}
+    mkdir -p "${to%/*}" && cp -p "$each" "$to" || return 1
+  done <"$work/files"
+  settle "$copy"
+}
+
+# restart MANAGER SERVICE BACK COPY PLATFORM...: the daemon is started, anew if it runs. It has to list these platforms. If it
 # does not come up, what it was started from before is brought back: `BACK` is the name of that, as it is saved.
 restart() {
-  manager=$1 service=$2 back=$3; shift 3
+  manager=$1 service=$2 back=$3 copied=$4; shift 4
   quiet || return 1
   [ -e {{ paths.STATE }} ] || remember '' state {{ paths.STATE }} || return 1
   note=''
-  if "tell_$manager" restart "$service" && serves "$@"; then return 0; fi
+  if [ -n "$copied" ]; then call stop && copy_metadata "$copied" || return 1; fi
+  if call restart && serves "$@"; then return 0; fi
   [ -n "$note" ] || note=$(tail -n 3 "$work/log")
   why=$note
   if [ -n "$back" ] && [ "$(cat "$saved/generation" 2>/dev/null)" = "$back" ]; then
-    if bring_back && "tell_$manager" restart "$service" && serves; then
+    if bring_back && call restart && serves; then
       fail "$why; taken back: $(cat "$saved/release") runs again"
     else
       fail "$why; what ran before does not come up either: $note"
     fi
   else
     # A service that starts again and again, now and at each boot, is worse than none.
-    "tell_$manager" stop "$service"
-    ! recorded "enabled$tab$manager$tab$service" || { "tell_$manager" disable "$service" && forget enabled "$manager" "$service"; }
+    call stop
+    ! recorded "enabled$tab$manager$tab$service" || { call disable && forget enabled "$manager" "$service"; }
     fail "$why; it is stopped, and no boot starts it"
   fi
 }

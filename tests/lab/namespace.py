@@ -31,6 +31,7 @@ TOOLS: Final = (
         "chmod",
         "chown",
         "chroot",
+        "cp",
         "cut",
         "date",
         "dd",

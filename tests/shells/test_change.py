@@ -181,7 +181,7 @@ def test_only_what_was_spoiled_is_mended(host: Machine, tmp_path: Path) -> None:
         host.space.run(script)
         result = provision(host, spec, run)
         ids = [each.id for each in result.steps]
-        expected = [step, "service-restart"] if step == "handler-s390x" else [step]
+        expected = [step, "rule-s390x"] if step == "handler-s390x" else [step]
         assert (result.status, ids) == ("changed", expected), (step, result)
 
 

@@ -263,7 +263,7 @@ def keys_of(unit: str) -> list[str]:
 
 def evaluate(text: str) -> list[list[str]]:
     """The steps of an apply script as sh reads them, none carried out: each `run` only shows its words."""
-    stub = 'run() { printf "%s\\n" "$#"; printf "%s\\0" "$@"; }\n'
+    stub = 'run() { printf "%s\\n" "$#"; printf "%s\\0" "$@"; }\nrun_after() { shift; run "$@"; }\n'
     head, begin, tail = text.partition("\nexec 8<&0 </dev/null\n")
     assert begin, "the place before the steps is not where it was"
     rest = sh(f"{head}\n{stub}{begin}{tail}".replace('[ "$failures" -eq 0 ]', ""))

@@ -24,9 +24,13 @@ from provision.plan.steps import (
     MountBinfmt,
     Plan,
     RecordLines,
+    RemoveTree,
     RunService,
+    SaveGeneration,
     SendInterpreter,
+    StartDaemon,
     Step,
+    WaitForBuilds,
 )
 from provision.render import render
 from provision.services import MANAGERS, openrc, process
@@ -50,6 +54,27 @@ MORE: Final = (
         for each in MANAGERS
     ),
     EnableBinfmt(id="binfmt-status", action="enable", target="binfmt_misc"),
+    WaitForBuilds(id="drain", action="wait for", target="builds", seconds=9, only_after=("a", "b")),
+    SaveGeneration(
+        id="save",
+        action="save",
+        target="it",
+        generation="g",
+        version="v",
+        folder="/opt/x",
+        files=("/etc/a b",),
+    ),
+    StartDaemon(
+        id="start",
+        action="restart",
+        target="it",
+        manager="systemd",
+        service="it",
+        back="g",
+        copy_for="v2",
+        platforms=("linux/arm64",),
+    ),
+    RemoveTree(id="tree", action="remove", target="it", path="/opt/x"),
     RecordLines(id="record", action="create", target="it", lines=("file\t/etc/x\t0",)),
     InstallRunc(id="runc", action="install", target="runc", manager="apt-get", oldest=(1, 1)),
     AddMember(id="member", action="add", target="a user", group="buildkit", user="a user"),

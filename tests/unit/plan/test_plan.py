@@ -19,16 +19,17 @@ from provision.facts.kernel import version
 from provision.facts.packages import MANAGERS
 from provision.health.platforms import unmet
 from provision.plan.handlers import flag_choices
-from provision.plan.service import restart_reason
+from provision.plan.replacement import restart_reason
 from provision.plan.steps import (
     InstallPackages,
     MakeLink,
     RegisterHandler,
-    RunService,
+    StartDaemon,
     UnpackRelease,
     WriteFile,
     WriteRule,
 )
+from provision.plan.target import release_folder
 from provision.spec import Emulation, Spec
 from tests.unit import recorded
 from tests.unit.recorded import (
@@ -157,8 +158,8 @@ def test_a_disabled_table_is_enabled() -> None:
 )
 def test_a_wrong_handler_is_replaced(changes: dict[str, object]) -> None:
     made = planned(arm64(SETTLED, **changes))
-    # The daemon's list is cached and masked: it must be restarted.
-    assert ids(made) == ["handler-aarch64", "rule-aarch64", "service-restart"]
+    # The daemon lists its platform: a restart would end builds for nothing.
+    assert ids(made) == ["handler-aarch64", "rule-aarch64"]
     assert made.steps[0].action == "replace"
 
 
@@ -179,7 +180,7 @@ def test_a_handler_whose_probe_fails_is_replaced(status: int) -> None:
 def test_an_emulator_that_was_replaced_is_registered_anew_and_said() -> None:
     """Also where the handler names a link, and that leads to another file now: what is run is at its old path."""
     made = planned(with_interpreter(SETTLED, AARCH64, identity="1:2"))
-    assert ids(made) == ["handler-aarch64", "rule-aarch64", "service-restart"]
+    assert ids(made) == ["handler-aarch64", "rule-aarch64"]
     assert "replaced since" in made.steps[0].detail
 
 
@@ -382,8 +383,8 @@ def test_a_full_disk_is_refused_before_anything() -> None:
 def test_another_digest_is_another_folder_and_the_old_one_stays() -> None:
     other = replace(RELEASE, digest=Digest(value="ab" * 32, source="user"))
     made = planned(SETTLED, release=other)
-    assert ids(made) == ["release", "buildkit-unit", "release-link", "service-restart"]
-    unpack, link = made.steps[0], made.steps[2]
+    assert ids(made) == ["release", "drain", "save", "buildkit-unit", "release-link", "service-restart"]
+    unpack, link = made.steps[0], made.steps[4]
     assert isinstance(unpack, UnpackRelease)
     assert isinstance(link, MakeLink)
     assert unpack.folder == link.to == "/opt/buildkit/v0.32.2-abababababab"
@@ -411,13 +412,13 @@ def test_a_release_that_lost_a_program_is_unpacked_again() -> None:
 def test_a_daemon_whose_state_was_taken_away_is_restarted(change: dict[str, Any]) -> None:
     host = settled()
     host = replace(host, basis=replace(host.basis, **change))
-    assert ids(planned(host)) == ["service-restart"]
+    assert ids(planned(host)) == ["drain", "service-restart"]
 
 
 def test_a_changed_setting_restarts_and_shows_its_diff() -> None:
     made = planned(SETTLED, buildkit(max_parallelism=2))
-    assert ids(made) == ["buildkit-config", "buildkit-unit", "service-restart"]
-    assert "+max-parallelism = 2" in made.steps[0].detail
+    assert ids(made) == ["drain", "save", "buildkit-config", "buildkit-unit", "service-restart"]
+    assert "+max-parallelism = 2" in made.steps[2].detail
 
 
 @pytest.mark.parametrize(
@@ -468,17 +469,17 @@ def test_a_stopped_service_is_started_and_a_disabled_one_enabled() -> None:
 
 
 def test_a_daemon_that_does_not_list_what_runs_is_restarted() -> None:
-    (step,) = planned(without_arm64(SETTLED)).steps
-    assert isinstance(step, RunService)
+    _, step = planned(without_arm64(SETTLED)).steps
+    assert isinstance(step, StartDaemon)
     assert step.detail == "it does not list linux/arm64"
 
 
 def test_a_run_that_broke_off_before_the_restart_is_finished_by_the_next_without_a_wish() -> None:
     late = without_arm64(SETTLED)
     assert SETTLED.daemon
-    generation = SETTLED.daemon.generation
-    assert restart_reason(Spec(), late, generation, False) == "it does not list linux/arm64"
-    assert restart_reason(Spec(), SETTLED, generation, False) == ""
+    generation, folder = SETTLED.daemon.generation, release_folder(RELEASE)
+    assert restart_reason(Spec(), late, generation, folder) == "it does not list linux/arm64"
+    assert restart_reason(Spec(), SETTLED, generation, folder) == ""
 
 
 def test_a_variant_that_the_processor_lacks_restarts_nothing() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from provision import paths
 from provision.facts import DaemonMark, Facts, InitScript, Unit
-from provision.plan.steps import MountBinfmt, RunService, WriteFile, WriteRule
+from provision.plan.steps import MountBinfmt, RunService, StartDaemon, WriteFile, WriteRule
 from provision.services.manager import Name
 from provision.spec import Spec
 from tests.unit.recorded import SPEC, buildkit, facts, ids, planned, run_by, without_arm64
@@ -23,9 +23,9 @@ NOTHING = replace(BARE, system=replace(BARE.system, systemd=None, init="tini"), 
 def told(seen: Facts, spec: Spec = SPEC) -> list[tuple[str, str, str, str]]:
     """What service managers are told by the plan."""
     return [
-        (step.id, step.manager, step.verb, step.service)
+        (step.id, step.manager, step.verb if isinstance(step, RunService) else "restart", step.service)
         for step in planned(seen, spec).steps
-        if isinstance(step, RunService)
+        if isinstance(step, RunService | StartDaemon)
     ]
 
 
@@ -123,7 +123,7 @@ def test_a_script_that_was_changed_is_written_anew_and_the_daemon_started_from_i
     seen = run_by("process")
     spec = buildkit(listen=("tcp://127.0.0.1:1234",))
     made = planned(seen, spec)
-    assert ids(made) == ["buildkit-script", "service-restart"]
+    assert ids(made) == ["drain", "save", "buildkit-script", "service-restart"]
     mode = replace(seen.files[paths.SERVICE_SCRIPT], mode=0o644)
     (step,) = planned(replace(seen, files={**seen.files, paths.SERVICE_SCRIPT: mode})).steps
     assert (step.id, "+mode 0755 root:root" in step.detail) == ("buildkit-script", True)

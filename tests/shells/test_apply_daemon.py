@@ -1,0 +1,211 @@
+"""A daemon is replaced in each shell: builds are waited for, and one that is worse than the old one is taken back."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import replace
+
+import pytest
+
+from provision import paths
+from provision.facts.view import MARK
+from provision.plan.steps import SaveGeneration, StartDaemon, Step, WaitForBuilds
+from tests.lab.patience import until
+from tests.shells import steps
+from tests.shells.machine import Applied, Machine
+from tests.shells.test_apply_lock import begin, states
+
+OLD, NEW = "/opt/buildkit/v1-aaaaaaaaaaaa", "/opt/buildkit/v2-bbbbbbbbbbbb"
+
+BUILDCTL = """#!/bin/sh
+# Answers for the daemon whose release the link names.
+case "$*" in
+  *histories*) echo "TYPE REF"; cat /lab/builds 2>/dev/null; true ;;
+  *workers*) cat "${0%/bin/buildctl}/platforms" ;;
+esac
+"""
+SERVICE = """#!/bin/sh
+# A service that starts if its release may.
+echo "$1" >>/lab/told
+case $1 in
+  restart) [ ! -e /opt/buildkit/current/broken ] || { echo "no space for the cache" >&2; exit 1; } ;;
+esac
+"""
+SAVE = SaveGeneration(
+    id="save",
+    action="save",
+    target="it",
+    generation="old",
+    version="BuildKit v1",
+    folder=OLD,
+    files=(paths.CONFIG,),
+)
+START = StartDaemon(
+    id="service-restart",
+    action="restart",
+    target="it",
+    manager="process",
+    service="buildkitd",
+    back="old",
+    platforms=("linux/amd64", "linux/arm64", "linux/arm"),
+)
+DRAIN = WaitForBuilds(id="drain", action="wait for", target="builds", seconds=600)
+CHANGE: tuple[Step, ...] = (
+    SAVE,
+    steps.file(paths.CONFIG, f"{MARK} new\n"),
+    steps.link(paths.CURRENT, NEW),
+)
+
+
+@pytest.fixture
+def host(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    """A daemon of release 1 runs; release 2 is unpacked."""
+    for folder in (OLD, NEW):
+        machine.write(f"{folder}/bin/buildctl", BUILDCTL, 0o755)
+        machine.write(f"{folder}/platforms", "linux/amd64 linux/amd64/v2 linux/arm64 linux/arm/v7 ")
+    machine.at(paths.CURRENT).symlink_to(OLD)
+    machine.write(paths.CONFIG, f"{MARK} old\n")
+    machine.write(paths.SERVICE_SCRIPT, SERVICE, 0o755)
+    machine.write(f"{paths.STATE}/cache.db", "new format")
+    machine.write(f"{paths.STATE}/runc-overlayfs/metadata_v2.db", "more")
+    machine.at(paths.SOCKET_FOLDER).mkdir(parents=True)
+    # A socket's path has at most 107 bytes (unix(7)).
+    monkeypatch.chdir(machine.at(paths.SOCKET_FOLDER))
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("buildkitd.sock")
+    assert machine.apply(steps.link(paths.CURRENT, OLD)).states == ["done"]
+    return machine
+
+
+def seen(machine: Machine) -> tuple[str, str]:
+    """The release and the settings that the next start takes."""
+    return str(machine.at(paths.CURRENT).readlink()), machine.at(paths.CONFIG).read_text().split()[-1]
+
+
+def change(machine: Machine, start: StartDaemon = START) -> Applied:
+    return machine.apply(*CHANGE, start)
+
+
+def told(machine: Machine) -> list[str]:
+    return machine.at("/lab/told").read_text().split()
+
+
+def test_a_good_daemon_stays_and_the_old_one_is_saved(host: Machine) -> None:
+    assert change(host).states == ["done"] * 4
+    assert seen(host) == (NEW, "new")
+    assert host.at(f"{paths.PREVIOUS}/files{paths.CONFIG}").read_text() == f"{MARK} old\n"
+    saved = host.facts().previous
+    assert saved is not None
+    assert (saved.generation, saved.version, saved.folder) == ("old", "BuildKit v1", OLD)
+    assert {path: file.text for path, file in saved.files.items()} == {paths.CONFIG: f"{MARK} old\n"}
+    assert sorted(host.listing(paths.OWN)) == ["previous", "record"]
+
+
+def test_one_that_does_not_start_is_taken_back(host: Machine) -> None:
+    host.write(f"{NEW}/broken", "")
+    applied = change(host)
+    assert applied.states == ["done", "done", "done", "failed"]
+    words = applied.steps["service-restart"].detail.split("\n")[0]
+    assert words == "no space for the cache; taken back: BuildKit v1 runs again"
+    assert seen(host) == (OLD, "old")
+    assert told(host) == ["restart", "restart"]
+
+
+@pytest.mark.parametrize(
+    ("platforms", "words"),
+    [
+        ("linux/amd64 linux/arm64", "buildkitd does not list linux/arm"),
+        ("linux/amd64 linux/arm64/v8 linux/armv7", "buildkitd does not list linux/arm"),
+    ],
+)
+def test_one_that_lists_less_is_taken_back(host: Machine, platforms: str, words: str) -> None:
+    host.write(f"{NEW}/platforms", platforms)
+    applied = change(host)
+    assert applied.steps["service-restart"].detail == f"{words}; taken back: BuildKit v1 runs again"
+    assert seen(host) == (OLD, "old")
+
+
+def test_where_nothing_can_be_brought_back_it_is_stopped_for_good(host: Machine) -> None:
+    host.write(f"{NEW}/broken", "")
+    for back in ("", "another generation"):
+        applied = change(host, replace(START, back=back))
+        detail = applied.steps["service-restart"].detail.split("\n")[0]
+        assert detail == "no space for the cache; it is stopped, and no boot starts it"
+        assert told(host)[-2:] == ["restart", "stop"]
+        assert seen(host) == (NEW, "new")
+
+
+def test_the_old_one_may_fail_too_and_that_is_said(host: Machine) -> None:
+    host.write(f"{OLD}/broken", "")
+    host.write(f"{NEW}/broken", "")
+    words = change(host).steps["service-restart"].detail.split("\n")[0]
+    assert words.startswith("no space for the cache; what ran before does not come up either: no space")
+
+
+def test_before_an_older_one_has_the_state_its_databases_are_copied(host: Machine) -> None:
+    applied = change(host, replace(START, copy_for="v2"))
+    assert applied.states == ["done"] * 4
+    assert told(host) == ["stop", "restart"]
+    copy = f"{paths.OWN}/state-of-v2"
+    assert host.at(f"{copy}/cache.db").read_text() == "new format"
+    assert host.at(f"{copy}/runc-overlayfs/metadata_v2.db").read_text() == "more"
+
+
+def test_builds_are_waited_for_with_words(host: Machine) -> None:
+    host.write("/lab/builds", "STARTED a\nSTARTED b\nCOMPLETE c\n")
+    heard: list[str] = []
+    thread, journal = begin(host, DRAIN, steps.file("/etc/a", "a"))
+    journal.listener = lambda step, state, words: heard.append(f"{step} {state} {words}")
+    assert until(lambda: "drain begin waits for running builds: 2 (at most 10 min more)" in heard)
+    host.write("/lab/builds", "STARTED b\n")
+    assert until(lambda: any("builds: 1 (" in each for each in heard))
+    assert not host.at("/etc/a").exists()
+    host.write("/lab/builds", "COMPLETE c\n")
+    thread.join()
+    assert states(journal) == ["done", "done"]
+
+
+def test_when_time_is_up_the_daemon_is_left_as_it_is(host: Machine) -> None:
+    host.write("/lab/builds", "STARTED a\n")
+    before = steps.file("/etc/before", "a", step="before")
+    applied = host.apply(before, replace(DRAIN, seconds=1), *CHANGE, START)
+    assert applied.states == ["done", "failed", *["skipped"] * 4]
+    detail = applied.steps["drain"].detail
+    assert detail == "time is up, and builds still run: 1. The daemon was left as it is"
+    assert seen(host) == (OLD, "old")
+    assert not host.at("/lab/told").exists()
+
+
+def test_a_build_that_began_meanwhile_is_waited_for_before_the_restart(host: Machine) -> None:
+    busy = steps.link("/lab/builds", "/lab/one", step="busy")
+    host.write("/lab/one", "STARTED a\n")
+    applied = host.apply(replace(DRAIN, seconds=2), busy, START)
+    assert applied.states == ["done", "done", "failed"]
+    assert "builds still run: 1" in applied.steps["service-restart"].detail
+
+
+def test_a_stop_ends_the_wait(host: Machine) -> None:
+    host.write("/lab/builds", "STARTED a\n")
+    heard: list[str] = []
+    thread, journal = begin(host, DRAIN, steps.file("/etc/a", "a"))
+    journal.listener = lambda _step, _state, words: heard.append(words)
+    assert until(lambda: any("waits" in each for each in heard))
+    host.space.stop()
+    thread.join()
+    assert states(journal) == ["failed", "skipped"]
+    assert not host.at("/etc/a").exists()
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_a_restart_for_handlers_depends_on_them(host: Machine, *, works: bool) -> None:
+    host.fake("groupadd", "" if works else "exit 1")
+    made = replace(steps.group("buildkit"))
+    object.__setattr__(made, "id", "handler-x")
+    after = ("handler-y", "handler-x")
+    host.write("/lab/builds", "")
+    failing = steps.rule("/etc/binfmt.d/x.conf", ":x:", follows=True, step="handler-y")
+    plan = (failing, made) if works else (failing,)
+    applied = host.apply(*plan, replace(DRAIN, only_after=after), replace(START, only_after=after))
+    expected = ["done", "done"] if works else ["skipped", "skipped"]
+    assert applied.states[-2:] == expected
+    assert host.at("/lab/told").exists() == works
