@@ -401,21 +401,11 @@ run {{ step.id | q }} yes release {{ step.folder | q }} {{ step.archive | q }} {
 {% elif step.kind == "link" %}
 run {{ step.id | q }} yes link {{ step.path | q }} {{ step.to | q }}
 {% elif step.kind == "drain" %}
-{% if step.only_after %}
-run_after {{ step.only_after | join(" ") | q }} \
-{% else %}
-run \
-{% endif %}
-  {{ step.id | q }} yes drain {{ step.seconds }}
+{% if step.only_after %}run_after {{ step.only_after | join(" ") | q }} {% else %}run {% endif %}{{ step.id | q }} yes drain {{ step.seconds }}
 {% elif step.kind == "save" %}
 run {{ step.id | q }} yes save {{ step.generation | q }} {{ step.version | q }} {{ step.folder | q }} {{ step.files | q }}
 {% elif step.kind == "start" %}
-{% if step.only_after %}
-run_after {{ step.only_after | join(" ") | q }} \
-{% else %}
-run \
-{% endif %}
-  {{ step.id | q }} yes apart restart {{ step.manager | q }} {{ step.service | q }} {{ step.back | q }} {{ step.copy_for | q }} {{ step.platforms | q }}
+{% if step.only_after %}run_after {{ step.only_after | join(" ") | q }} {% else %}run {% endif %}{{ step.id | q }} yes apart restart {{ step.manager | q }} {{ step.service | q }} {{ step.back | q }} {{ step.copy_for | q }} {{ step.platforms | q }}
 {% elif step.kind == "remove-tree" %}
 run {{ step.id | q }} no remove_tree {{ step.path | q }}
 {% elif step.kind == "service" %}
