@@ -339,6 +339,9 @@ tell() {
 {% include "host/daemon.sh" %}
 
 
+{% include "host/remove.sh" %}
+
+
 aside='' receiver='' work='' taken=''
 # Not before all uploads have arrived: their rest would be taken for the next request.
 trap 'arrival; rm -rf ${work:+"$work"} ${aside:+"$aside"}; unlock' EXIT
@@ -407,7 +410,19 @@ run {{ step.id | q }} yes save {{ step.generation | q }} {{ step.version | q }} 
 {% elif step.kind == "start" %}
 {% if step.only_after %}run_after {{ step.only_after | join(" ") | q }} {% else %}run {% endif %}{{ step.id | q }} yes apart restart {{ step.manager | q }} {{ step.service | q }} {{ step.back | q }} {{ step.copy_for | q }} {{ step.platforms | q }}
 {% elif step.kind == "remove-tree" %}
-run {{ step.id | q }} no remove_tree {{ step.path | q }}
+run {{ step.id | q }} no remove_tree {{ step.entry | q }} {{ step.path | q }}
+{% elif step.kind == "remove-file" %}
+run {{ step.id | q }} no remove_file {{ step.file_kind | q }} {{ step.path | q }}
+{% elif step.kind == "remove-handler" %}
+run {{ step.id | q }} no remove_handler {{ step.name | q }} {{ step.was | q }}
+{% elif step.kind == "remove-folders" %}
+run {{ step.id | q }} no remove_folders {{ step.folders | q }}
+{% elif step.kind == "remove-packages" %}
+run {{ step.id | q }} no apart remove_packages {{ step.manager | q }} {{ step.packages | q }}
+{% elif step.kind == "remove-group" %}
+run {{ step.id | q }} no remove_group {{ step.group | q }}
+{% elif step.kind == "remove-record" %}
+run {{ step.id | q }} no remove_record
 {% elif step.kind == "service" %}
 run {{ step.id | q }} yes apart tell {{ step.manager | q }} {{ step.verb | q }} {{ step.service | q }}
 {% endif %}

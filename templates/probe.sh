@@ -430,6 +430,9 @@ service() {
   workers
   own_record
   previous
+{% if sizes %}
+  sizes
+{% endif %}
   claimed
 }
 
@@ -539,6 +542,15 @@ claimed() {
   if [ "$state" = works ] && begun "$process" && [ "$begun" = "$time" ]; then state=changing; fi
   record run "$holder" "$state"
 }
+
+{% if sizes %}
+# Every file is looked at, which takes minutes where a cache is large.
+sizes() {
+  for folder in {{ paths.STATE }} {{ paths.RELEASES }}; do
+    [ ! -d "$folder" ] || record size "$folder" "$(du -sk "$folder" 2>/dev/null | cut -f 1)"
+  done
+}
+{% endif %}
 
 previous() {
   generation=; { read -r generation <{{ paths.PREVIOUS }}/generation; } 2>/dev/null

@@ -199,7 +199,7 @@ class Call:
         if any(not host.local for host in self.hosts):
             lazy.load(handshake)
             render.prepare("session.sh", "become.sh", "boot.sh")
-        lazy.load(change if self.name in ("plan", "provision") else inspect)
+        lazy.load(change if self.name in ("plan", "provision", "rollback", "remove") else inspect)
         render.prepare("probe.sh", "buildkitd.toml", "buildkit.service", "buildkit.tmpfiles.conf")
         self.style.prepare()
 

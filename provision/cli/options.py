@@ -176,6 +176,16 @@ HEALTH: Final[Mapping[str, Option]] = {
     "service": SPEC["service"],
     **AGAIN,
 }
+ROLLBACK: Final = Option(help="what `rollback` would do instead", default=False)
+LEAVE: Final = Option(help="what `remove` would do instead", default=False)
+PURGE: Final = Option(
+    help="remove also what others may use by now: packages and the group that this tool brought, BuildKit's cache",
+    default=False,
+)
+YES: Final = Option(help="do not ask", default=False)
+WAY_BACK: Final[Mapping[str, Option]] = {
+    name: SPEC[name] for name in ("platforms", "group", "service", "drain")
+}
 ADOPT: Final = Option(
     help="also show the lines for provision.toml that keep the settings of somebody else's buildkitd.toml",
     default=False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ from provision.cli.options import (
     HEALTH,
     IMAGE,
     INTERVAL,
+    LEAVE,
     LINES,
     NO_PROOF,
     OF_BUILDER,
@@ -34,11 +36,13 @@ from provision.cli.options import (
     PLATFORM,
     PRINT,
     PUSHED,
+    PURGE,
     QUICK,
     RECIPE,
     REGISTRY,
     REMOVE,
     REVOKE,
+    ROLLBACK,
     SEVERITY,
     SHELL,
     SINCE,
@@ -47,6 +51,8 @@ from provision.cli.options import (
     USERNAME,
     VARIABLES,
     WANTED,
+    WAY_BACK,
+    YES,
 )
 from provision.errors import UsageError
 from provision.fix import Fix, ToolCommand
@@ -65,6 +71,7 @@ if TYPE_CHECKING:
         client_cert,
         export,
         inspect,
+        leave,
         login,
         logs,
         survey,
@@ -83,6 +90,7 @@ else:
         client_cert,
         export,
         inspect,
+        leave,
         login,
         logs,
         survey,
@@ -92,7 +100,7 @@ else:
         LazyModule(f"provision.commands.{name}")
         for name in (
             *("builder", "builder_health", "bundle", "change", "client_cert", "export"),
-            *("inspect", "login", "logs"),
+            *("inspect", "leave", "login", "logs"),
             *("survey", "top", "verify"),
         )
     )
@@ -109,10 +117,27 @@ def check_(call: Call) -> Report:
 
 
 @command(
-    {**SPEC, "adopt": ADOPT, **AGAIN}, "plan", "plan --platforms linux/amd64,linux/arm64 --hosts @runners"
+    {**SPEC, "adopt": ADOPT, "rollback": ROLLBACK, "remove": LEAVE, "purge": PURGE, **AGAIN},
+    "plan",
+    "plan --platforms linux/amd64,linux/arm64 --hosts @runners",
 )
 def plan_(call: Call) -> Report:
     """What `provision` would do, as a diff. Exit 2 if anything would change, 0 if not."""
+    purge = bool(call.options["purge"])
+    if call.options["rollback"] and call.options["remove"]:
+        raise UsageError("--rollback and --remove exclude each other", hint="Give one of them.")
+    if call.options["rollback"]:
+        return call.run(
+            lambda transport, host: leave.preview_rollback(
+                transport, call.config.spec_for(host), call.settings("")
+            )
+        )
+    if call.options["remove"]:
+        return call.run(
+            lambda transport, host: leave.preview_remove(
+                transport, call.config.spec_for(host), call.settings(""), purge=purge
+            )
+        )
     version, adopt = call.version(), bool(call.options["adopt"])
     return call.run(
         lambda transport, host: change.preview(
@@ -130,6 +155,45 @@ def provision_(call: Call) -> Report:
             transport, call.config.spec_for(host), call.settings(version), local=host.local
         )
     )
+
+
+@command({**WAY_BACK, **FLEET, "no_proof": NO_PROOF}, "rollback", "rollback --hosts ci2")
+def rollback_(call: Call) -> Report:
+    """Back to the release and settings that ran before, with the same proof; `plan --rollback` shows it."""
+    return call.run(
+        lambda transport, host: leave.rollback(transport, call.config.spec_for(host), call.settings(""))
+    )
+
+
+@command({**WAY_BACK, "purge": PURGE, "yes": YES, **FLEET}, "remove", "remove --yes --hosts ci2")
+def remove_(call: Call) -> Report:
+    """Take away what this tool made, and bring back what was there before; `plan --remove` shows it."""
+    purge = bool(call.options["purge"])
+    if not call.options["yes"]:
+        _ask(call, purge=purge)
+    return call.run(
+        lambda transport, host: leave.remove(
+            transport, call.config.spec_for(host), call.settings(""), purge=purge
+        )
+    )
+
+
+def _ask(call: Call, *, purge: bool) -> None:
+    """Shows what would be removed and asks. Raises UsageError where nobody says yes."""
+    if not sys.stdin.isatty():
+        raise UsageError("remove asks before it begins, and nobody can be asked here", hint="Give --yes.")
+    seen = call.run(
+        lambda transport, host: leave.preview_remove(
+            transport, call.config.spec_for(host), call.settings(""), purge=purge
+        )
+    )
+    for host in seen.hosts:
+        call.style.say(f"{host.host}: {host.error.message if host.error else f'{len(host.steps)} steps'}")
+        for line in (*(f"{step.action} {step.target}" for step in host.steps), *host.notes):
+            call.style.say(f"  {line}")
+    call.style.say("Go on? [y/N]")
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise UsageError("nothing was removed", hint="Answer y to go on.")
 
 
 @command(

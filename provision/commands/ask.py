@@ -19,15 +19,19 @@ from provision.transport import Transport
 
 ASK_TIMEOUT: Final = 120.0
 """Seconds for the facts: they take well under one, on a loaded Pi a few."""
+SIZES_TIMEOUT: Final = 1800.0
+"""The same, where every file of a cache is looked at."""
 
 
-def ask_facts(transport: Transport, spec: Spec, *, registries: bool = False) -> Facts:
-    """The facts of a host; with `registries` also what those of the spec answer it.
+def ask_facts(
+    transport: Transport, spec: Spec, *, registries: bool = False, sizes: bool = False
+) -> Facts:
+    """The facts of a host; with `registries` also what those of the spec answer it, with `sizes` those of our folders.
 
     Raises HostError or UnreachableError.
     """
-    asked = question.question(spec, registries=registries)
-    answer = transport.ask(asked.script, timeout=ASK_TIMEOUT)
+    asked = question.question(spec, registries=registries, sizes=sizes)
+    answer = transport.ask(asked.script, timeout=SIZES_TIMEOUT if sizes else ASK_TIMEOUT)
     if answer.status != 0 and not answer.records:
         raise HostError(
             f"the facts script ended with status {answer.status}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -24,6 +24,7 @@ from provision.health.platforms import rows, unmet
 from provision.hosts.interruption import Interruption
 from provision.plan import Plan, plan
 from provision.plan.foreign import adopted_lines
+from provision.plan.rollback import plan_rollback
 from provision.plan.steps import WaitForBuilds
 from provision.result import HostResult, HostStatus, StepResult
 from provision.spec import Spec
@@ -61,8 +62,9 @@ class PlannedHost:
     """A host as it is, and what would be done to it."""
 
     facts: Facts
-    release: Release
     plan: Plan
+    release: Release | None = None
+    """What a step may unpack; None where no plan of that kind does."""
 
 
 def look(
@@ -89,36 +91,52 @@ def preview(
     With `adopt` the notes have the lines for provision.toml that keep the settings of a foreign buildkitd.toml.
     """
     outlook = look(transport, spec, run, local=local)
-    made = outlook.plan
+    more = _adoption(outlook.facts) if adopt else ()
+    return run.machines.once(
+        outlook.facts.system.identity, transport.name, lambda: shown(transport.name, outlook.plan, more)
+    )
+
+
+def shown(host: str, made: Plan, more: tuple[str, ...] = ()) -> HostResult:
+    """A plan that is only shown."""
     steps = tuple(
         StepResult(id=step.id, action=step.action, target=step.target, status="pending", detail=step.detail)
         for step in made.steps
     )
-    result = HostResult(
-        host=transport.name,
-        status="pending" if steps else "ok",
-        steps=steps,
-        notes=(*made.notes, *(_adoption(outlook.facts) if adopt else ())),
+    return HostResult(
+        host=host, status="pending" if steps else "ok", steps=steps, notes=(*made.notes, *more)
     )
-    return run.machines.once(outlook.facts.system.identity, transport.name, lambda: result)
 
 
 def provision(transport: Transport, spec: Spec, run: RunSettings, *, local: bool = False) -> HostResult:
     """Make the host as wanted, and prove it. Raises what stands against it; later errors are in the result."""
     outlook = look(transport, spec, run, local=local, issue=True)
-    change = _Change(transport=transport, spec=spec, run=run, local=local, outlook=outlook)
+    change = Change(
+        transport=transport,
+        spec=spec,
+        run=run,
+        outlook=outlook,
+        look=lambda wanted: look(transport, wanted, run, local=local, issue=True),
+    )
     return run.machines.once(outlook.facts.system.identity, transport.name, change.provision)
 
 
+def rolled_back(transport: Transport, spec: Spec) -> PlannedHost:
+    """Facts, and the plan that goes back. Raises HostError where there is no way back."""
+    facts = ask_facts(transport, spec)
+    return PlannedHost(facts=facts, plan=plan_rollback(spec, facts))
+
+
 @dataclass(kw_only=True)
-class _Change:
+class Change:
     """One host on its way to what is wanted. Plans are made anew where a script could not carry one out."""
 
     transport: Transport
     spec: Spec
     run: RunSettings
-    local: bool
     outlook: PlannedHost
+    look: Callable[[Spec], PlannedHost]
+    """Asks again, and plans anew."""
     journal: Journal = field(default_factory=lambda: Journal(steps=()))
     done: tuple[StepResult, ...] = ()
     """Steps of plans before the last one."""
@@ -129,14 +147,14 @@ class _Change:
         facts = self.outlook.facts
         try:
             if not self.outlook.plan.empty:
-                self._carry_out()
+                self.carry_out()
                 if self.spec.buildkit.fetch == "auto" and (why := not_downloaded(self.journal.results())):
                     self._send_instead(why)
                 facts = ask_facts(self.transport, self.spec)
-            result = _judged(self.transport.name, self.spec, facts, self._steps(), self._notes())
+            result = _judged(self.transport.name, self.spec, facts, self.steps(), self.all_notes())
             return self._proven(result, facts)
         except ProvisionError as error:
-            return _broken_off(self.transport.name, self._steps(), self._notes(), error)
+            return broken_off(self.transport.name, self.steps(), self.all_notes(), error)
 
     def _proven(self, result: HostResult, facts: Facts) -> HostResult:
         """The result with proof: after a change, or where no run has proven what is there now."""
@@ -144,9 +162,24 @@ class _Change:
             return result
         proof = prove(self.transport, self.spec, facts, result.platforms, self.run.progress)
         seen = replace(result, platforms=proof.platforms)
+        if proof.error and any(step.id == "save" and step.status == "done" for step in result.steps):
+            return self._taken_back(seen, proof.error)
         if proof.error:
             return replace(seen, status="failed", error=proof.error)
         return replace(seen, notes=(*seen.notes, f"a build for each platform succeeded: {_built(proof)}"))
+
+    def _taken_back(self, result: HostResult, error: ProvisionError) -> HostResult:
+        """A new daemon that builds less than the old one gives way to it."""
+        self.done = result.steps
+        self.look = lambda spec: rolled_back(self.transport, spec)
+        self._look()
+        self.carry_out()
+        steps = self.steps()
+        failed = [step for step in self.journal.results() if step.status == "failed"]
+        back = "it could not be taken back" if failed else "taken back: the daemon of before runs again"
+        cause = f"{error.cause}; {back}" if error.cause else back
+        again = HostError(error.message, cause=cause, hint=error.hint, fix=error.fix)
+        return replace(result, status="failed", steps=steps, error=again)
 
     def _send_instead(self, why: str) -> None:
         """That it has curl says nothing of its network. What is done by now is not in the new plan."""
@@ -154,13 +187,13 @@ class _Change:
         self.notes = (f"the host could not download the release ({why}): it got it from here",)
         self.spec = from_here(self.spec)
         self._look()
-        self._carry_out()
+        self.carry_out()
 
     def _look(self) -> None:
-        self.outlook = look(self.transport, self.spec, self.run, local=self.local, issue=True)
+        self.outlook = self.look(self.spec)
         self.journal = _journal(self.transport.name, self.outlook.plan, self.run.progress)
 
-    def _carry_out(self) -> None:
+    def carry_out(self) -> None:
         """Carry out a plan; a new one if another run has changed the host since. Raises LockedError."""
         for _ in range(_TURNS):
             self.journal = _journal(self.transport.name, self.outlook.plan, self.run.progress)
@@ -176,10 +209,12 @@ class _Change:
             hint="Find out who runs this tool there, then run this again. Nothing was changed by this run.",
         )
 
-    def _steps(self) -> tuple[StepResult, ...]:
+    def steps(self) -> tuple[StepResult, ...]:
+        """Of all plans so far."""
         return (*self.done, *self.journal.results())
 
-    def _notes(self) -> tuple[str, ...]:
+    def all_notes(self) -> tuple[str, ...]:
+        """Of the last plan, and on how it came to that."""
         return (*self.outlook.plan.notes, *self.notes)
 
 
@@ -223,10 +258,14 @@ def carry_out(transport: Transport, outlook: PlannedHost, run: RunSettings, jour
     made, progress, host = outlook.plan, run.progress, transport.name
 
     def archive() -> Path:
+        wanted_release = outlook.release
+        if wanted_release is None:
+            raise TypeError("this plan unpacks nothing")
+
         def arrived(done: int, total: int | None) -> None:
             progress.transfer(host, "download", done, total)
 
-        return run.interruption.while_none(lambda: releases.fetch(outlook.release, run.cache, arrived))
+        return run.interruption.while_none(lambda: releases.fetch(wanted_release, run.cache, arrived))
 
     wanted = uploads(made.steps, outlook.facts.cached, archive)
     with payload(wanted, lambda done, total: progress.transfer(host, "send", done, total)) as sending:
@@ -248,7 +287,7 @@ _FIXES: Final = (
 _ANY_FIX: Final = "fix the cause and run it again: finished steps are kept"
 
 
-def _failure(step: StepResult) -> HostError:
+def failure(step: StepResult) -> HostError:
     """The error that a step amounts to."""
     fix = next((fix for sign, fix in _FIXES if sign in step.detail), _ANY_FIX)
     return HostError(f"{step.action} {step.target} failed", cause=step.detail.partition("\n")[0], hint=fix)
@@ -262,7 +301,7 @@ def _judged(
     lacking = unmet(spec, facts)
     error = None
     if failed:
-        error = _failure(failed[0])
+        error = failure(failed[0])
     elif lacking:
         error = HostError(
             "the host is not as wanted after all steps",
@@ -274,7 +313,7 @@ def _judged(
     return HostResult(host=host, status=status, steps=steps, platforms=seen, notes=notes, error=error)
 
 
-def _broken_off(
+def broken_off(
     host: str, steps: tuple[StepResult, ...], notes: tuple[str, ...], error: ProvisionError
 ) -> HostResult:
     """The result of a host whose script, or the look at it afterwards, came to no end."""

@@ -385,6 +385,8 @@ class Facts:
     """The error of buildctl, or why its answer cannot be read; empty if there is an answer or it was not asked."""
     record: HostRecord | None = None
     """None where this tool has written none yet."""
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    """KiB in folders of this tool; empty if that was not asked."""
     previous: Previous | None = None
     """What the daemon before this one was started from; None where there is no way back."""
     last_run: LastRun | None = None

@@ -66,8 +66,11 @@ def argc() -> int:
     return random.SystemRandom().randint(3, 99)
 
 
-def question(spec: Spec, *, registries: bool = False) -> Question:
-    """The facts script for a host that is to become as `spec` says. `registries`: it asks those of the spec, too."""
+def question(spec: Spec, *, registries: bool = False, sizes: bool = False) -> Question:
+    """The facts script for a host that is to become as `spec` says.
+
+    `registries`: it asks those of the spec, too. `sizes`: it also measures our folders.
+    """
     emulators = emulators_to_send(spec)
     expected = {arch.qemu: argc() for arch in ARCHITECTURES}
     programs = [
@@ -106,6 +109,7 @@ def question(spec: Spec, *, registries: bool = False) -> Question:
         certificates=[path for path in (tls.cert, tls.key, tls.ca) if path] if tls else [],
         key=tls.key if tls else "",
         registries=_registries(spec) if registries else [],
+        sizes=sizes,
         paths=paths,
     )
     return Question(script=script, expected=expected)

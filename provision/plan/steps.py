@@ -246,11 +246,76 @@ class StartDaemon(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class RemoveTree(Step):
-    """Removes a folder of this tool with all in it."""
+    """Removes a folder of this tool with all in it, or a file."""
 
     kind: ClassVar[str] = "remove-tree"
+    fatal: ClassVar[bool] = False
 
     path: str
+    entry: str = "release"
+    """The kind of its entry in the record."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoveFile(Step):
+    """Removes a file or link of this tool; what was there before comes back."""
+
+    kind: ClassVar[str] = "remove-file"
+    fatal: ClassVar[bool] = False
+
+    path: str
+    file_kind: Literal["file", "link"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoveHandler(Step):
+    """Removes a handler of this tool; the one of before comes back."""
+
+    kind: ClassVar[str] = "remove-handler"
+    fatal: ClassVar[bool] = False
+
+    name: str
+    was: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoveFolders(Step):
+    """Removes folders that this tool made, if they are empty."""
+
+    kind: ClassVar[str] = "remove-folders"
+    fatal: ClassVar[bool] = False
+
+    folders: tuple[str, ...]
+    """The deepest first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemovePackages(Step):
+    """Removes packages that came with this tool, unless others depend on them."""
+
+    kind: ClassVar[str] = "remove-packages"
+    fatal: ClassVar[bool] = False
+
+    manager: str
+    packages: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoveGroup(Step):
+    """Removes a group that this tool made."""
+
+    kind: ClassVar[str] = "remove-group"
+    fatal: ClassVar[bool] = False
+
+    group: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoveRecord(Step):
+    """Removes what runs of this tool keep for themselves, and the record if nothing is left in it."""
+
+    kind: ClassVar[str] = "remove-record"
+    fatal: ClassVar[bool] = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -127,7 +127,8 @@ save() {
 bring_back() {
   find "$saved/files" -type f >"$work/files" || return 1
   while IFS= read -r each; do
-    put "${each#"$saved/files"}" "$(stat -c %a "$each")" <"$each" || return 1
+    mode=$(stat -c %a "$each")
+    put "${each#"$saved/files"}" "$mode" <"$each" || return 1
   done <"$work/files"
   link {{ paths.CURRENT }} "$(cat "$saved/folder")"
 }

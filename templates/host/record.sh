@@ -72,11 +72,6 @@ folders() {
   remember '' folder "$1" && mkdir "$1"
 }
 
-# remove_tree PATH: a folder of ours, or a file.
-remove_tree() {
-  rm -rf "$1" && forget release "$1"
-}
-
 digest() { sha256sum <"$1" | cut -d ' ' -f 1; }
 
 # ours PATH: whether a file is this tool's: it says so, or is as this tool left it.

@@ -1,0 +1,74 @@
+"""The plan of `rollback`: to the release and the settings that the daemon before this one ran from. Pure."""
+
+from __future__ import annotations
+
+from provision import paths
+from provision.errors import HostError
+from provision.facts import Facts
+from provision.facts.managers import service_manager
+from provision.fix import PROVISION, Fix
+from provision.placed import Link
+from provision.plan.record import plan_record
+from provision.plan.replacement import replaced
+from provision.plan.service import link_steps
+from provision.plan.steps import Plan, write_file
+from provision.spec import Spec
+
+
+def plan_rollback(spec: Spec, facts: Facts) -> Plan:
+    """Everything that `rollback` would do on this host. Raises HostError where there is no way back."""
+    back = facts.previous
+    if back is None:
+        raise HostError(
+            "there is nothing to go back to",
+            cause="no run of this tool has replaced a daemon on this host that was at work",
+        )
+    if back.folder not in facts.releases:
+        raise HostError(
+            f"the release of {back.version} is gone",
+            cause=f"there is no {back.folder}",
+            fix=Fix.by(PROVISION, words="with [buildkit] version set to that release"),
+        )
+    manager = service_manager(spec, facts)
+    if manager.path not in back.files:
+        raise HostError(
+            f"{back.version} was not run by {manager.title}",
+            cause=f"what is saved of it holds no {manager.path}",
+            fix=Fix.by(PROVISION, words="with the settings that you want"),
+        )
+    changes = (
+        *(
+            step
+            for path, file in back.files.items()
+            for step in write_file(_step_id(path), path, file.text or "", facts, file.mode)
+        ),
+        *link_steps([Link(id="release-link", path=paths.CURRENT, to=back.folder)], facts),
+    )
+    steps = replaced(
+        spec,
+        facts,
+        generation=back.generation,
+        version=back.version.removeprefix("BuildKit "),
+        folder=back.folder,
+        changes=changes,
+    )
+    return Plan(
+        steps=(*plan_record(facts), *steps),
+        notes=(
+            (
+                f"goes back to {back.version} and the settings it ran with; `provision` goes forward again, unless"
+                " [buildkit] version and the settings say the same"
+            ),
+        ),
+        generation=back.generation,
+    )
+
+
+def _step_id(path: str) -> str:
+    return {
+        paths.CONFIG: "buildkit-config",
+        paths.UNIT: "buildkit-unit",
+        paths.TMPFILES: "buildkit-tmpfiles",
+        paths.SERVICE_SCRIPT: "buildkit-script",
+        paths.OPENRC_SCRIPT: "buildkit-unit",
+    }.get(path, path)
