@@ -144,6 +144,7 @@ SPEC: Final[Mapping[str, Option]] = {
         value="WHO", help="who downloads the release: auto, host or controller", setting="buildkit.fetch"
     ),
     "drain": Option(
+        value="DURATION",
         help="how long a restart waits for running builds, such as 90s, 10m, 1h; 0: at once",
         setting="buildkit.drain",
     ),

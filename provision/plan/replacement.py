@@ -79,7 +79,7 @@ def _start(
         service=manager.service,
         back=saved if changed and saved != generation else "",
         copy_for=_downgraded_from(facts, version),
-        platforms=_listed(spec, facts),
+        platforms=_listed(spec, facts, version),
     )
     if service.state != "running" or stopped:
         detail = service.described if service.last_words and not stopped else ""
@@ -103,10 +103,15 @@ def _platforms(qemu: str) -> tuple[str, ...]:
     return arch.platforms if arch else ()
 
 
-def _listed(spec: Spec, facts: Facts) -> tuple[str, ...]:
-    """What the daemon lists of what runs here, without variants."""
-    listed = facts.worker.platforms if facts.worker else ()
-    return tuple(dict.fromkeys("/".join(p.split("/")[:2]) for p in running(spec, facts) if p in listed))
+def _listed(spec: Spec, facts: Facts, version: str) -> tuple[str, ...]:
+    """What the daemon lists of what runs here, and one of that version can list; without variants."""
+    if facts.worker is None:
+        return ()
+    new = replace(facts.worker, version=version)
+    names = (
+        each for each in running(spec, facts) if each in facts.worker.platforms and not unknown_to(new, each)
+    )
+    return tuple(dict.fromkeys("/".join(each.split("/")[:2]) for each in names))
 
 
 def _downgraded_from(facts: Facts, version: str) -> str:

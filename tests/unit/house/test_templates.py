@@ -44,6 +44,7 @@ OURS: Final = {
         "lengths[step.id]": "a number of bytes",
         "lengths.get(step.id, 0)": "a number of bytes",
         "step.argc": "a number",
+        "step.seconds": "a number of seconds",
         "step.qemu": "a name from the table of architectures",
         "step.probe": "octal escapes (elf.octal)",
         "step.trial_probe": "octal escapes (elf.octal)",

@@ -508,7 +508,7 @@ def test_a_platform_that_this_buildkit_does_not_look_for_restarts_nothing(versio
     host = with_worker(loong64_runs(settled()), version=version)
     assert host.daemon
     spec = replace(SPEC, platforms=None)
-    reason = restart_reason(spec, host, host.daemon.generation, handlers_change=False)
+    reason = restart_reason(spec, host, host.daemon.generation, release_folder(RELEASE))
     assert ("loong64" in reason) == late
     assert any("loong64" in each for each in unmet(spec, host)) == late
     named = replace(SPEC, platforms=("linux/loong64",))
