@@ -348,6 +348,8 @@ trap 'arrival; rm -rf ${work:+"$work"} ${aside:+"$aside"}; unlock' EXIT
 trap 'exit 1' HUP INT TERM
 lock {{ claim.token | q }} {{ claim.who | q }} {{ claim.seen | q }} || exit 1
 workplace '' || exit 1
+# By this the next run knows that the folder was left, should this one be killed.
+printf '%s %s\n' $$ "$ours" >"$work/change"
 # The channel gets a descriptor of its own, so that no command of a step reads from it. Uploads are received at once,
 # while the steps run: unread bytes would hold up a stop, or the end of the link, behind them.
 exec 8<&0 </dev/null
@@ -393,6 +395,8 @@ line_{{ step.qemu }}={{ step.line | q }}
 run {{ step.id | q }} no rule {{ step.path | q }} {{ step.header | q }} "$line_{{ step.qemu }}"
 {% elif step.kind == "file" %}
 run {{ step.id | q }} yes file {{ step.path | q }} {{ step.mode | q }} {{ step.content | q }}
+{% elif step.kind == "tidy" %}
+run {{ step.id | q }} no tidy {{ step.handlers | join(" ") | q }} {{ step.paths | q }}
 {% elif step.kind == "record" %}
 run {{ step.id | q }} yes remember_all {{ step.lines | q }}
 {% elif step.kind == "group" %}

@@ -429,6 +429,7 @@ service() {
   mark
   workers
   own_record
+  leftovers
   previous
 {% if sizes %}
   sizes
@@ -563,6 +564,25 @@ previous() {
     [ -f "$saved" ] || continue
     record previous-file "$path" "$(stat -c %a "$saved")"
     text "$saved"
+  done
+}
+
+# What a run that was killed has left: its own folder, files under temporary names, a release half unpacked.
+leftovers() {
+  for mark in /tmp/provision.*/change /var/tmp/provision.*/change /run/provision.*/change /dev/shm/provision.*/change; do
+    { read -r process time <"$mark"; } 2>/dev/null || continue
+    begun "$process" && [ "$begun" = "$time" ] || record leftover "${mark%/change}"
+  done
+  set --
+  for path in {{ files | map('q') | join(' ') }}; do
+    case " $* " in *" ${path%/*} "*) ;; *) set -- "$@" "${path%/*}" ;; esac
+  done
+  for folder in "$@" {{ paths.OWN }}; do
+    for each in "$folder"/.provision.*; do [ ! -e "$each" ] || record leftover "$each"; done
+  done
+  for each in {{ paths.RELEASES }}/.incoming.* {{ paths.CURRENT }}.new {{ paths.BUILDCTL }}.new \
+    {{ paths.PREVIOUS }}.new {{ paths.PREVIOUS }}.old {{ paths.OWN }}/packages-before; do
+    [ ! -e "$each" ] && [ ! -h "$each" ] || record leftover "$each"
   done
 }
 

@@ -385,6 +385,8 @@ class Facts:
     """The error of buildctl, or why its answer cannot be read; empty if there is an answer or it was not asked."""
     record: HostRecord | None = None
     """None where this tool has written none yet."""
+    leftovers: tuple[str, ...] = ()
+    """Paths of what a run that was killed has left."""
     sizes: Mapping[str, int] = field(default_factory=dict)
     """KiB in folders of this tool; empty if that was not asked."""
     previous: Previous | None = None

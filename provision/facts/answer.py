@@ -118,6 +118,7 @@ def _facts(of: Found, expected: Mapping[str, int]) -> Facts:
         worker=worker,
         worker_error=worker_error,
         record=next((parse_record(r.text) for r in of.get("host-record", ())), None),
+        leftovers=tuple(r[0] for r in of.get("leftover", ())),
         sizes={r[0]: number(r[1]) for r in of.get("size", ())},
         previous=_previous(of),
         last_run=_last_run(_one(of, "run")),

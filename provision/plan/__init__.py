@@ -9,7 +9,7 @@ from provision.buildkit.release import Release
 from provision.placed import disk_bytes
 from provision.plan import emulation, service
 from provision.plan.foreign import foreign_notes
-from provision.plan.record import plan_record
+from provision.plan.record import plan_record, plan_tidying
 from provision.plan.requirements import require
 from provision.plan.steps import Plan, Step, UnpackRelease
 from provision.plan.target import Target
@@ -28,7 +28,8 @@ def plan(target: Target, *, nonce: bytes, argc: int) -> Plan:
     handlers = emulation.plan_emulation(target, nonce, argc)
     steps, generation = service.plan_service(target, handlers.registered)
     # First what may end the run: a distribution with a runc that is too old.
-    every = (*plan_record(target.facts), *service.plan_runc(target), *handlers.steps, *steps)
+    before = (*plan_tidying(target.facts), *plan_record(target.facts), *service.plan_runc(target))
+    every = (*before, *handlers.steps, *steps)
     return Plan(
         steps=every,
         notes=(

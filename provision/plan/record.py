@@ -10,7 +10,7 @@ from provision.facts import Facts, File
 from provision.facts.host_record import Entry, HostRecord
 from provision.facts.managers import seen
 from provision.facts.view import MARK
-from provision.plan.steps import RecordLines, Step
+from provision.plan.steps import RecordLines, Step, TidyUp
 from provision.services import MANAGERS
 
 _BEGINNING = 100
@@ -35,6 +35,31 @@ def plan_record(facts: Facts) -> tuple[Step, ...]:
             target=paths.RECORD,
             detail="\n".join(f"+{line}" for line in lines),
             lines=lines,
+        ),
+    )
+
+
+def plan_tidying(facts: Facts) -> tuple[Step, ...]:
+    """The step that removes what a run that was killed has left; empty if there is nothing."""
+    names = {entry.name for entry in facts.entries}
+    handlers = tuple(
+        name
+        for name in sorted(names)
+        if name.startswith("qemu-")
+        and (
+            name.endswith(".trial") or (name.endswith(".standby") and name.removesuffix(".standby") in names)
+        )
+    )
+    if not facts.leftovers and not handlers:
+        return ()
+    return (
+        TidyUp(
+            id="tidy",
+            action="remove",
+            target="what a run that was killed has left",
+            detail="\n".join(f"-{each}" for each in (*facts.leftovers, *handlers)),
+            paths=facts.leftovers,
+            handlers=handlers,
         ),
     )
 

@@ -9,7 +9,7 @@ from provision import paths
 from provision.facts import Facts
 from provision.facts.host_record import Entry, HostRecord
 from provision.facts.managers import runs, seen
-from provision.plan.record import owned, plan_record
+from provision.plan.record import owned, plan_record, plan_tidying
 from provision.plan.replacement import command
 from provision.plan.steps import (
     Plan,
@@ -43,6 +43,7 @@ def plan_remove(spec: Spec, facts: Facts, *, purge: bool) -> Plan:
             return Plan(steps=(_LAST,))
         return Plan(notes=tuple(_staying(record, purge=purge)))
     steps = (
+        *plan_tidying(facts),
         *plan_record(facts),
         *_stop(spec, facts, record),
         *_handlers(record),

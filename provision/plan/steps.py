@@ -41,6 +41,18 @@ class RecordLines(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TidyUp(Step):
+    """Removes what a run that was killed has left; the list of packages before it is concluded."""
+
+    kind: ClassVar[str] = "tidy"
+    fatal: ClassVar[bool] = False
+
+    paths: tuple[str, ...]
+    handlers: tuple[str, ...]
+    """Entries of the kernel's table that were for a trial, or stood in for another one."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class InstallPackages(Step):
     """Installs QEMU from the distribution."""
 

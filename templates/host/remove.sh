@@ -18,6 +18,14 @@ remove_file() {
   forget "$1" "$2" && forget kept "$2"
 }
 
+# tidy HANDLERS PATH...: what a run that was killed has left. The packages that it brought are written down first.
+tidy() {
+  for each in $1; do drop "$each" || return 1; done
+  shift
+  conclude_packages || return 1
+  for each do rm -rf "$each" || return 1; done
+}
+
 # remove_tree KIND PATH: a folder of ours with all in it, or a file.
 remove_tree() {
   rm -rf "$2" && forget "$1" "$2"

@@ -34,6 +34,13 @@ case $verb in
 	daemon-reload) ;;
 	enable) : >"$1.enabled" ;;
 	start | restart) start "$1" ;;
+	disable) rm -f "$1.enabled" ;;
+	stop)
+		rm -f "$1.active"
+		old=$(main_pid "$1")
+		[ "$old" = 0 ] || kill "$old"
+		rm -f /run/buildkit/buildkitd.sock
+		;;
 	show)
 		shift 2
 		for unit; do

@@ -36,6 +36,7 @@ from provision.plan.steps import (
     SendInterpreter,
     StartDaemon,
     Step,
+    TidyUp,
     WaitForBuilds,
 )
 from provision.render import render
@@ -87,6 +88,7 @@ MORE: Final = (
     RemovePackages(id="packages", action="remove", target="it", manager="apt-get", packages=("a", "b")),
     RemoveGroup(id="no-group", action="remove", target="it", group="buildkit"),
     RemoveRecord(id="no-record", action="remove", target="it"),
+    TidyUp(id="tidy", action="remove", target="it", paths=("/tmp/a b",), handlers=("qemu-x.trial",)),
     RecordLines(id="record", action="create", target="it", lines=("file\t/etc/x\t0",)),
     InstallRunc(id="runc", action="install", target="runc", manager="apt-get", oldest=(1, 1)),
     AddMember(id="member", action="add", target="a user", group="buildkit", user="a user"),
