@@ -23,9 +23,7 @@ SIZES_TIMEOUT: Final = 1800.0
 """The same, where every file of a cache is looked at."""
 
 
-def ask_facts(
-    transport: Transport, spec: Spec, *, registries: bool = False, sizes: bool = False
-) -> Facts:
+def ask_facts(transport: Transport, spec: Spec, *, registries: bool = False, sizes: bool = False) -> Facts:
     """The facts of a host; with `registries` also what those of the spec answer it, with `sizes` those of our folders.
 
     Raises HostError or UnreachableError.

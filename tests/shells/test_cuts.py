@@ -9,6 +9,8 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from provision import elf, paths
 from provision.commands import change, leave
 from provision.report.progress import Progress
