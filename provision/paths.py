@@ -33,6 +33,7 @@ RULE_FOLDERS: Final = (RULES, "/run/binfmt.d", "/usr/local/lib/binfmt.d", "/usr/
 """Where systemd-binfmt reads rules, highest first (binfmt.d(5)); /lib is a link to /usr/lib, or as good as one."""
 OPENRC_RULE_FOLDERS: Final = (RULES, "/run/binfmt.d", "/usr/lib/binfmt.d")
 """Where OpenRC's sh/binfmt.sh reads rules, highest first."""
+UNITS_OF_THE_MACHINE: Final = "/etc/systemd/system"
 UNIT_FOLDERS: Final = (
     "/lib/systemd/system",
     "/usr/lib/systemd/system",

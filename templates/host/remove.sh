@@ -14,7 +14,7 @@ remove_file() {
   else
     rm -f "$2" || return 1
   fi
-  case $2 in /etc/systemd/system/*) [ ! -d /run/systemd/system ] || systemctl daemon-reload ;; esac
+  case $2 in {{ paths.UNITS_OF_THE_MACHINE }}/*) [ ! -d /run/systemd/system ] || systemctl daemon-reload ;; esac
   forget "$1" "$2" && forget kept "$2"
 }
 
