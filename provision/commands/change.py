@@ -16,7 +16,7 @@ from provision.commands.ask import ask_facts, ask_target
 from provision.commands.build import with_release
 from provision.commands.certificates import Certifier
 from provision.commands.once import Machines
-from provision.commands.proof import Proof, prove
+from provision.commands.proof import prove
 from provision.errors import ConnectionLostError, DeadlineError, HostError, ProvisionError
 from provision.facts import Facts, question
 from provision.health.deep import is_proven
@@ -166,7 +166,7 @@ class Change:
             return self._taken_back(seen, proof.error)
         if proof.error:
             return replace(seen, status="failed", error=proof.error)
-        return replace(seen, notes=(*seen.notes, f"a build for each platform succeeded: {_built(proof)}"))
+        return seen
 
     def _taken_back(self, result: HostResult, error: ProvisionError) -> HostResult:
         """A new daemon that builds less than the old one gives way to it."""
@@ -223,10 +223,6 @@ def _adoption(facts: Facts) -> tuple[str, ...]:
     if not lines:
         return ("there is no buildkitd.toml of somebody else with a setting that provision.toml has",)
     return ("for provision.toml:\n" + "\n".join(lines),)
-
-
-def _built(proof: Proof) -> str:
-    return ", ".join(row.platform for row in proof.platforms if row.builds)
 
 
 def from_here(spec: Spec) -> Spec:

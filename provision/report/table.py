@@ -79,10 +79,21 @@ def _provision(host: HostResult) -> Iterator[RenderableType]:
         yield from _platforms(host)
         done = sum(step.status == "done" for step in host.steps)
         yield Text(
-            f"{host.status}: {cells.count(done, 'step')} done in {cells.duration(host.seconds)}", "bold"
+            f"{host.status}: {cells.count(done, 'step')} done in {cells.duration(host.seconds)}{_proof(host)}",
+            "bold",
         )
     elif host.status == "ok":
-        yield Text(f"nothing to change: {cells.count(running, 'platform')} run here", "green")
+        yield Text(f"nothing to change: {cells.count(running, 'platform')} run here{_proof(host)}", "green")
+
+
+def _proof(host: HostResult) -> str:
+    """Where a run ended with a build for each platform."""
+    built = sum(row.builds is True for row in host.platforms)
+    return (
+        f", {'a build' if built == 1 else 'builds'} for {cells.count(built, 'platform')} succeeded"
+        if built
+        else ""
+    )
 
 
 def _broken_off(host: HostResult) -> Iterator[RenderableType]:

@@ -84,11 +84,7 @@ def test_a_sound_host_has_none(bench: Bench) -> None:
     assert (bench.findings(), bench.plan()) == ([], [])
     # Proven already: nothing is built.
     again = bench.provision()
-    assert (again.status, again.notes, [row.builds for row in again.platforms if row.builds]) == (
-        "ok",
-        (),
-        [],
-    )
+    assert (again.status, [row.builds for row in again.platforms if row.builds]) == ("ok", [])
 
 
 @pytest.mark.parametrize("name", FAULTS)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 from rich.cells import cell_len
@@ -114,6 +115,9 @@ def test_nothing_to_do_is_one_line() -> None:
     rows = (*ROWS[:3], PlatformRow(platform="linux/s390x", mode="none"))
     for_provision = on_terminal(Report(command="provision", hosts=(host("pi1", "ok", platforms=rows),)))
     assert for_provision == "nothing to change: 3 platforms run here\n"
+    proven = tuple(replace(row, builds=row.mode != "none" or None) for row in rows)
+    told = on_terminal(Report(command="provision", hosts=(host("pi1", "ok", platforms=proven),)))
+    assert told == "nothing to change: 3 platforms run here, builds for 3 platforms succeeded\n"
     assert on_terminal(Report(command="plan", hosts=(host("pi1", "ok"),))) == "nothing to change\n"
 
 
