@@ -38,7 +38,7 @@ def changes(name: str, wanted: Sequence[Node], now: Instance | None) -> tuple[Ch
     kept = [node for node in wanted if node.name in before and not _anew(before[node.name], node)]
     if not kept:
         # buildx does not let the last node leave.
-        return (removal(name), *_made(name, wanted))
+        return (removal(name), *(_made(name, wanted) if wanted else ()))
     names = {node.name for node in kept}
     return (
         # First: an endpoint that changes its node must not be there twice.

@@ -219,7 +219,7 @@ def check_a_node_that_dies_during_a_build(fleet: Fleet) -> None:
     long = fleet.folder / "long"
     long.mkdir()
     words = json.dumps(["/work", *["x"] * 255])
-    (long / "work").write_bytes(elf.work(of_platform("linux/arm64")))
+    (long / "work").write_bytes(elf.work(of_platform("linux/arm/v7")))
     (long / "work").chmod(0o755)
     (long / "Dockerfile").write_text("FROM scratch\nCOPY work /work\n" + f"RUN {words}\n" * 100)
     command = [
@@ -230,7 +230,7 @@ def check_a_node_that_dies_during_a_build(fleet: Fleet) -> None:
         "--progress",
         "plain",
         "--platform",
-        "linux/arm64",
+        "linux/arm/v7",
     ]
     options = ["--output", "type=cacheonly", "long"]
     with fleet.begin(str(fleet.program), *command, *options) as building:
@@ -259,7 +259,8 @@ def check_a_dead_node(fleet: Fleet, registry: Registry, assigned: dict[str, list
     assert "arm" not in nodes(left)
     assert "linux/arm64" in nodes(left)["spare"]
     (line,) = (note for note in made["notes"] if note.startswith("arm is left out"))
-    assert "spare emulates linux/arm64" in line
+    # Both emulate it here, alike fast: either may have had it.
+    assert ("spare emulates linux/arm64" in line) == ("linux/arm64" in own)
     assert "nobody builds linux/arm/v7" in line
     fleet.build(f"{registry.address}/builder:four", "linux/amd64", "linux/arm64")
 

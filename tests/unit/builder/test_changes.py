@@ -63,6 +63,10 @@ def test_buildx_lets_no_last_node_leave() -> None:
     assert commands([PI2], parse_instance(STORED))[0] == "rm --keep-daemon fleet"
 
 
+def test_without_a_node_nothing_is_left_of_it() -> None:
+    assert commands([], parse_instance(STORED)) == ["rm --keep-daemon fleet"]
+
+
 def test_options_that_are_no_longer_wanted_go_with_the_node() -> None:
     """Given none, buildx keeps those that it has (store/nodegroup.go)."""
     secured = STORED.replace('"DriverOpts":null', '"DriverOpts":{"cacert":"/ca.pem"}', 1)
