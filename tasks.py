@@ -33,7 +33,7 @@ def run(*arguments: str) -> None:
     help={
         "all": "install what is missing by this machine's package manager, then run every rung (root, half an hour)",
         "yes": "with --all: install without asking",
-        "rung": "only these rungs of the ladder, comma-separated: unit kernel shells ssh builds bare host vm",
+        "rung": "only these rungs of the ladder, comma-separated: unit kernel shells ssh builds bare sid host vm",
         "k": "only tests whose name matches this expression, as pytest's -k",
         "args": "anything else for pytest, as one word: --args '-x --durations=10'",
     },

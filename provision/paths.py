@@ -27,7 +27,9 @@ HOST_KEYS_UNIT: Final = "/etc/systemd/system/ssh-host-keys.service"
 """Of an image: its copies make host keys of their own."""
 TMPFILES: Final = "/etc/tmpfiles.d/buildkit.conf"
 MODULES: Final = "/etc/modules-load.d/binfmt_misc.conf"
-LOADER: Final = "/etc/systemd/system/systemd-binfmt.service.d/provision.conf"
+LOADER: Final = "/etc/systemd/system/systemd-binfmt.service.d/zz-provision.conf"
+"""After the drop-ins of others, which are read by name."""
+SUPPORT_ORDER: Final = "/etc/systemd/system/binfmt-support.service.d/provision.conf"
 RULES: Final = "/etc/binfmt.d"
 RULE_FOLDERS: Final = (RULES, "/run/binfmt.d", "/usr/local/lib/binfmt.d", "/usr/lib/binfmt.d")
 """Where systemd-binfmt reads rules, highest first (binfmt.d(5)); /lib is a link to /usr/lib, or as good as one."""
@@ -90,7 +92,9 @@ SERVICE_SOCKET: Final = "buildkit.socket"
 BINFMT_MOUNT: Final = "proc-sys-fs-binfmt_misc.mount"
 BINFMT_AUTOMOUNT: Final = "proc-sys-fs-binfmt_misc.automount"
 SYSTEMD_BINFMT: Final = "systemd-binfmt.service"
-UNITS: Final = (SERVICE, SERVICE_SOCKET, BINFMT_MOUNT, BINFMT_AUTOMOUNT, SYSTEMD_BINFMT)
+BINFMT_SUPPORT: Final = "binfmt-support.service"
+"""Debian's own registrar of handlers, from /var/lib/binfmts (update-binfmts(8))."""
+UNITS: Final = (SERVICE, SERVICE_SOCKET, BINFMT_MOUNT, BINFMT_AUTOMOUNT, SYSTEMD_BINFMT, BINFMT_SUPPORT)
 
 
 def rule(qemu: str) -> str:

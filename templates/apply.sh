@@ -170,9 +170,16 @@ rule() {
 
 group() { remember '' group "$1" && add_group "$1"; }
 add_group() { if command -v groupadd >/dev/null; then groupadd --system "$1"; else addgroup -S "$1"; fi; }
+# member GROUP USER OPTIONAL. usermod knows only the users of /etc/passwd, gpasswd those of NSS too (LDAP, SSSD).
 member() {
-  id "$2" >/dev/null && remember '' member "$1" "$2" || return 1
-  if command -v usermod >/dev/null; then usermod -a -G "$1" "$2"; else addgroup "$2" "$1"; fi
+  if id "$2" >/dev/null && remember '' member "$1" "$2" && add_member "$1" "$2"; then return; fi
+  [ "$3" = no ] || { note="skipped: $2 could not be added: $(tail -n 1 "$work/log")"; return 0; }
+  return 1
+}
+add_member() {
+  if command -v usermod >/dev/null; then usermod -a -G "$1" "$2" && return; fi
+  if command -v gpasswd >/dev/null; then gpasswd -a "$2" "$1" && return; fi
+  command -v addgroup >/dev/null && addgroup "$2" "$1"
 }
 
 matches() { [ "$(digest "$1")" = "$2" ]; }
@@ -248,8 +255,12 @@ obtain() {
 # interpreter PATH SHA256 LENGTH: installs an emulator that was sent. Its path holds its digest: it replaces no other.
 interpreter() {
   obtain "$1" "$2" "$3" '' || return 1
-  folders "${1%/*}" && remember '' emulator "$1" && chmod 755 "$file" && settle "$file" && mv -f "$file" "$1"
+  folders "${1%/*}" && remember '' emulator "$1" && chmod 755 "$file" && settle "$file" && mv -f "$file" "$1" \
+    && relabel "${1%/*/*}"
 }
+
+# relabel PATH: a file that was moved keeps the SELinux label of where it was: what has /var's may not be run at boot.
+relabel() { ! command -v restorecon >/dev/null || restorecon -F -R "$1"; }
 
 # release FOLDER ARCHIVE SHA256 HEADER LENGTH URL: verifies the archive, then lists its members, then unpacks it beside
 # the folder and renames.
@@ -402,7 +413,7 @@ run {{ step.id | q }} yes remember_all {{ step.lines | q }}
 {% elif step.kind == "group" %}
 run {{ step.id | q }} yes group {{ step.group | q }}
 {% elif step.kind == "member" %}
-run {{ step.id | q }} yes member {{ step.group | q }} {{ step.user | q }}
+run {{ step.id | q }} yes member {{ step.group | q }} {{ step.user | q }} {{ "yes" if step.optional else "no" }}
 {% elif step.kind == "release" %}
 run {{ step.id | q }} yes release {{ step.folder | q }} {{ step.archive | q }} {{ step.sha256 | q }} {{ step.header | q }} {{ lengths.get(step.id, 0) }} {{ (step.url or '') | q }}
 {% elif step.kind == "link" %}

@@ -59,6 +59,11 @@ system() {
   record user "$(id -un)" "$uid" "${SUDO_USER:-}" "$sudo"
   boot=; read -r boot 2>/dev/null </proc/sys/kernel/random/boot_id
   record boot "$boot"
+  # NSS knows users that no file has (LDAP, SSSD).
+  for name in {{ users | map('q') | join(' ') }}; do
+    known=no; id "$name" >/dev/null 2>&1 && known=yes
+    record account "$name" "$known"
+  done
   record clock "$(date +%s)"
   control_groups
   for tool in {{ tools | map('q') | join(' ') }}; do
@@ -99,6 +104,13 @@ mounts() {
     esac
     record mount "$point" "$type" "$options"
   done </proc/self/mountinfo
+  # Such mounts are not waited for at boot (systemd.mount(5)).
+  while read -r _ point _ options _; do
+    case $point,$options, in
+      \#*) ;;
+      *,nofail,*|*,_netdev,*|*,noauto,*|*,x-systemd.automount,*) record late-mount "$point" ;;
+    esac
+  done 2>/dev/null </etc/fstab
   set --
   for place in {{ disks | q }}; do
     while [ ! -d "$place" ]; do place=${place%/*}; place=${place:-/}; done
@@ -424,7 +436,8 @@ service() {
       record unit "$key" "$value"
       [ "$key" != MainPID ] || [ "$value" = 0 ] || daemon "$value"
     done
-    [ "$settings" != ro ] || loader
+    loader
+    binfmts
   fi
   mark
   workers
@@ -488,33 +501,7 @@ mark() {
   elif recall; then record mark ended "$number"; last_words | sed 's/^/|/'; fi
 }
 
-# Before systemd 253 (systemd#25693) the service that loads binfmt.d at boot starts only where /proc/sys is writable,
-# and in containers it is not. An empty value, as in a drop-in, removes all conditions (systemd.unit(5)). We read the
-# files because the next boot will.
-loader() {
-  unit={{ paths.SYSTEMD_BINFMT }}
-  set --
-  for folder in {{ paths.UNIT_FOLDERS | q }}; do
-    path=$folder/$unit
-    [ -f "$path" ] && set -- "$path"
-  done
-  for folder in {{ paths.UNIT_FOLDERS | q }}; do
-    for path in "$folder/$unit.d/"*.conf; do
-      [ -f "$path" ] && set -- "$@" "$path"
-    done
-  done
-  [ $# -gt 0 ] || return
-  refuses=
-  while IFS= read -r line; do
-    case $line in
-      Condition*=) refuses= ;;
-      ConditionPathIsReadWrite=/proc/sys*) refuses=yes ;;
-    esac
-  done <<END-OF-UNIT
-$(cat "$@")
-END-OF-UNIT
-  [ -z "$refuses" ] || record loader refuses
-}
+{% include "facts/loader.sh" %}
 
 # What the running daemon was started from: its generation shows whether files changed after its start.
 daemon() {

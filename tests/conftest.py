@@ -27,11 +27,11 @@ def rung_of(path: Path) -> str:
 
 
 def parse_rungs(text: str) -> tuple[str, ...]:
-    """`unit,ssh` as names of rungs, in the ladder's order; nothing means all of them."""
+    """`unit,ssh` as names of rungs, in the ladder's order; nothing means all that are not run by name alone."""
     names = {name.strip() for name in text.split(",") if name.strip()}
     if unknown := sorted(names.difference(RUNGS)):
         raise pytest.UsageError(f"no rung {', '.join(unknown)}; the ladder has {' '.join(RUNGS)}")
-    return tuple(rung for rung in RUNGS if not names or rung in names)
+    return tuple(rung for rung in RUNGS if (rung in names if names else rung not in requirements.APART))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -160,8 +160,12 @@ class Binfmt:
     """Whether the kernel has it or its module. gone: there are no modules of the kernel that runs. Empty: not known."""
     held: bool | None = None
     """Whether init has it mounted too: if not, it ends with the session that has it. None: not known."""
-    loader_refuses: bool = False
-    """Whether systemd-binfmt.service does not start, as /proc/sys is read-only (a container, systemd before 253)."""
+    support: frozenset[str] = frozenset()
+    """The handlers that binfmt-support registers at boot, by name."""
+    support_early: bool = False
+    """Whether it may do so before systemd-binfmt, which drops them."""
+    loader_refuses: str = ""
+    """The conditions for which systemd-binfmt.service does not start at boot, and the files that have them."""
 
     @property
     def usable(self) -> bool:
@@ -353,6 +357,8 @@ class Facts:
     temporary: Mapping[str, bool] = field(default_factory=dict)
     """Folder for temporary files -> programs may run there."""
     mounts: tuple[Mount, ...] = ()
+    late_mounts: frozenset[str] = frozenset()
+    """Mount points that the boot does not wait for, by fstab(5)."""
     disks: Mapping[str, Disk] = field(default_factory=dict)
     binfmt: Binfmt = Binfmt()
     entries: tuple[Entry, ...] = ()
@@ -366,6 +372,8 @@ class Facts:
     probes: Mapping[str, Probe] = field(default_factory=dict)
     """QEMU's name of the architecture -> how its program ran."""
     files: Mapping[str, File] = field(default_factory=dict)
+    accounts: Mapping[str, bool] = field(default_factory=dict)
+    """User of `[buildkit] users` -> whether the host knows it."""
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     releases: Mapping[str, str] = field(default_factory=dict)
     """Folder of an unpacked BuildKit release -> sha256 of the archive it came from."""

@@ -77,6 +77,7 @@ def _facts(of: Found, expected: Mapping[str, int]) -> Facts:
         mounts=tuple(
             Mount(point=r[0], type=r[1], options=frozenset(words(r[2]))) for r in of.get("mount", ())
         ),
+        late_mounts=frozenset(r[0] for r in of.get("late-mount", ())),
         disks={
             r[0]: Disk(size=number(r[1]), free=number(r[2]), inodes=number(r[3]), all_inodes=number(r[4]))
             for r in of.get("disk", ())
@@ -93,6 +94,7 @@ def _facts(of: Found, expected: Mapping[str, int]) -> Facts:
             for r in of.get("registry", ())
         },
         files=_files(of),
+        accounts={r[0]: r[1] == "yes" for r in of.get("account", ())},
         groups={r[0]: words(r[1]) for r in of.get("group", ())},
         releases={r[0]: r[1] for r in of.get("release", ())},
         cached={r[0]: max(number(r[1]), 0) for r in of.get("cached", ())},
@@ -236,7 +238,9 @@ def _binfmt(of: Found) -> Binfmt:
         problem=state[5],
         fix_binary={"yes": True, "no": False}.get(trial[0]),
         trial_error=trial[1],
-        loader_refuses=_one(of, "loader")[0] == "refuses",
+        loader_refuses="; ".join(f"{r[0]} ({r[1]})" for r in of.get("loader", ())),
+        support=frozenset(r[0] for r in of.get("binfmts", ())),
+        support_early="binfmts-order" in of,
         writable={"yes": True, "no": False}.get(_one(of, "binfmt-writable")[0]),
         module=_MODULES.get(_one(of, "binfmt-module")[0], ""),
         held={"yes": True, "no": False}.get(_one(of, "binfmt-held")[0]),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
 from provision import elf
 from provision.architectures import ARCHITECTURES, PLATFORMS, Architecture, of_platform
-from provision.facts import Facts, Interpreter, packages
+from provision.facts import Facts, Interpreter, Mount, packages
 from provision.facts.local_emulators import LocalEmulator
 from provision.spec import PACKAGES, SEND, Spec
 
@@ -93,10 +94,25 @@ def unfit(found: Interpreter, facts: Facts) -> str:
         return f"is a program for {name}, not for this machine"
     if mount and "noexec" in mount.options:
         return f"lies on {mount.point}, which is mounted noexec"
-    if mount and mount.point not in ("/", "/usr"):
+    if mount and mount.point not in ("/", "/usr") and _late(mount, facts):
         # systemd/systemd#21178: systemd-binfmt runs early, and F opens the file at once.
         return f"lies on {mount.point}, which may be mounted after handlers are registered at boot"
     return ""
+
+
+def _late(mount: Mount, facts: Facts) -> bool:
+    """Whether the boot may register handlers before it mounts this. From systemd 250 on, systemd-binfmt comes after all
+    local file systems that are to be waited for.
+    """
+    if facts.system.systemd is None:
+        return facts.system.openrc is not None
+    number = re.match(r"\d+", facts.system.systemd)
+    old = number is None or int(number[0]) < _AFTER_LOCAL
+    return old or mount.type in _NETWORK or mount.type.startswith("fuse") or mount.point in facts.late_mounts
+
+
+_AFTER_LOCAL: Final = 250
+_NETWORK: Final = frozenset({"nfs", "nfs4", "cifs", "smb3", "ceph", "9p", "afs", "glusterfs", "autofs"})
 
 
 def _native_program(header: elf.Header, facts: Facts) -> bool:

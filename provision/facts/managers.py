@@ -47,6 +47,7 @@ def seen(facts: Facts) -> Seen:
     return Seen(
         units=facts.units,
         loader_refuses=facts.binfmt.loader_refuses,
+        support_early=facts.binfmt.support_early,
         init_scripts=facts.init_scripts,
         script=paths.SERVICE_SCRIPT in facts.files,
         mark=facts.mark,

@@ -39,7 +39,7 @@ TOOLS: Final = (
 
 MANAGED: Final = (
     *(paths.CURRENT, paths.BUILDCTL, paths.CONFIG, paths.UNIT, paths.TMPFILES, paths.MODULES),
-    *(paths.LOADER, paths.SERVICE_SCRIPT, paths.OPENRC_SCRIPT, paths.OPENRC_LOADER),
+    *(paths.LOADER, paths.SUPPORT_ORDER, paths.SERVICE_SCRIPT, paths.OPENRC_SCRIPT, paths.OPENRC_LOADER),
     *(paths.SOCKET, paths.SOCKET_FOLDER, f"{paths.CONFIG}{paths.KEPT}"),
     *(paths.rule(arch.qemu) for arch in ARCHITECTURES),
 )
@@ -102,6 +102,7 @@ def question(spec: Spec, *, registries: bool = False, sizes: bool = False) -> Qu
         patience=PATIENCE,
         files=(*MANAGED, *((paths.CNI,) if spec.buildkit.network == "cni" else ())),
         group=spec.buildkit.group,
+        users=spec.buildkit.users,
         source=spec.buildkit.source,
         disks=DISKS,
         init_scripts=openrc.SERVICES,

@@ -135,7 +135,7 @@ class ArchitectureOnHost:
             return "container"
         rules = [rule for rule in self.facts.rules if not rule.masked]
         named = any(each.name == entry.name for rule in rules for each in binfmt.parse_rules(rule.text))
-        return "distribution" if named else "unknown"
+        return "distribution" if named or entry.name in self.facts.binfmt.support else "unknown"
 
 
 def meaning(status: int, expected: int) -> str:

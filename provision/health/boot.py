@@ -146,7 +146,7 @@ def fault_at_boot(view: ArchitectureOnHost, order: Sequence[Coming]) -> Finding 
         return None
     then = coming(view, order)
     if then is None:
-        return _gone(view)
+        return None if _supported(view) else _gone(view)
     if why := _unfit(view, then):
         return finding(
             "boot-broken",
@@ -168,6 +168,12 @@ def fault_at_boot(view: ArchitectureOnHost, order: Sequence[Coming]) -> Finding 
             view.platform,
         )
     return None
+
+
+def _supported(view: ArchitectureOnHost) -> bool:
+    """Whether binfmt-support brings the handler back. Debian 11 and Ubuntu 22.04 register QEMU's by it alone."""
+    enabled = view.facts.unit(paths.BINFMT_SUPPORT).file_state == "enabled"
+    return enabled and view.winner is not None and view.winner.name in view.facts.binfmt.support
 
 
 def _character(entry: Entry) -> tuple[str, str, bool, bool]:

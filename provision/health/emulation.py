@@ -80,7 +80,8 @@ def native(view: ArchitectureOnHost, _spec: Spec) -> Finding | None:
         "these programs are emulated where the CPU could run them: many times slower",
         Fix.by(
             _write("-1", view.winner.name),
-            words="then delete its file in binfmt.d, or the next boot brings it back",
+            words=f"then mask its file of binfmt.d by a link of its name in {paths.RULES} to /dev/null: a file that"
+            " is deleted comes back with the next upgrade of its package",
         ),
         view.platform,
     )

@@ -87,7 +87,12 @@ def _group(spec: Spec, facts: Facts) -> tuple[Step, ...]:
     caller = (facts.user.login,) if facts.user.login not in ("", "root") else ()
     steps += [
         AddMember(
-            id=f"member-{user}", action="add", target=f"{user} to group {group}", group=group, user=user
+            id=f"member-{user}",
+            action="add",
+            target=f"{user} to group {group}",
+            group=group,
+            user=user,
+            optional=user not in spec.buildkit.users,
         )
         for user in dict.fromkeys((*spec.buildkit.users, *caller))
         if user not in members

@@ -188,6 +188,8 @@ class AddMember(Step):
 
     group: str
     user: str
+    optional: bool = False
+    """The user called sudo, and is not named: that one cannot be added is no failure."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -71,8 +71,10 @@ class Seen:
     """What a host answered about its services. Each manager reads its own part."""
 
     units: Mapping[str, Unit] = field(default_factory=dict)
-    loader_refuses: bool = False
-    """Whether systemd-binfmt.service does not start, as /proc/sys is read-only (a container, systemd before 253)."""
+    loader_refuses: str = ""
+    """Why systemd-binfmt.service does not start at boot; empty if it does."""
+    support_early: bool = False
+    """Whether binfmt-support.service may register its handlers before systemd-binfmt drops all."""
     init_scripts: Mapping[str, InitScript] = field(default_factory=dict)
     script: bool = False
     """Whether the script that runs the daemon without systemd is there."""

@@ -68,10 +68,12 @@ def _service(unit: Unit) -> Service:
 def _boot(seen: Seen) -> Boot:
     mounts = _mounts(seen)
     loader = ServiceFile(id="binfmt-loader", path=paths.LOADER, text=render("systemd-binfmt.conf"))
+    order = ServiceFile(id="binfmt-order", path=paths.SUPPORT_ORDER, text=render("binfmt-support.conf"))
+    early = seen.support_early and seen.units.get(paths.BINFMT_SUPPORT, Unit()).file_state == "enabled"
     return Boot(
         folders=paths.RULE_FOLDERS,
         lacks=(*(() if mounts else (_NO_MOUNT,)), *_no_loader(seen)),
-        files=(loader,) if seen.loader_refuses else (),
+        files=(*((loader,) if seen.loader_refuses else ()), *((order,) if early else ())),
         # Nothing would mount it at the next boot (a container, or a masked automount).
         enable=() if mounts else (paths.BINFMT_MOUNT,),
     )
@@ -97,7 +99,7 @@ def _no_loader(seen: Seen) -> Iterator[Lack]:
     if seen.loader_refuses:
         yield Lack(
             finding="boot-no-loader",
-            evidence=f"{paths.SYSTEMD_BINFMT} starts only where /proc/sys is writable, and here it is read-only",
+            evidence=f"{paths.SYSTEMD_BINFMT} does not start here: {seen.loader_refuses}",
             fix=Fix.by(PROVISION),
         )
     elif load == "masked":

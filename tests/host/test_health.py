@@ -355,15 +355,25 @@ def test_a_unit_is_gone_from_the_boot(bench: Bench, change: str, back: str, unit
         assert bench.ids() == [(name, None)]
 
 
-def test_a_loader_that_does_not_start_in_a_container(bench: Bench) -> None:
-    """The condition that the service has in systemd before 253, with this host's read-only /proc/sys."""
-    folder = "/etc/systemd/system/systemd-binfmt.service.d"
-    with bench.undone(f"rm -r {folder}; systemctl daemon-reload"):
-        bench.host.run(
-            f"mkdir {folder}; printf '[Unit]\\nConditionPathIsReadWrite=/proc/sys/\\n' > {folder}/old.conf;"
-            "systemctl daemon-reload"
-        )
-        assert bench.ids() == [("boot-no-loader", None)]
+@pytest.mark.parametrize(
+    ("folder", "file", "condition"),
+    [
+        ("/etc", "old.conf", "ConditionPathIsReadWrite=/proc/sys/"),
+        ("/usr/lib", "wsl.conf", "ConditionVirtualization=!container"),
+        ("/usr/local/lib", "zz.conf", "AssertPathExists=/nonexistent"),
+    ],
+)
+def test_a_loader_that_somebody_else_stops(bench: Bench, folder: str, file: str, condition: str) -> None:
+    """The condition of systemd before 253, where /proc/sys is read-only, and drop-ins as that of Ubuntu on WSL."""
+    ours, folder = (
+        "/etc/systemd/system/systemd-binfmt.service.d",
+        f"{folder}/systemd/system/systemd-binfmt.service.d",
+    )
+    with bench.undone(f"rm -r {folder}; rm -rf {ours}; systemctl daemon-reload"):
+        bench.host.run(f"mkdir -p {folder}; printf '[Unit]\\n{condition}\\n' > {folder}/{file}")
+        (found,) = bench.findings()
+        assert found["id"] == "boot-no-loader"
+        assert f"{condition} ({folder}/{file})" in found["evidence"]
         assert [step["id"] for step in bench.product("plan").host["steps"]] == ["binfmt-loader"]
         assert bench.product("provision").code == 0
         assert bench.ids() == []

@@ -171,7 +171,9 @@ def image(suite: str, *, cache: Cache | None = None) -> Path:
     def build(target: Path) -> None:
         tree = target.parent / "tree"
         include = f"--include={','.join(PACKAGES)}"
-        _run("mmdebstrap", "--quiet", "--variant=minbase", include, suite, tree, *sources)
+        # A mirror may stand still for longer than sid's lists are valid.
+        still = ("--aptopt=Acquire::Check-Valid-Until false",) if suite == "sid" else ()
+        _run("mmdebstrap", "--quiet", "--variant=minbase", *still, include, suite, tree, *sources)
         rootfs.trust(tree)
         _run("chroot", tree, "useradd", "--create-home", "--shell", "/bin/bash", USER)
         (tree / "etc/hostname").write_text("bare\n")

@@ -108,6 +108,7 @@ RUNGS: Final[Mapping[str, tuple[str, ...]]] = {
     "ssh": ("ssh", "ssh-keygen", "sshd"),
     "builds": ("go",),
     "bare": ("root", "private-binfmt", "mmdebstrap", "mke2fs"),
+    "sid": ("root", "private-binfmt", "mmdebstrap", "mke2fs"),
     "host": (
         "root",
         "systemd-nspawn",
@@ -124,5 +125,7 @@ RUNGS: Final[Mapping[str, tuple[str, ...]]] = {
     "vm": ("root", "qemu-system-x86_64", "mmdebstrap", "mke2fs", "go", "runc", "ssh", "ssh-keygen"),
 }
 """The ladder, from the bottom up: what each rung needs."""
+APART: Final = ("sid",)
+"""Runs only if it is named: it goes by an archive that moves."""
 QUICK: Final = ("unit", "kernel", "shells", "ssh")
 """What `./inv test` runs: about five minutes on two cores. The others boot machines."""

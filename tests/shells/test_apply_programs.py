@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 
 import pytest
 
@@ -285,6 +286,24 @@ def test_groups_by_shadow_or_by_busybox(machine: Machine) -> None:
         ["groupadd", "--system", "buildkit"],
         ["usermod", "-a", "-G", "buildkit", "ops"],
     ]
+
+
+def test_a_user_whom_only_nss_knows_is_added_by_gpasswd(machine: Machine) -> None:
+    """LDAP, SSSD, GCP's OS Login."""
+    machine.fake("usermod", "echo \"usermod: user 'ops' does not exist in /etc/passwd\" >&2; exit 6")
+    machine.fake("gpasswd")
+    assert machine.apply(steps.member("ops", "buildkit")).states == ["done"]
+    assert machine.calls()[-1] == ["gpasswd", "-a", "ops", "buildkit"]
+
+
+def test_who_called_sudo_and_cannot_be_added_is_no_reason_to_stop(machine: Machine) -> None:
+    machine.fake("usermod", "echo \"usermod: user 'ops' does not exist in /etc/passwd\" >&2; exit 6")
+    caller = replace(steps.member("ops", "buildkit"), optional=True)
+    applied = machine.apply(caller, steps.file("/etc/a", "a"))
+    assert applied.states == ["skipped", "done"]
+    assert "does not exist in /etc/passwd" in applied.steps["member-ops"].detail
+    named = machine.apply(steps.member("ops", "buildkit"), steps.file("/etc/b", "b"))
+    assert named.states == ["failed", "skipped"]
 
 
 def test_a_user_who_does_not_exist_is_named(machine: Machine) -> None:

@@ -9,9 +9,10 @@ import pytest
 
 from provision import paths
 from provision.apply import Upload, uploads
+from provision.plan.steps import SendInterpreter
 from tests.shells import archives, steps
 from tests.shells.archives import HARMLESS, NOT_A_RELEASE, STRIPPED, plain, sha256
-from tests.shells.machine import Applied, Machine
+from tests.shells.machine import WITHOUT_APPLETS, Applied, Machine
 
 GOOD = plain()
 FORMER = f"{paths.RELEASES}/v0.31.2-0123456789ab"
@@ -95,6 +96,33 @@ def test_the_bytes_come_in_pieces_with_a_script_behind_them(machine: Machine, tm
         assert machine.at(path).read_bytes() == emulator
         assert machine.at(path).stat().st_mode & 0o7777 == 0o755
         assert machine.listing(paths.CACHE) == []
+
+
+@WITHOUT_APPLETS
+def test_a_dd_that_reads_ahead_is_not_used(machine: Machine, tmp_path: Path) -> None:
+    """Uutils before 0.1 takes 8 KiB more than it is asked for, and they are lost."""
+    real = 'exec /host/usr/bin/dd "$@"'
+    machine.base.place("dd", f'#!/bin/sh\ncase "$*" in *bs=1\\ *) cat >/dev/null ;; *) {real} ;; esac\n')
+    send = sent(tmp_path)
+    refused = machine.apply(send, sending=uploads((send,), {}, lambda: tmp_path))
+    assert "no dd of this host copies as many bytes as it is told" in refused.only.detail
+    machine.fake("gnudd", real)
+    assert machine.apply(send, sending=uploads((send,), {}, lambda: tmp_path)).states == ["done"]
+    assert "gnudd" in [name for name, *_ in machine.calls()]
+
+
+def sent(folder: Path) -> SendInterpreter:
+    emulator = os.urandom(100_000)
+    path = paths.interpreter("arm", sha256(emulator))
+    return steps.send(archives.save(folder, emulator), path, sha256(emulator))
+
+
+def test_an_emulator_that_was_sent_gets_the_label_of_its_place(machine: Machine, tmp_path: Path) -> None:
+    """SELinux: a file that was moved keeps the label that it had in /var, which may not be run at boot."""
+    machine.fake("restorecon")
+    send = sent(tmp_path)
+    assert machine.apply(send, sending=uploads((send,), {}, lambda: tmp_path)).states == ["done"]
+    assert machine.calls() == [["restorecon", "-F", "-R", paths.EMULATORS]]
 
 
 def test_no_program_can_eat_the_bytes(machine: Machine, tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ EMULATION: Final[tuple[Requirement, ...]] = (
 
 REQUIREMENTS: Final[tuple[Requirement, ...]] = (
     machine.root,
+    machine.users,
     machine.temporary,
     *EMULATION,
     buildkit.service_manager,

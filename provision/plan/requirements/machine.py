@@ -40,6 +40,16 @@ def root(target: Target) -> Verdict:
     )
 
 
+@requirement("users", needed="the users that [buildkit] users names")
+def users(target: Target) -> Verdict:
+    """Users that only NSS knows (LDAP, SSSD) count."""
+    unknown = [name for name, known in target.facts.accounts.items() if not known]
+    if not unknown:
+        return met(", ".join(target.facts.accounts) or "none is named")
+    fix = Fix(words="create them, or leave them out of [buildkit] users")
+    return unmet(f"the host knows no user {', '.join(unknown)}", fix=fix)
+
+
 @requirement("temporary", needed="a folder for temporary files where programs may run")
 def temporary(target: Target) -> Verdict:
     """Every proof is a program that runs from such a folder (templates/workplace.sh)."""

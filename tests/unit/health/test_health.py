@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from provision import binfmt, health, paths
 from provision.architectures import ARCHITECTURES, of_platform
-from provision.facts import Facts, Mount, RegistryAnswer, Rule
+from provision.facts import Facts, Mount, RegistryAnswer, Rule, Unit
 from provision.facts.view import view
 from provision.fix import run
 from provision.health import boot
@@ -119,7 +119,9 @@ CASES: Final[dict[str, tuple[Change, list[tuple[str, str | None]]]]] = {
         [("boot-no-loader", None)],
     ),
     "binfmt.d is read only where /proc/sys is writable": (
-        lambda facts: replace(facts, binfmt=replace(facts.binfmt, loader_refuses=True)),
+        lambda facts: replace(
+            facts, binfmt=replace(facts.binfmt, loader_refuses="ConditionPathIsReadWrite=/proc/sys (/lib/x)")
+        ),
         [("boot-no-loader", None)],
     ),
     "nothing mounts the table": (
@@ -444,3 +446,13 @@ def test_worst_first_and_the_threshold() -> None:
     assert [each.severity for each in found] == ["error", "warning", "warning"]
     assert [health.reaches(each, "error") for each in found] == [True, False, False]
     assert all(health.reaches(each, "info") for each in found)
+
+
+def test_what_binfmt_support_brings_back_is_not_missing_at_boot() -> None:
+    """Debian 11 and Ubuntu 22.04, whose packages have no file in binfmt.d."""
+    gone = replace(settled(), rules=tuple(r for r in settled().rules if "aarch64" not in r.name))
+    assert ("boot-missing", ARM64) in ids(gone)
+    support = replace(gone.binfmt, support=frozenset({"qemu-aarch64"}))
+    enabled = {**gone.units, paths.BINFMT_SUPPORT: Unit(load="loaded", file_state="enabled")}
+    assert ids(replace(gone, binfmt=support, units=enabled)) == []
+    assert ("boot-missing", ARM64) in ids(replace(gone, binfmt=support))

@@ -113,6 +113,9 @@ INTERRUPTED: Final = (
 
 FAULTS: Final[Mapping[str, Fault]] = {
     "none": Fault(breaks=""),
+    "a user whom nobody knows": Fault(
+        facts=lambda seen: replace(seen, accounts={"ci": True, "nosuch": False}), breaks="users"
+    ),
     "no sudo": Fault(facts=user(name="ci", uid=1000, sudo="none"), breaks="root"),
     "a password for sudo": Fault(
         facts=user(name="ci", uid=1000, sudo="password"), breaks="", doubts={"root": ALWAYS}

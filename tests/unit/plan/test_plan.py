@@ -15,6 +15,7 @@ from provision.buildkit.digest import Digest
 from provision.errors import HostError, KernelError
 from provision.facts import Disk, Facts, File, Mount, Unit
 from provision.facts.basis import Damage, Place
+from provision.facts.interpreters import unfit
 from provision.facts.kernel import version
 from provision.facts.packages import MANAGERS
 from provision.health.platforms import unmet
@@ -119,7 +120,9 @@ def test_a_read_only_table_is_refused() -> None:
 
 
 def test_a_loader_that_refuses_to_start_in_a_container_is_made_to() -> None:
-    seen = replace(BARE, binfmt=replace(BARE.binfmt, loader_refuses=True))
+    seen = replace(
+        BARE, binfmt=replace(BARE.binfmt, loader_refuses="ConditionPathIsReadWrite=/proc/sys (/lib/x)")
+    )
     (step,) = (each for each in planned(seen).steps if each.id == "binfmt-loader")
     assert (step.action, step.target) == ("create", paths.LOADER)
     assert "+ConditionPathIsReadWrite=\n" in f"{step.detail}\n"
@@ -295,10 +298,12 @@ def bad_arm64(reason: str) -> Facts:
     if reason == "no ELF program":
         return with_interpreter(seen, AARCH64, header=None)
     if reason == "on another mount through a symlink":
+        seen = replace(seen, late_mounts=frozenset({"/srv/qemu"}))
         seen = with_interpreter(seen, AARCH64, real="/srv/qemu/qemu-aarch64")
         return replace(
             seen, mounts=(*seen.mounts, Mount(point="/srv/qemu", type="ext4", options=frozenset()))
         )
+    seen = replace(seen, late_mounts=frozenset({"/usr/bin"}))
     options = frozenset({"noexec"}) if reason == "mounted noexec" else frozenset({"rw"})
     return replace(seen, mounts=(*seen.mounts, Mount(point="/usr/bin", type="ext4", options=options)))
 
@@ -324,6 +329,30 @@ def test_an_unfit_interpreter_is_refused_with_the_reason(reason: str) -> None:
     with pytest.raises(HostError) as refused:
         planned(bad_arm64(reason))
     assert reason.removeprefix("not ") in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("systemd", "type_", "late", "fit"),
+    [
+        ("252", "btrfs", False, True),
+        ("247", "btrfs", False, False),
+        ("252", "nfs4", False, False),
+        ("252", "ext4", True, False),
+    ],
+    ids=["openSUSE's /usr/local", "Debian 11", "network", "nofail"],
+)
+def test_a_mount_of_its_own_is_fit_if_the_boot_waits_for_it(
+    systemd: str, type_: str, late: bool, fit: bool
+) -> None:
+    mount = Mount(point="/usr/local", type=type_, options=frozenset({"rw"}))
+    seen = replace(
+        SETTLED,
+        mounts=(*SETTLED.mounts, mount),
+        late_mounts=frozenset({"/usr/local"}) if late else frozenset(),
+        system=replace(SETTLED.system, systemd=systemd),
+    )
+    found = replace(SETTLED.interpreters[AARCH64], path="/usr/local/lib/qemu", real="/usr/local/lib/qemu")
+    assert (unfit(found, seen) == "") is fit
 
 
 def test_without_a_wish_an_unfit_interpreter_is_skipped_and_said() -> None:

@@ -179,3 +179,12 @@ def test_a_container_that_shares_the_table_is_told_so_once() -> None:
 def test_a_masked_unit_is_systemds_affair_alone() -> None:
     seen = replace(run_by("process"), units={paths.SERVICE: Unit(load="masked", file_state="masked")})
     assert told(seen) == []
+
+
+@pytest.mark.parametrize(("state", "planned_"), [("enabled", True), ("disabled", False)])
+def test_binfmt_support_comes_after_what_drops_its_handlers(state: str, planned_: bool) -> None:
+    """Ubuntu 22.04: our rules make systemd-binfmt run at boot, and handlers of jar, mono and python would be lost."""
+    bare = facts("bare")
+    units = {**bare.units, paths.BINFMT_SUPPORT: Unit(load="loaded", file_state=state)}
+    made = planned(replace(bare, binfmt=replace(bare.binfmt, support_early=True), units=units))
+    assert ("binfmt-order" in ids(made)) is planned_
