@@ -358,7 +358,7 @@ def test_a_unit_is_gone_from_the_boot(bench: Bench, change: str, back: str, unit
 @pytest.mark.parametrize(
     ("folder", "file", "condition"),
     [
-        ("/etc", "old.conf", "ConditionPathIsReadWrite=/proc/sys/"),
+        ("/etc", "old.conf", "ConditionPathIsReadWrite=/proc/sys"),
         ("/usr/lib", "wsl.conf", "ConditionVirtualization=!container"),
         ("/usr/local/lib", "zz.conf", "AssertPathExists=/nonexistent"),
     ],
