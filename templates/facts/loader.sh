@@ -13,7 +13,7 @@ loader() {
   case $whole in /etc/*|/run/*) ;; *) [ -n "$parts" ] || [ "$settings" = ro ] || return 0 ;; esac
   said=$(SYSTEMD_LOG_TARGET=console systemd-analyze condition --unit="$unit" 2>&1)
   case $said in
-    *'onditions '*) ;;
+    *'onditions '*|*'sserts '*) ;;
     *) # Before systemd 250: the lines of the unit and of its drop-ins, by name; an empty value removes those before it.
       set --
       while IFS= read -r line; do
