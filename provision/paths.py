@@ -93,6 +93,8 @@ BINFMT_MOUNT: Final = "proc-sys-fs-binfmt_misc.mount"
 BINFMT_AUTOMOUNT: Final = "proc-sys-fs-binfmt_misc.automount"
 SYSTEMD_BINFMT: Final = "systemd-binfmt.service"
 BINFMT_SUPPORT: Final = "binfmt-support.service"
+BINFMT_SUPPORT_UNIT: Final = f"/lib/systemd/system/{BINFMT_SUPPORT}"
+"""Debian's."""
 """Debian's own registrar of handlers, from /var/lib/binfmts (update-binfmts(8))."""
 UNITS: Final = (SERVICE, SERVICE_SOCKET, BINFMT_MOUNT, BINFMT_AUTOMOUNT, SYSTEMD_BINFMT, BINFMT_SUPPORT)
 

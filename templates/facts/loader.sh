@@ -44,7 +44,7 @@ binfmts() {
   for path in /var/lib/binfmts/*; do
     [ -f "$path" ] && record binfmts "${path##*/}"
   done
-  support=/lib/systemd/system/binfmt-support.service
+  support={{ paths.BINFMT_SUPPORT_UNIT }}
   [ ! -f "$support" ] || grep -q systemd-binfmt "$support" || record binfmts-order early
 }
 {#- #}

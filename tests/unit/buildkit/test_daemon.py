@@ -103,7 +103,7 @@ class TestToml:
             "registry": {
                 "docker.io": {"mirrors": ["mirror.lan:5000", "harbor.lan/proxy"]},
                 "mirror.lan:5000": {"http": True},
-                "[fd00::1]:5000": {"insecure": True, "ca": ["/ca/a.pem", "/ca/b.pem"]},
+                "[fd00::1]:5000": {"http": False, "insecure": True, "ca": ["/ca/a.pem", "/ca/b.pem"]},
             },
         }
 
@@ -122,7 +122,7 @@ class TestToml:
         assert found["worker"]["oci"].pop("labels") == {"a.b": label}
         assert found.pop("grpc") == {"tls": {"cert": f"/{path}", "key": "/k"}}
         assert found.pop("dns") == {"nameservers": [server]}
-        assert found.pop("registry") == {"r": {"ca": [f"/{path}"]}}
+        assert found.pop("registry") == {"r": {"http": False, "ca": [f"/{path}"]}}
         assert found == settings(Buildkit())
 
     @given(hostile)

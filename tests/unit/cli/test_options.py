@@ -42,7 +42,7 @@ def test_each_flag_of_a_setting_has_a_setting_and_none_has_two() -> None:
     ("name", "default"),
     [
         ("jobs", f"{Ssh.jobs}"),
-        ("connect_timeout", f"{Ssh.connect_timeout:g}"),
+        ("connect_timeout", f"ConnectTimeout of the SSH configuration, else {Ssh().patience:g}"),
         ("timeout", f"{Ssh.timeout:g}"),
         ("buildkit_version", DEFAULT_VERSION),
         ("group", Buildkit.group),

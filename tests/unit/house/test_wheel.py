@@ -77,8 +77,10 @@ def test_the_wheel_carries_templates_and_digests(wheel: Path) -> None:
 
 
 def test_the_wheel_carries_nothing_else(wheel: Path) -> None:
-    tops = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
-    assert {top for top in tops if not top.endswith(".dist-info")} == {"provision"}
+    names = zipfile.ZipFile(wheel).namelist()
+    tops = {name.split("/")[0] for name in names}
+    assert {top for top in tops if not top.endswith((".dist-info", ".data"))} == {"provision"}
+    assert {"/".join(name.split("/")[1:3]) for name in names if ".data/" in name} == {"data/share"}
 
 
 def test_it_lists_its_tasks(installed: Path, tmp_path: Path) -> None:

@@ -227,7 +227,7 @@ def test_the_command_on_a_terminal(tmp_path: Path) -> None:
             screen.press("me\n")
             screen.expect(f"password of me at {server.address}: ")
             screen.press(f"{PASSWORD}\n")
-            text = screen.expect("not encrypted")
+            text = screen.expect("(credsStore)")
         assert PASSWORD not in text
         assert find(server.address, {"DOCKER_CONFIG": str(tmp_path / ".docker")})
 
