@@ -23,6 +23,11 @@ def plan_rollback(spec: Spec, facts: Facts) -> Plan:
             "there is nothing to go back to",
             cause="no run of this tool has replaced a daemon on this host that was at work",
         )
+    if facts.daemon is not None and facts.daemon.generation == back.generation:
+        raise HostError(
+            "there is nothing to go back to",
+            cause=f"{back.version} runs already, with the settings that are saved: a later one was taken back",
+        )
     if back.folder not in facts.releases:
         raise HostError(
             f"the release of {back.version} is gone",

@@ -92,12 +92,19 @@ restart() {
   [ -e {{ paths.STATE }} ] || remember '' state {{ paths.STATE }} || return 1
   note=''
   if [ -n "$copied" ]; then call stop && copy_metadata "$copied" || return 1; fi
-  if call restart && serves "$@"; then return 0; fi
+  if call restart && serves "$@"; then
+    rm -rf "$saved.older"
+    return 0
+  fi
   [ -n "$note" ] || note=$(tail -n 3 "$work/log")
   why=$note
   if [ -n "$back" ] && [ "$(cat "$saved/generation" 2>/dev/null)" = "$back" ]; then
     if bring_back && call restart && serves; then
-      fail "$why; taken back: $(cat "$saved/release") runs again"
+      why="$why; taken back: $(cat "$saved/release") runs again"
+      # What runs is no way back. The one before it is, if there was one.
+      rm -rf "$saved"
+      [ ! -d "$saved.older" ] || mv "$saved.older" "$saved"
+      fail "$why"
     else
       fail "$why; what ran before does not come up either: $note"
     fi
@@ -110,9 +117,9 @@ restart() {
 }
 
 # save GENERATION RELEASE FOLDER FILE...: what the daemon that runs was started from, until the next one has proven itself
-# and for a way back. The folder of its release stays where it is.
+# and for a way back. The folder of its release stays where it is. The one before stays until the next one is proven.
 save() {
-  mkdir -p "$own_folder" && rm -rf "$saved.new" "$saved.old" && mkdir -p "$saved.new/files" || return 1
+  mkdir -p "$own_folder" && rm -rf "$saved.new" "$saved.older" && mkdir -p "$saved.new/files" || return 1
   printf '%s\n' "$1" >"$saved.new/generation" && printf '%s\n' "$2" >"$saved.new/release" \
     && printf '%s\n' "$3" >"$saved.new/folder" || return 1
   shift 3
@@ -120,8 +127,8 @@ save() {
     mkdir -p "$saved.new/files${each%/*}" && cp -p "$each" "$saved.new/files$each" || return 1
   done
   sync -f "$saved.new" 2>/dev/null || sync
-  [ ! -d "$saved" ] || mv "$saved" "$saved.old" || return 1
-  mv "$saved.new" "$saved" && rm -rf "$saved.old"
+  [ ! -d "$saved" ] || mv "$saved" "$saved.older" || return 1
+  mv "$saved.new" "$saved"
 }
 
 bring_back() {

@@ -109,6 +109,26 @@ def test_one_that_does_not_start_is_taken_back(host: Machine) -> None:
     assert words == "no space for the cache; taken back: BuildKit v1 runs again"
     assert seen(host) == (OLD, "old")
     assert told(host) == ["restart", "restart"]
+    # What runs is no way back.
+    assert host.facts().previous is None
+
+
+def test_after_a_failure_the_way_back_is_the_one_from_before(host: Machine) -> None:
+    assert change(host).states == ["done"] * 4
+    host.write(f"{NEW}/platforms", "linux/amd64")
+    again = replace(SAVE, generation="new", version="BuildKit v2", folder=NEW)
+    third = steps.file(paths.CONFIG, f"{MARK} third\n")
+    narrow = replace(START, back="new", platforms=("linux/s390x",))
+    assert host.apply(again, third, narrow).states == ["done", "done", "failed"]
+    assert seen(host) == (NEW, "new")
+    saved = host.facts().previous
+    assert saved is not None
+    assert saved.generation == "old"
+    assert host.apply(again, third, replace(narrow, platforms=("linux/amd64",))).states == ["done"] * 3
+    saved = host.facts().previous
+    assert saved is not None
+    assert saved.generation == "new"
+    assert sorted(host.listing(paths.OWN)) == ["previous", "record"]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,9 @@ from dataclasses import replace
 import pytest
 
 from provision import paths
+from provision.errors import HostError
 from provision.facts import Facts, Previous
+from provision.plan.rollback import plan_rollback
 from provision.plan.steps import Plan, RemoveTree, SaveGeneration, StartDaemon, Step, WaitForBuilds
 from tests.unit.recorded import RELEASE, SPEC, buildkit, ids, planned, settled, with_worker
 
@@ -116,3 +118,11 @@ def test_releases_but_the_wanted_one_and_the_one_before_are_removed() -> None:
     other = replace(RELEASE, digest=replace(RELEASE.digest, value="ab" * 32))
     removed = [step.target for step in planned(SETTLED, SPEC, other).steps if isinstance(step, RemoveTree)]
     assert removed == []
+
+
+def test_there_is_no_way_back_to_what_runs() -> None:
+    with pytest.raises(HostError, match="nothing to go back to") as raised:
+        plan_rollback(SPEC, previous(running()))
+    assert "runs already" in raised.value.cause
+    with pytest.raises(HostError, match="nothing to go back to"):
+        plan_rollback(SPEC, SETTLED)
