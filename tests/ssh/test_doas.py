@@ -30,7 +30,7 @@ class Doas(Sshd):
             "mount -t tmpfs tmpfs /etc",
             f"ln -s {real}/* /etc/",
             f"rm /etc/pam.d && cp -r {real}/pam.d /etc/pam.d",
-            f"[ ! -f {pam} ] || cp {pam} /etc/pam.d/doas",
+            f"[ -f /etc/pam.d/doas ] || [ ! -f {pam} ] || cp {pam} /etc/pam.d/doas",
             f"rm -f /etc/doas.conf && printf '{self.rules}' >/etc/doas.conf",
         )
         return super()._enter().replace("set -e\n", "\n".join(("set -e", *lines, "")), 1)
