@@ -46,7 +46,7 @@ def test_it_is_fetched_once_and_unpacked(machine: Machine, client: str, mirror: 
     machine.base.borrow(client)
     assert install(machine, f"{mirror.url}/a.tar.gz").states == ["done"]
     assert mirror.count("a.tar.gz") == 1
-    assert machine.listing(FOLDER) == [".digest", "bin"]
+    assert machine.listing(FOLDER) == [".digest", ".manifest", "bin"]
     assert machine.listing(paths.CACHE) == []
 
 
