@@ -41,14 +41,15 @@ def hopeless(qemu: str, *, optional: bool = False) -> RegisterHandler:
 
 
 def leftovers(machine: Machine) -> list[str]:
-    """Whatever a run made for itself and must not leave."""
+    """Whatever a run made for itself and must not leave: all but the lock, which says who was there last."""
     places = ("/run", "/tmp", paths.RELEASES, "/etc/buildkit")
     return [
         f"{place}/{name}"
         for place in places
         if machine.at(place).exists()
         for name in machine.listing(place)
-        if ("provision" in name and f"{place}/{name}" != paths.RUN_LOCK) or "incoming" in name
+        if ("provision" in name and f"{place}/{name}" not in (paths.RUN_LOCK, paths.RUN_QUEUE))
+        or "incoming" in name
     ]
 
 

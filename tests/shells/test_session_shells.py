@@ -351,7 +351,7 @@ def test_half_a_script_is_not_run(path: str, tmp_path: Path, missing: int) -> No
 @pytest.mark.parametrize("name", ["session.sh", "boot.sh", "become.sh"])
 @pytest.mark.parametrize("sudo", ["always", "auto", "never"])
 def test_shellcheck_has_nothing_to_say(tmp_path: Path, name: str, sudo: str) -> None:
-    text = render(name, nonce="abc123", size=4000, sudo=sudo, prompt="[abc123]")
+    text = render(name, nonce="abc123", size=4000, sudo=sudo, halves=("abc", "123"))
     file = tmp_path / name
     # What boot.sh reads `line` from is the loop itself; what become.sh gets as $0 is boot.sh.
     file.write_text(f"#!/bin/sh\n{'line=' if name == 'boot.sh' else ':'}\n{text}\n", encoding="ascii")
