@@ -45,6 +45,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # A script starts its background jobs with Ctrl-C ignored, and what the tests interrupt would inherit that.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # nohup(1)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
     # A process of pytest-xdist has the width of the terminal there, which programs under test would take.
     if hasattr(config, "workerinput"):
         os.environ.pop("COLUMNS", None)

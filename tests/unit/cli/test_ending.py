@@ -17,6 +17,8 @@ import pytest
 from tests.lab.cli import COMMAND, environment
 from tests.lab.patience import until
 
+pytestmark = pytest.mark.needs("ssh")
+
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SETTINGS: Final = """
 [ssh]

@@ -253,6 +253,7 @@ def test_ctrl_c_during_the_imports_leaves_no_traceback(handler: str, code: int, 
     assert (done.returncode, done.stderr) == (code, b"")
 
 
+@pytest.mark.needs("ssh")
 def test_another_system_than_linux_names_other_machines(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -27,6 +27,8 @@ from provision.result import HostResult
 from provision.spec import Host
 from provision.transport.local import Local
 
+pytestmark = pytest.mark.needs("ssh")
+
 style = Style.of(sys.argv[1])
 
 def work(transport, host):

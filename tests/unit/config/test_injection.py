@@ -309,6 +309,7 @@ def narrow(value: object) -> bool:
     return re.fullmatch(r"[A-Za-z0-9_./@%:{}\[\]][A-Za-z0-9_./@%:{}\[\]+, -]*", str(value)) is not None
 
 
+@pytest.mark.needs("ssh")
 @pytest.mark.parametrize("place", KEYS, ids=".".join)
 def test_no_value_of_the_configuration_is_executed(place: Place, tmp_path: Path, marker: Path) -> None:
     tried: set[str] = set()
@@ -321,6 +322,7 @@ def test_no_value_of_the_configuration_is_executed(place: Place, tmp_path: Path,
             assert not marker.exists(), value
 
 
+@pytest.mark.needs("ssh")
 @pytest.mark.parametrize("place", NAMES, ids=".".join)
 def test_no_name_of_the_configuration_is_executed(place: Place, tmp_path: Path, marker: Path) -> None:
     tried: set[str] = set()
@@ -333,6 +335,7 @@ def test_no_name_of_the_configuration_is_executed(place: Place, tmp_path: Path, 
             assert not marker.exists(), name
 
 
+@pytest.mark.needs("ssh")
 @pytest.mark.parametrize("flag", SETTINGS_FLAGS)
 def test_no_flag_is_executed(flag: str, marker: Path) -> None:
     tried: set[str] = set()
@@ -346,6 +349,7 @@ def test_no_flag_is_executed(flag: str, marker: Path) -> None:
             assert not marker.exists(), value
 
 
+@pytest.mark.needs("ssh")
 def test_no_host_name_is_executed(marker: Path) -> None:
     accept = Connector(config=Config(), ask_password=False, say=lambda _text: None)
     for text in HOSTILE:

@@ -44,11 +44,13 @@ def obeyed(file: Path, *words: str, **more: str) -> tuple[bool, str]:
     return (file.parent / "obeyed").exists(), done.stderr
 
 
+@pytest.mark.needs("ssh")
 def test_a_file_of_ones_own_counts(file: Path) -> None:
     assert obeyed(file)[0]
 
 
 @root
+@pytest.mark.needs("ssh")
 def test_a_file_in_a_folder_that_others_may_write_does_not(file: Path) -> None:
     os.chown(file, 65534, 65534)
     file.parent.chmod(0o1777)

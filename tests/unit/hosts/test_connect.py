@@ -143,6 +143,7 @@ def test_a_password_is_nowhere_to_be_seen(config: Config) -> None:
 # Host keys
 
 
+@pytest.mark.needs("ssh")
 def test_a_new_key_is_shown_and_a_known_hosts_that_cannot_be_written_is_named(
     config: Config, tmp_path: Path
 ) -> None:
@@ -161,6 +162,7 @@ def test_a_new_key_is_shown_and_a_known_hosts_that_cannot_be_written_is_named(
     assert f"for this run only: {tmp_path / 'known'} is no file" in said[0]
 
 
+@pytest.mark.needs("ssh")
 def test_without_the_flag_no_key_is_accepted(config: Config) -> None:
     machine = made(config)
     (host,) = selected(config, "pi1")

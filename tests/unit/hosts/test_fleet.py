@@ -381,6 +381,7 @@ def names(outcome: Outcome) -> list[str]:
     return [host["host"] for host in outcome.envelope["hosts"]]
 
 
+@pytest.mark.needs("ssh")
 def test_only_failed_on_the_command_line(tmp_path: Path, dead: list[str]) -> None:
     def run(*words: str) -> Outcome:
         return provision(
@@ -403,6 +404,7 @@ def test_only_failed_on_the_command_line(tmp_path: Path, dead: list[str]) -> Non
     assert names(run("--only-failed")) == [dead[0], dead[2]]
 
 
+@pytest.mark.needs("ssh")
 def test_canary_on_the_command_line(tmp_path: Path, dead: list[str]) -> None:
     outcome = provision(
         "provision", "--format", "json", "--canary", "1", "--hosts", ",".join(dead), cwd=tmp_path
@@ -416,6 +418,7 @@ def test_canary_on_the_command_line(tmp_path: Path, dead: list[str]) -> None:
         assert "--canary must be a whole number from 0 to 9999, not" in refused.err
 
 
+@pytest.mark.needs("ssh")
 def test_progress_names_every_host_in_a_log(tmp_path: Path, dead: list[str]) -> None:
     outcome = provision("platforms", "--hosts", ",".join(dead), cwd=tmp_path)
     assert outcome.code == EXIT_UNREACHABLE
