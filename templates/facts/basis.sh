@@ -87,7 +87,8 @@ strangers() {
       case $sockets in *"socket:[$inode]"*) has="$has socket" ;; esac
     done 2>/dev/null <"$process/net/unix"
     unit=
-    while IFS=: read -r _ _ unit; do :; done 2>/dev/null <"$process/cgroup"
+    # At its end `read` empties the variable.
+    while IFS=: read -r _ _ group; do unit=$group; done 2>/dev/null <"$process/cgroup"
     # The daemon moves itself into a group below that of its unit.
     case $unit in *.service/*) unit=${unit%%.service/*}.service ;; esac
     [ -z "$has" ] || record stranger "${process#/proc/}" "$program" "${unit##*/}" "$has"
