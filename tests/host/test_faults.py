@@ -140,7 +140,7 @@ def test_a_daemon_of_somebody_else_is_refused_before_anything(
         assert refused.code == 3, refused
         error = refused.host["error"]
         assert "/usr/local/bin/buildkitd" in error["message"]
-        assert f"process {pid.strip()} " in error["message"]
+        assert f"process {pid.strip()} of buildkitd.service" in error["message"]
         assert "systemctl disable --now buildkitd.service" in error["hint"]
         assert host.run("pgrep -x buildkitd").stdout == pid
         assert host.run("ls /opt").stdout == ""
