@@ -17,6 +17,8 @@ import pytest
 from tests.lab.checkout import ROOT
 from tests.lab.cli import COMMAND, environment
 
+pytestmark = pytest.mark.needs("ssh")
+
 # Three hosts of ten steps, each told to the display as `provision` does it, and real sessions of this machine.
 FLEET = """
 import sys
@@ -26,8 +28,6 @@ from provision.report import Report, Style, output
 from provision.result import HostResult
 from provision.spec import Host
 from provision.transport.local import Local
-
-pytestmark = pytest.mark.needs("ssh")
 
 style = Style.of(sys.argv[1])
 
