@@ -20,6 +20,8 @@ from provision.fix import Fix, run
 
 _PATIENCE: Final = 60.0
 """Seconds for a connection and one answer; `ssh` has its own, shorter limits."""
+_USERS: Final = "\nMatch all\nInclude ~/.ssh/config\nInclude /etc/ssh/ssh_config\n"
+"""What `ssh` reads after our sections, once they are in the user's configuration."""
 _REMOTE: Final = "date +%s; exec buildctl debug workers --format '{{json .}}'"
 """For the login's shell, which may be any."""
 
@@ -50,7 +52,7 @@ def reach(host: str, endpoint: str, ssh_text: str = "") -> Reached:
         done = _ssh(host, (), endpoint)
     else:
         with tempfile.NamedTemporaryFile("w", prefix="provision-ssh-", encoding="utf-8") as file:
-            file.write(ssh_text)
+            file.write(ssh_text + _USERS)
             file.flush()
             done = _ssh(host, ("-F", file.name), endpoint)
     if done.returncode:

@@ -4,7 +4,8 @@ buildx starts `ssh -l USER -p PORT -- HOST buildctl dial-stdio` from PATH (clien
 be given no other option. Where that reaches the host as this tool does, it is all. Where [ssh] or [hosts] have more to
 say (another configuration, another known_hosts, a jump host), HOST is an alias: a section in a file of ours, which one
 line of the user's own SSH configuration includes. The section has every value as `ssh -G` resolved it, and each jump
-host has an alias of its own, so it depends on no other file.
+host has an alias of its own. What it says comes first, and what it does not say could be said by a `Host *` of the
+user: so it also says what is not to be done.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 from urllib.parse import quote
@@ -40,6 +42,8 @@ class Section:
     end: Endpoint
     jump: str | None = None
     """The alias of the last host before it."""
+    plain: Endpoint | None = None
+    """The same host without any configuration. What is as there is not written: another `ssh` may not know it."""
 
     @property
     def patience(self) -> int:
@@ -53,6 +57,23 @@ class Section:
         if self.end.agent is None:
             return "none" if own else None
         return None if str(self.end.agent) == own else str(self.end.agent)
+
+    @property
+    def own(self) -> Mapping[str, str]:
+        """What is not as `ssh` has it by itself, by the keyword: each a word that OpenSSH knows, or a number."""
+        end, plain = self.end, self.plain or self.end
+        texts = {
+            **({"AddressFamily": end.family} if end.family != plain.family else {}),
+            **({"RequiredRSASize": str(end.smallest_rsa)} if end.smallest_rsa != plain.smallest_rsa else {}),
+            **({"ProxyUseFdpass": "yes"} if end.passes_socket else {}),
+        }
+        changed = {key: each for key, each in end.algorithms.items() if each != plain.algorithms.get(key)}
+        return {**texts, **{key: ",".join(each) for key, each in changed.items()}}
+
+    @property
+    def command(self) -> str | None:
+        """ProxyCommand, in which `ssh` replaces tokens once more."""
+        return self.end.proxy_command and self.end.proxy_command.replace("%", "%%")
 
     @property
     def key_alias(self) -> str | None:
@@ -97,18 +118,14 @@ def _sections(
         raise UsageError(f"{target.name}: more than {MOST_JUMPS} jump hosts, or a circle of them")
     name = f"provision.{alias}"
     end = resolve(target, ssh)
-    if end.proxy_command:
-        # %n is the name on ssh's command line, which is now the alias.
-        command = re.sub(
-            r"%(.)", lambda found: target.host if found[1] == "n" else found[0], end.proxy_command
-        )
-        end = replace(end, proxy_command=command)
+    # `-F none`: no file at all.
+    plain = resolve(replace(target, jump="none"), SshSettings(config=Path("none")))
     if not end.jumps:
-        return (Section(alias=name, end=end),)
+        return (Section(alias=name, end=end, plain=plain),)
     *before, last = end.jumps
     jump = parsed(last, name=f"{target.name} (jump host {last})", jump=",".join(before) or None)
     sections = _sections(f"{alias}.jump", jump, ssh, resolve, depth + 1)
-    return (*sections, Section(alias=name, end=end, jump=sections[-1].alias))
+    return (*sections, Section(alias=name, end=end, plain=plain, jump=sections[-1].alias))
 
 
 def destination(endpoint: str) -> tuple[str, ...]:

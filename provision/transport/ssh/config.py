@@ -13,7 +13,7 @@ import pwd
 import re
 import shlex
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -72,8 +72,8 @@ class Endpoint:
     hash_names: bool = False
     revoked: tuple[Path, ...] = ()
     """Files of keys that must not be accepted."""
-    vouched: bool = False
-    """`ssh` may know the host's key from elsewhere: a command, or DNS."""
+    vouching: Mapping[str, str] = field(default_factory=dict)
+    """From where else `ssh` may know the host's key: a command, or DNS; by the keyword, as it was written."""
     smallest_rsa: int = 0
     algorithms: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """By the keyword, the algorithms that are allowed, the best first."""
@@ -190,11 +190,18 @@ def endpoint(target: Target, ssh: SshSettings, values: Values, depth: int = 0) -
         accept_new=(one("stricthostkeychecking") or "ask") in _ACCEPT,
         hash_names=one("hashknownhosts") == "yes",
         revoked=paths("revokedhostkeys"),
-        vouched=one("knownhostscommand") is not None or one("verifyhostkeydns") in ("yes", "true"),
+        vouching=dict(_vouching(one)),
         smallest_rsa=int(one("requiredrsasize") or 0),
         algorithms={key: tuple((one(key) or "").split(",")) for key in _ALGORITHMS if one(key)},
         unsupported=dict(refused(values, at_once=False)),
     )
+
+
+def _vouching(one: Callable[[str], str | None]) -> Iterator[tuple[str, str]]:
+    if command := one("knownhostscommand"):
+        yield "KnownHostsCommand", command
+    if one("verifyhostkeydns") in ("yes", "true"):
+        yield "VerifyHostKeyDNS", "yes"
 
 
 def _home(name: str, text: str) -> Path:

@@ -66,7 +66,7 @@ class Connection:
         self._dialed = dialed
         try:
             facts = new.added_to(known(end), end.key_name)
-            if not facts.keys and (facts.by_authority or end.vouched):
+            if not facts.keys and (facts.by_authority or end.vouching):
                 facts = replace(facts, vouched=vouched(end))
             self._fabric = _prepared(name, end, self._dialed, facts)
             self._fabric.client.set_missing_host_key_policy(HostKeyPolicy(name, end, facts, new))

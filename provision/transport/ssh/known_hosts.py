@@ -176,7 +176,7 @@ def _revoked_key_error(name: str, cause: str) -> HostKeyError:
 
 def _unknown_key_error(endpoint: Endpoint, name: str, facts: Known, shown: HostKey) -> UnknownKeyError:
     cause = f"It shows {shown}, and none is in {', '.join(map(str, endpoint.known_hosts))}."
-    if facts.vouched or facts.by_authority or endpoint.vouched:
+    if facts.vouched or facts.by_authority or endpoint.vouching:
         cause += " ssh does not vouch for it either, by a certificate authority or what else is configured."
     return UnknownKeyError(
         f"{name}: the host's key is not known",

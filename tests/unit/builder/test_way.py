@@ -102,7 +102,7 @@ def test_a_circle_of_jump_hosts_ends() -> None:
 
 @pytest.mark.needs("ssh")
 def test_ssh_reads_back_what_was_resolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blanks, a percent sign, a port, an alias for the key, a command with the host's own name in it."""
+    """Blanks, a percent sign, a port, an alias for the key, a command whose tokens were replaced already."""
     monkeypatch.setenv("SSH_AUTH_SOCK", "/run/agent")
     end = replace(
         END,
@@ -111,7 +111,7 @@ def test_ssh_reads_back_what_was_resolved(tmp_path: Path, monkeypatch: pytest.Mo
         known_hosts=(Path("/a b/known%hosts"), Path("/etc/ssh/known")),
         identities=(Path("/keys/id 1"),),
         identities_only=True,
-        proxy_command="nc --name %n %h %p",
+        proxy_command="nc --name 50%n 10.0.0.7",
     )
     found = way(
         "fleet", "pi1", Target(name="pi1", host="pi1"), replace(PLAIN, config=tmp_path), lambda _t, _s: end
@@ -132,7 +132,7 @@ def test_ssh_reads_back_what_was_resolved(tmp_path: Path, monkeypatch: pytest.Mo
         "identitiesonly": "yes",
         "identityagent": "none",
         "stricthostkeychecking": "true",
-        "proxycommand": "nc --name pi1 %h %p",
+        "proxycommand": "nc --name 50%%n 10.0.0.7",
         "connecttimeout": "10",
         "serveraliveinterval": "15",
     }.items() <= read.items()

@@ -34,7 +34,10 @@ OURS: Final = {
     "builder.ssh.conf": {
         "mark": "a constant of builder/ssh_files.py",
         "section.end.port": "a number",
-        "section.end.proxy_command": "the user's own, for the rest of the line, as `ssh -G` printed it",
+        "section.command": "the user's own, for the rest of the line, as `ssh -G` printed it",
+        "words": "likewise, of KnownHostsCommand",
+        "keyword": "a keyword of OpenSSH",
+        "word": "words that OpenSSH knows, as `ssh -G` printed them (Section.own)",
         "section.patience": "a number of seconds",
         "keepalive": "a number of seconds",
     },
