@@ -36,6 +36,7 @@ def parse_rungs(text: str) -> tuple[str, ...]:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--rung", default="", help=f"only these rungs, comma-separated: {' '.join(RUNGS)}")
+    parser.addoption("--quick", action="store_true", help="leave out what is marked as thorough")
     parser.addoption(
         "--part-of-all", action="store_true", help="`./inv test --all` runs the other rungs itself"
     )
@@ -59,14 +60,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         item.add_marker(rung_of(item.path))
         if unknown := [name for name in needed(item) if name not in needs.NEEDS]:
             raise pytest.UsageError(f"{item.nodeid} needs {unknown}, and tests/lab/needs.py has no such row")
-    dropped = [item for item in items if rung_of(item.path) not in chosen]
-    if dropped:
-        config.hook.pytest_deselected(items=dropped)
+    of_rungs = [item for item in items if rung_of(item.path) in chosen]
+    quick = config.getoption("--quick")
+    kept = [item for item in of_rungs if not (quick and item.get_closest_marker("thorough"))]
+    if len(kept) < len(items):
+        staying = set(kept)
+        config.hook.pytest_deselected(items=[item for item in items if item not in staying])
     # From the bottom up: what is quick and basic fails first.
-    items[:] = sorted(
-        (item for item in items if rung_of(item.path) in chosen),
-        key=lambda item: RUNGS.index(rung_of(item.path)),
-    )
+    items[:] = sorted(kept, key=lambda item: RUNGS.index(rung_of(item.path)))
 
 
 def needed(item: pytest.Item) -> list[str]:
@@ -86,11 +87,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     others = [rung for rung in RUNGS if rung not in config.stash[CHOSEN]]
     if config.getoption("--part-of-all"):
         others = []
-    if not skipped and not others:
+    quick = config.getoption("--quick")
+    if not (skipped or others or quick):
         return
     terminalreporter.section("left out")
     for why, count in skipped.most_common():
         terminalreporter.line(f"{count} {'test' if count == 1 else 'tests'}: {why}")
+    if quick:
+        terminalreporter.line(
+            "thorough tests: other shells, more cases of what ran here, and what takes long"
+        )
     if others:
         terminalreporter.line(f"not asked for: the rungs {' '.join(others)}")
     terminalreporter.line("To install what is missing and run everything:  ./inv test --all")

@@ -11,10 +11,10 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 from typing import Final, Literal, Protocol
 
 MOST_UNREAD: Final = 1024 * 1024
@@ -164,35 +164,37 @@ class _Waiting:
     """What has come and is not worked off: at most MOST_UNREAD bytes and one piece more. For any thread."""
 
     def __init__(self) -> None:
-        self._pieces: deque[tuple[_Source, bytes]] = deque()
+        # Ctrl-C may end a wait for a piece. Such a wait of threading.Condition can end with "cannot release
+        # un-acquired lock" (github.com/python/cpython/issues/118433); that of SimpleQueue ends as it should.
+        self._pieces: SimpleQueue[tuple[_Source, bytes]] = SimpleQueue()
         self._size = 0
         self._closed = False
-        self._changed = threading.Condition()
+        self._room = threading.Condition()
 
     def put(self, source: _Source, data: bytes) -> bool:
         """Waits for room. False if nobody wants it any more."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._size < MOST_UNREAD or self._closed)
-            self._pieces.append((source, data))
+        with self._room:
+            self._room.wait_for(lambda: self._size < MOST_UNREAD or self._closed)
             self._size += len(data)
-            self._changed.notify_all()
+            self._pieces.put((source, data))
             return not self._closed
 
     def get(self, seconds: float) -> tuple[_Source, bytes] | None:
         """The next piece; None if there is none in that time."""
-        with self._changed:
-            if not self._changed.wait_for(lambda: bool(self._pieces), max(seconds, 0)):
-                return None
-            source, data = self._pieces.popleft()
+        try:
+            source, data = self._pieces.get(timeout=max(seconds, 0))
+        except Empty:
+            return None
+        with self._room:
             self._size -= len(data)
-            self._changed.notify_all()
-            return source, data
+            self._room.notify_all()
+        return source, data
 
     def close(self) -> None:
         """Lets the threads that put end."""
-        with self._changed:
+        with self._room:
             self._closed = True
-            self._changed.notify_all()
+            self._room.notify_all()
 
 
 class Incoming:

@@ -174,6 +174,7 @@ def small_entries(draw: st.DrawFn) -> Entry:
     )
 
 
+@pytest.mark.thorough
 @given(
     entries=st.lists(small_entries(), min_size=1, max_size=5),
     files=st.lists(

@@ -161,6 +161,7 @@ def test_our_handlers_share_nothing_with_each_other() -> None:
             assert binfmt.overlap(derived(arch), derived(other)) == (arch == other)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("arch", ARCHITECTURES, ids=lambda arch: arch.name)
 def test_the_kernel_gives_the_verdicts_we_predict(
     arch: Architecture, namespace: Namespace, tmp_path: Path

@@ -49,6 +49,7 @@ def test_an_emulator_that_renames_itself_is_seen(
     assert "handler-aarch64" not in [step.id for step in host.planned(spec, seen.facts).steps]
 
 
+@pytest.mark.thorough
 def test_a_slow_emulator_is_waited_for(host: TableHost, namespace: Namespace, tmp_path: Path) -> None:
     spec = registered(namespace, tmp_path, "late-9")
     seen = view(ARM64, spec, host.facts(spec))
@@ -56,6 +57,7 @@ def test_a_slow_emulator_is_waited_for(host: TableHost, namespace: Namespace, tm
     assert emulation.findings(spec, seen.facts) == ()
 
 
+@pytest.mark.thorough
 def test_one_that_hangs_is_no_crash_and_no_reason_to_register_it_anew(
     host: TableHost, namespace: Namespace, tmp_path: Path
 ) -> None:
@@ -71,7 +73,7 @@ def test_one_that_hangs_is_no_crash_and_no_reason_to_register_it_anew(
 
 
 @pytest.mark.needs("coreutils")
-@pytest.mark.parametrize("name", ["qemu", "late-9"])
+@pytest.mark.parametrize("name", ["qemu", pytest.param("late-9", marks=pytest.mark.thorough)])
 def test_a_chroot_that_waits_for_its_program(
     host: TableHost, namespace: Namespace, tmp_path: Path, name: str
 ) -> None:

@@ -77,6 +77,7 @@ def test_every_architecture_is_registered_proven_and_persistent(
     assert all(now[entry.name].same_rule(entry) for entry in rules)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("arch", FOREIGN, ids=lambda arch: arch.name)
 def test_without_f_it_is_not_there_inside_a_container(
     host: TableHost, namespace: Namespace, arch: Architecture
@@ -89,6 +90,7 @@ def test_without_f_it_is_not_there_inside_a_container(
     heals(host, arch)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("arch", FOREIGN, ids=lambda arch: arch.name)
 def test_a_wrong_p_shifts_the_arguments(host: TableHost, namespace: Namespace, arch: Architecture) -> None:
     namespace.register(binfmt.handler(arch, named_for_p(arch), "F"))
@@ -98,6 +100,7 @@ def test_a_wrong_p_shifts_the_arguments(host: TableHost, namespace: Namespace, a
     heals(host, arch)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("arch", FOREIGN, ids=lambda arch: arch.name)
 def test_what_shadows_a_good_handler_is_overtaken(
     host: TableHost, namespace: Namespace, arch: Architecture

@@ -69,10 +69,11 @@ def environment() -> dict[str, str]:
 
 
 def some(rungs: Sequence[str], selection: Selection) -> int:
-    """Runs these rungs in this order; pytest's exit code. Without any, the quick ones."""
+    """Runs these rungs in this order; pytest's exit code. Without any, the quick ones and of these the quick tests."""
     chosen = rungs or QUICK
     together = TWO_PROCESSES if selection.is_everything and set(chosen) <= set(QUICK) else ()
-    return call(pytest(chosen, selection, *together))
+    quick = ("--quick",) if selection.is_everything and not rungs else ()
+    return call(pytest(chosen, selection, *together, *quick))
 
 
 def everything(rungs: Sequence[str], selection: Selection) -> int:

@@ -15,7 +15,9 @@ from tests.shells.machine import Machine
 SHELLS = ("dash", "bash", "busybox")
 
 
-@pytest.fixture(params=SHELLS)
+@pytest.fixture(
+    params=[SHELLS[0], *(pytest.param(shell, marks=pytest.mark.thorough) for shell in SHELLS[1:])]
+)
 def machine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Machine]:
     """A bare host: coreutils under dash and bash, nothing but busybox under its sh."""
     with closing(furnished(tmp_path, request.param)) as made:

@@ -166,6 +166,7 @@ def test_nobody_else_may_hold_the_lock(host: Machine) -> None:
     assert host.at(paths.RUN_LOCK).stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("runs", [2, 4])
 def test_never_two_at_work(host: Machine, runs: int, record_property: Callable[[str, object], None]) -> None:
     """Each run says when its step begins and ends; no other begins in between."""

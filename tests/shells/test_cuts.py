@@ -58,6 +58,7 @@ def host(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Machine:
 pytestmark = pytest.mark.needs("qemu-aarch64-static")
 
 
+@pytest.mark.thorough
 @ONE_SHELL
 def test_killed_in_each_step(
     host: Machine, tmp_path: Path, record_property: Callable[[str, object], None]

@@ -26,8 +26,8 @@ from tests.lab.patience import until
 Start = Callable[[], Local]
 SHELLS = [
     "dash",
-    pytest.param("bash", marks=pytest.mark.needs("bash")),
-    pytest.param("busybox", marks=pytest.mark.needs("busybox")),
+    pytest.param("bash", marks=[pytest.mark.needs("bash"), pytest.mark.thorough]),
+    pytest.param("busybox", marks=[pytest.mark.needs("busybox"), pytest.mark.thorough]),
 ]
 
 

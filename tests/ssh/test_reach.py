@@ -102,6 +102,7 @@ def test_turned_away_at_once_is_tried_again() -> None:
     assert "MaxStartups" in error.cause
 
 
+@pytest.mark.thorough
 def test_a_busy_server_is_tried_again_until_it_has_time(serve: Serve) -> None:
     server = serve(MaxStartups="1:100:1")
     # Whoever has not logged in yet counts; this one leaves after a while.
@@ -167,6 +168,7 @@ def test_too_many_keys_are_told(serve: Serve) -> None:
     assert "IdentitiesOnly" in error.cause
 
 
+@pytest.mark.thorough
 def test_an_agent_that_hangs_costs_seconds(sshd: Sshd, tmp_path: Path) -> None:
     agent = tmp_path / "agent"
     sshd.configure(f"IdentityAgent {agent}")

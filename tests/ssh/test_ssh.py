@@ -69,6 +69,7 @@ def test_turns_with_sudo_and_a_password(serve: Serve) -> None:
             assert proxy.line.turns - before <= MOST_TURNS
 
 
+@pytest.mark.thorough
 def test_a_payload_over_a_slow_line(sshd: Sshd, tmp_path: Path) -> None:
     data = os.urandom(6_000_000)
     (tmp_path / "archive").write_bytes(data)

@@ -559,6 +559,7 @@ socket.send_fds(out, [b"\\0"], [made.fileno()])
 """
 
 
+@pytest.mark.thorough
 def test_a_proxy_command_that_hands_its_connection_over(sshd: Sshd, tmp_path: Path) -> None:
     (tmp_path / "pass.py").write_text(PASS, encoding="ascii")
     sshd.configure(f"ProxyCommand {sys.executable} {tmp_path}/pass.py {sshd.port}\nProxyUseFdpass yes")
@@ -578,6 +579,7 @@ def test_the_words_of_a_proxy_command_are_not_shown(sshd: Sshd) -> None:
 # Peers that die
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("where", ["host", "host behind a jump host", "jump host", "host behind a command"])
 def test_a_dead_peer_is_given_up_by_the_keepalives(sshd: Sshd, where: str) -> None:
     """Something on the way goes on acknowledging what is sent, so TCP notices nothing."""
@@ -596,6 +598,7 @@ def test_a_dead_peer_is_given_up_by_the_keepalives(sshd: Sshd, where: str) -> No
                 host.ask("echo well", timeout=100)
 
 
+@pytest.mark.thorough
 def test_a_host_that_is_only_silent_is_not_given_up(sshd: Sshd) -> None:
     quick = dataclasses.replace(sshd.settings, keepalive=1)
     with SSH(sshd.target(sudo="never"), quick) as host:

@@ -309,6 +309,7 @@ def narrow(value: object) -> bool:
     return re.fullmatch(r"[A-Za-z0-9_./@%:{}\[\]][A-Za-z0-9_./@%:{}\[\]+, -]*", str(value)) is not None
 
 
+@pytest.mark.thorough
 @pytest.mark.needs("ssh")
 @pytest.mark.parametrize("place", KEYS, ids=".".join)
 def test_no_value_of_the_configuration_is_executed(place: Place, tmp_path: Path, marker: Path) -> None:

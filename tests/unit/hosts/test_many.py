@@ -15,6 +15,7 @@ from tests.lab.cli import COMMAND, environment, provision
 HOSTS = 120
 
 
+@pytest.mark.thorough
 @pytest.mark.needs("ssh")
 def test_more_hosts_at_once_than_descriptors(tmp_path: Path) -> None:
     """All are silent, so all that may be open at once are."""

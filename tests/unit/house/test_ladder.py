@@ -128,6 +128,25 @@ def test_a_benchmark_says_what_it_needs(machine: Path) -> None:
     assert "ssh-keygen is not installed; enable with: apt-get install" in done.stderr
 
 
+def test_thorough_tests_are_left_out_by_the_quick_run_alone() -> None:
+    def collected(*flags: str) -> str:
+        words = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *flags]
+        file = "tests/shells/test_session_shells.py"
+        return subprocess.run([*words, file], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+    whole, quick = collected(), collected("--quick")
+    assert "[busybox" in whole
+    assert "[dash" in quick
+    assert "[busybox" not in quick
+    assert "\nthorough tests: " in quick
+
+
+@pytest.mark.parametrize("rung", ["", "unit"])
+def test_a_rung_that_is_named_runs_whole(rung: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ladder, "call", lambda command: "--quick" in command)
+    assert ladder.some((rung,) if rung else (), ladder.Selection()) == (not rung)
+
+
 @pytest.fixture
 def commands(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """Shell text that stands for pytest, by the first rung of each call."""

@@ -83,6 +83,7 @@ def test_all_are_provisioned_once_they_are_up(checkout: Path) -> None:
     ]
 
 
+@pytest.mark.thorough
 def test_a_machine_that_was_never_made_is_left_out(checkout: Path) -> None:
     assert up(checkout, "ubuntu", FAKE_ABSENT="debian").returncode == 0
     assert (checkout / "inv.arguments").read_text().split()[-1] == "ubuntu"
@@ -98,5 +99,6 @@ def test_provisioning_can_be_left_out(checkout: Path) -> None:
     assert not (checkout / "inv.arguments").exists()
 
 
+@pytest.mark.thorough
 def test_a_failure_is_a_failure_of_vagrant_up(checkout: Path) -> None:
     assert up(checkout, FAKE_EXIT="3").returncode != 0

@@ -16,6 +16,8 @@ import pytest
 
 from tests.lab import checkout
 
+pytestmark = pytest.mark.thorough
+
 TASKS: Final = ("check", "hosts", "plan", "platforms", "provision")
 
 
