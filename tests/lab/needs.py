@@ -94,11 +94,20 @@ ROWS: Final = (
         pacman="dropbear",
     ),
     _same("fish", "one of the shells that complete commands"),
+    Need(
+        program="gpg",
+        why="encrypts what `pass` keeps",
+        apt="gnupg",
+        dnf="gnupg2",
+        apk="gnupg",
+        pacman="gnupg",
+    ),
     _same("mke2fs", "makes the disks of test hosts", "e2fsprogs"),
     Need(
         program="mmdebstrap", why="makes the file systems of test hosts", apt="mmdebstrap", dnf="mmdebstrap"
     ),
     _same("openssl", "makes the passwords of test users"),
+    _same("pass", "keeps the logins of registries for Docker's helper"),
     Need(
         program="qemu-aarch64-static",
         why="the emulators that the kernel is given",

@@ -55,7 +55,8 @@ class Host:
         self._cache = cache
         self._packages = packages
         self._suite = suite
-        self._init = init
+        self.init = init
+        self._strict = "yes"
         # The cgroup tree is one for all: this name must be nobody else's.
         self._unit = f"{name}-{os.getpid()}-{self.port}"
         self._nspawn: subprocess.Popen[bytes] | None = None
@@ -77,7 +78,7 @@ class Host:
     def reboot(self) -> None:
         """As an operator does it, with the init's own command. Returns when it is up again."""
         # The connection may end before the answer comes.
-        self.run(self._init.reboot, check=False)
+        self.run(self.init.reboot, check=False)
         assert self._nspawn is not None
         if (code := self._nspawn.wait(STOP_SECONDS)) != REBOOT:
             raise RuntimeError(f"{self.name} did not reboot but ended with {code}:\n{self._tail()}")
@@ -101,7 +102,7 @@ class Host:
             "IdentityFile": self.key,
             "IdentitiesOnly": "yes",
             "UserKnownHostsFile": self.known_hosts,
-            "StrictHostKeyChecking": "yes",
+            "StrictHostKeyChecking": self._strict,
         }
         return f"Host {self.name}\n" + "".join(f"  {key} {value}\n" for key, value in lines.items())
 
@@ -148,19 +149,19 @@ class Host:
         host_key = rootfs.seed(self.folder / "seed", identity)
         self.known_hosts.write_text(f"[127.0.0.1]:{self.port} {host_key}\n")
         disk = self.folder / "disk"
-        rootfs.copy(disk, cache=self._cache, extra=self._packages, suite=self._suite, init=self._init)
+        rootfs.copy(disk, cache=self._cache, extra=self._packages, suite=self._suite, init=self.init)
         (self.folder / "root").mkdir()
         (self.folder / "ssh_config").write_text(self.ssh_config)
 
     def _start(self) -> None:
         begin = ["unshare", "--mount", "--cgroup", "sh", str(SCRIPT)]
-        command = [*begin, self._unit, str(self.folder), self._init.kill_signal]
+        command = [*begin, self._unit, str(self.folder), self.init.kill_signal]
         with self.console.open("ab") as console:
             # A session of its own: Ctrl-C in the test's terminal must not reach the host's systemd.
             self._nspawn = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=console, stderr=console, start_new_session=True
             )
-        self._wait_for(lambda: self.run(self._init.up, check=False).returncode == 0)
+        self._wait_for(lambda: self.run(self.init.up, check=False).returncode == 0)
 
     def _wait_for(self, ready: Callable[[], bool]) -> None:
         assert self._nspawn is not None
@@ -170,7 +171,8 @@ class Host:
                 raise RuntimeError(f"{self.name} did not come up:\n{self._tail()}")
             time.sleep(0.1)
 
-    def _stop(self) -> None:
+    def power_off(self) -> None:
+        """Returns when it is off. Its disk stays until the end."""
         if self._nspawn is not None and self._nspawn.poll() is None:
             # nspawn asks the host's init to power off; killed, it takes the host with it.
             self._nspawn.terminate()
@@ -180,10 +182,35 @@ class Host:
                 self._nspawn.kill()
                 self._nspawn.wait()
         remove_cgroup(self._unit)
+
+    def _stop(self) -> None:
+        self.power_off()
         shutil.rmtree(self.folder)
 
     def _tail(self) -> str:
         return "\n".join(self.console.read_text(errors="replace").splitlines()[-20:])
+
+
+class Copy(Host):
+    """The first boot of a copy of a host's disk: `with Copy(host) as copy:`. The host is off.
+
+    It has the host's name and port; its host keys are its own, and are taken at the first connection.
+    """
+
+    def __init__(self, original: Host) -> None:
+        super().__init__(original.name, init=original.init)
+        self.port, self.key = original.port, original.key
+        self._original = original
+        self._strict = "accept-new"
+
+    def _prepare(self) -> None:
+        disk = self._original.folder / "disk"
+        # Its mount ends a little later than the last process that saw it.
+        while subprocess.run(["losetup", "-j", str(disk)], check=True, capture_output=True).stdout:
+            time.sleep(0.05)
+        subprocess.run(["cp", "--sparse=always", "--reflink=auto", str(disk), str(self.folder)], check=True)
+        (self.folder / "root").mkdir()
+        (self.folder / "ssh_config").write_text(self.ssh_config)
 
 
 def free_port() -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from ruamel.yaml import YAML
 
@@ -15,12 +15,12 @@ SECRETS: Final = re.compile(r"\$\{\{ (?:secrets|github)\.(\w+) \}\}|\$(CI_REGIST
 
 @dataclass(frozen=True, kw_only=True)
 class Script:
-    """`variables` as the file has them. `failed`: it runs only where an earlier one failed."""
+    """`variables` as the file has them. `when`: whether an earlier one has to have succeeded, or failed."""
 
     name: str
     text: str
     variables: Mapping[str, str] = field(default_factory=dict)
-    failed: bool = False
+    when: Literal["success", "failure", "always"] = "success"
 
 
 def parsed(text: str) -> Any:
@@ -41,12 +41,12 @@ def _github(text: str) -> Iterator[Script]:
                 name=step["name"],
                 text=step["run"],
                 variables=step.get("env", {}),
-                failed=step.get("if") == "failure()",
+                when="failure" if step.get("if") == "failure()" else "success",
             )
 
 
 def _gitlab(text: str) -> Iterator[Script]:
-    """GitLab runs before_script and script in one shell, and after_script in another."""
+    """GitLab runs before_script and script in one shell, and after_script in another, which knows CI_JOB_STATUS."""
     job = parsed(text)["build-image"]
     variables = job["variables"]
     yield Script(
@@ -56,9 +56,9 @@ def _gitlab(text: str) -> Iterator[Script]:
     )
     yield Script(
         name="after_script",
-        text="CI_JOB_STATUS=failed\n" + "\n".join(job["after_script"]),
+        text="\n".join(job["after_script"]),
         variables=variables,
-        failed=True,
+        when="always",
     )
 
 
@@ -76,7 +76,10 @@ def _travis(text: str) -> Iterator[Script]:
     variables = dict(each.split("=", 1) for each in document["env"]["global"])
     for phase in ("install", "before_script", "script", "after_failure"):
         yield Script(
-            name=phase, text="\n".join(document[phase]), variables=variables, failed=phase == "after_failure"
+            name=phase,
+            text="\n".join(document[phase]),
+            variables=variables,
+            when="failure" if phase == "after_failure" else "success",
         )
 
 
