@@ -10,7 +10,7 @@ mkdir -p ~/.ssh/provision
 cat >~/.ssh/provision/{{ name | q }}.conf <<'END-OF-SECTIONS'
 {{ ssh_text }}END-OF-SECTIONS
 grep -qxF {{ include | q }} ~/.ssh/config 2>/dev/null || {
-  { printf '%s\n\n' {{ include | q }}; cat ~/.ssh/config 2>/dev/null; } >~/.ssh/config.new
+  { printf '%s\n\n' {{ include | q }}; cat ~/.ssh/config 2>/dev/null || :; } >~/.ssh/config.new
   mv ~/.ssh/config.new ~/.ssh/config
 }
 {% endif %}

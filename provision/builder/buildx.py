@@ -123,10 +123,15 @@ def folder() -> Path:
     return Path(given) if given else docker_folder() / "buildx"
 
 
-def alone(name: str, node: str, folder_: Path) -> None:
-    """Write a configuration of buildx that has this node of the builder alone. Raises OSError, ValueError."""
+def alone(name: str, node: str, folder_: Path, *, told: bool = True) -> None:
+    """Write a configuration of buildx that has this node of the builder alone. Raises OSError, ValueError.
+
+    Without `told` buildx knows of no platforms of the node, and so asks its daemon.
+    """
     said: Any = json.loads((folder() / "instances" / name.lower()).read_text(encoding="utf-8"))
     said["Nodes"] = [each for each in said["Nodes"] if each["Name"] == node]
+    for each in said["Nodes"]:
+        each["Platforms"] = each["Platforms"] if told else []
     (folder_ / "instances").mkdir()
     (folder_ / "instances" / name.lower()).write_text(json.dumps(said), encoding="utf-8")
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from provision.fix import Fix
+from provision.errors import ProvisionError
+from provision.fix import Fix, HostCommand
 from provision.result import Finding, Severity
 
 
@@ -19,15 +20,15 @@ class Fault:
     fix: str
 
 
-_AGAIN: Final = "run builder again for all hosts: what this node cannot do goes to others"
+AGAIN: Final = "run builder again for all hosts: what this node cannot do goes to others"
 
 FAULTS: Final[Mapping[str, Fault]] = {
     "node-unreachable": Fault(
         severity="error",
         consequence="builds for {platforms} fail, and builds for a platform in no list",
-        fix=_AGAIN,
+        fix=AGAIN,
     ),
-    "node-platform": Fault(severity="error", consequence="builds for {platforms} fail", fix=_AGAIN),
+    "node-platform": Fault(severity="error", consequence="builds for {platforms} fail", fix=AGAIN),
     "node-build": Fault(
         severity="error",
         consequence="builds for {platforms} fail",
@@ -36,7 +37,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "node-elsewhere": Fault(
         severity="warning",
         consequence="another node than the one that was meant does the work, perhaps by emulation",
-        fix=_AGAIN,
+        fix=AGAIN,
     ),
     "node-version": Fault(
         severity="warning",
@@ -61,13 +62,25 @@ FAULTS: Final[Mapping[str, Fault]] = {
 }
 
 
-def fault(id_: str, evidence: str, platforms: str = "") -> Finding:
-    """The finding of this kind."""
+def fault(
+    id_: str, evidence: str, platforms: str = "", *, severity: Severity | None = None, fix: Fix | None = None
+) -> Finding:
+    """The finding of this kind. A case of it may be worse than others, or have a fix of its own."""
     row = FAULTS[id_]
     return Finding(
         id=id_,
-        severity=row.severity,
+        severity=severity or row.severity,
         evidence=evidence,
         consequence=row.consequence.format(platforms=platforms),
-        fix=Fix(words=row.fix),
+        fix=fix or Fix(words=row.fix),
+    )
+
+
+def unreachable(error: ProvisionError, platforms: str) -> Finding:
+    """A node that gave this error."""
+    lines = [each.line for each in error.fix.commands if isinstance(each, HostCommand)]
+    what = f"{' && '.join(lines)}, on that host" if lines else error.hint.rstrip(".")
+    words = ": ".join(filter(None, (error.message, error.cause)))
+    return fault(
+        "node-unreachable", words, platforms, fix=Fix(words="; or ".join(filter(None, (what, AGAIN))))
     )

@@ -30,9 +30,12 @@ _REMOTE: Final = "date +%s; exec buildctl debug workers --format '{{json .}}'"
 class Reached:
     """A daemon's answer at its endpoint."""
 
-    workers: Workers
+    workers: Workers | None
+    """None where the daemon let us in, and did not tell them."""
     skew: float | None = None
     """Seconds by which the host's clock is ahead of this machine's; None if that is not known."""
+    certificate: str = ""
+    """The daemon's, in PEM; none over SSH."""
 
 
 def reach(host: str, endpoint: str, ssh_text: str = "") -> Reached:

@@ -55,10 +55,14 @@ def way(address: str, port: int, client: Client) -> Way:
     return Way(endpoint=f"tcp://{host}:{port}", options=client.options)
 
 
+class ExpiredError(HostError):
+    """The daemon's certificate has ended. The code is that of HostError."""
+
+
 def shake_hands(host: str, endpoint: str, options: Mapping[str, str]) -> str:
     """Connect as buildx does, until the daemon has accepted the certificate; the server's own, in PEM.
 
-    Raises UnreachableError, HostError.
+    Raises UnreachableError, HostError; of the latter ExpiredError.
     """
     name, port = host_port(endpoint.removeprefix("tcp://"))
     name = name.strip("[]")
@@ -106,10 +110,11 @@ def _hear_refusal(secured: ssl.SSLSocket) -> None:
 
 
 _LOOK: Final = "health for that host says more."
+_OVER: Final = "the daemon's certificate has expired"
 _MEANINGS: Final = (
     (
         "certificate has expired",
-        "the daemon's certificate has expired",
+        _OVER,
         "Run provision for it, which renews it.",
     ),
     ("not yet valid", "the daemon's certificate is not valid yet", "Compare the clocks of both machines."),
@@ -150,5 +155,6 @@ def _refused(host: str, error: ssl.SSLError) -> ProvisionError:
     words = str(error).lower()
     for sign, meaning, hint in _MEANINGS:
         if sign in words:
-            return HostError(f"{host}: {meaning}", cause=str(error), hint=hint)
+            kind = ExpiredError if meaning == _OVER else HostError
+            return kind(f"{host}: {meaning}", cause=str(error), hint=hint)
     return HostError(f"{host}: TLS failed", cause=str(error), hint=_LOOK)

@@ -16,11 +16,11 @@ from provision import elf
 from provision.architectures import PLATFORMS, normalise, of_platform
 from provision.builder.buildx import Buildx, last_words
 from provision.builder.buildx import alone as write_alone
-from provision.builder.node import Node
 
 _PATIENCE: Final = 600.0
 _MARK: Final = "PROVISION_TRIAL"
-_RECENT: Final = 10
+_AT_ONCE: Final = 4
+_RECENT: Final = 30
 """Records of a node that are looked at, the newest first: others may build there at the same time."""
 # The program exits with the number of its arguments: 256, of which the kernel keeps 0 (templates/deep.sh).
 _ARGUMENTS: Final = 255
@@ -40,15 +40,31 @@ class Trial:
     """Node -> the platforms that its own record of the build names."""
     clocks: Mapping[str, float]
     """Node -> when its build began by its own clock, less this machine's, in seconds; a few mean nothing."""
-    error: str = ""
-    """The build's last words; empty if it succeeded."""
+    errors: Mapping[str, str]
+    """The platforms for which no build succeeded, each with its build's last words."""
 
 
-def attempt(buildx: Buildx, builder: str, nodes: Sequence[Node]) -> Trial:
-    """Build now, for the platforms of these nodes. Raises BuildxError if buildx does not start or end."""
-    wanted = [platform for node in nodes for platform in node.platforms if platform in PLATFORMS]
+def attempt(buildx: Buildx, builder: str, nodes: Mapping[str, Sequence[str]]) -> Trial:
+    """Build now, for these nodes' platforms: for all at once, and if that fails for each of them, to see which it was.
+
+    Raises BuildxError if buildx does not start or end.
+    """
+    wanted = [platform for platforms in nodes.values() for platform in platforms if platform in PLATFORMS]
     if not wanted:
-        return Trial(built={}, clocks={})
+        return Trial(built={}, clocks={}, errors={})
+    whole = _attempt(buildx, builder, nodes, wanted)
+    if not whole.errors:
+        return whole
+    with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
+        parts = list(pool.map(lambda each: _attempt(buildx, builder, nodes, [each]), wanted))
+    return Trial(
+        built={name: frozenset().union(*(part.built.get(name, ()) for part in parts)) for name in nodes},
+        clocks=whole.clocks,
+        errors={platform: words for part in parts for platform, words in part.errors.items()},
+    )
+
+
+def _attempt(buildx: Buildx, builder: str, nodes: Iterable[str], wanted: Sequence[str]) -> Trial:
     mark = secrets.token_hex(8)
     with tempfile.TemporaryDirectory(prefix="provision-builder-") as place:
         _context(Path(place), wanted)
@@ -59,13 +75,14 @@ def attempt(buildx: Buildx, builder: str, nodes: Sequence[Node]) -> Trial:
             *("--output", "type=cacheonly", place),
             timeout=_PATIENCE,
         )
+    nodes = tuple(nodes)
     with ThreadPoolExecutor(max_workers=len(nodes)) as pool:
-        records = list(pool.map(lambda node: _record(buildx, builder, node.name, mark), nodes))
-    found = [(node.name, record) for node, record in zip(nodes, records, strict=True) if record]
+        records = list(pool.map(lambda node: _record(buildx, builder, node, mark), nodes))
+    found = [(node, record) for node, record in zip(nodes, records, strict=True) if record]
     return Trial(
         built={name: _platforms(record) for name, record in found},
         clocks={name: (_moment(record["StartedAt"]) - begun).total_seconds() for name, record in found},
-        error=last_words(done.stderr) if done.returncode else "",
+        errors=dict.fromkeys(wanted, last_words(done.stderr)) if done.returncode else {},
     )
 
 

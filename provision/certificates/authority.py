@@ -16,10 +16,12 @@ server names its signer.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -64,11 +66,26 @@ class Authority:
         """Make it, unless it is there; whether it was made now. Raises AuthorityError."""
         if self.exists:
             return False
-        secret = self.passphrase()
-        for each in (SERVERS, CLIENTS):
-            if not self._certificate(each).is_file():
+        with self._alone():  # another host's thread, or another run, may have been first
+            lacking = [each for each in (SERVERS, CLIENTS) if not self._certificate(each).is_file()]
+            secret = self.passphrase() if lacking else None
+            for each in lacking:
                 self._keep(each, pem.make_authority(_NAMES[each], time.time(), AUTHORITY_DAYS), secret)
-        return True
+        return bool(lacking)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Nobody else changes the folder meanwhile: a key of one run with a certificate of another is of no use."""
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError as error:
+            raise _unwritable(self.folder, error) from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
 
     @property
     def servers(self) -> str:
@@ -111,6 +128,10 @@ class Authority:
 
         Raises UsageError for a client that there is not, AuthorityError.
         """
+        with self._alone():
+            self._revoke(name)
+
+    def _revoke(self, name: str) -> None:
         if name not in self.clients:
             known = ", ".join(self.clients) or "nobody"
             raise UsageError(f"there is no client {name!r}", hint=f"Known are: {known}.")
@@ -180,11 +201,15 @@ class Authority:
         try:
             write_private(path, text)
         except OSError as error:
-            raise AuthorityError(
-                f"{path} cannot be written",
-                cause=error.strerror or str(error),
-                hint="Make room, or make it writable for you.",
-            ) from error
+            raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> AuthorityError:
+    return AuthorityError(
+        f"{path} cannot be written",
+        cause=error.strerror or str(error),
+        hint="Make room, or make it writable for you.",
+    )
 
 
 def write_private(path: Path, text: str) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from provision.builder import buildx, tls
-from provision.builder.faults import fault
+from provision.architectures import PLATFORMS
+from provision.builder import buildx, listed, tls
+from provision.builder.buildx import Buildx
+from provision.builder.faults import fault, unreachable
 from provision.builder.node import DRIVER, Node
 from provision.builder.reach import Reached, reach
 from provision.builder.trial import Trial, attempt
@@ -24,7 +25,6 @@ from provision.result.nodes import NodeRow
 
 _CLOCK: Final = 600.0
 """Seconds; as health of one host has it."""
-_SOON: Final = 14 * DAY
 
 
 def health(name: str, threshold: Severity) -> HostResult:
@@ -43,17 +43,27 @@ def health(name: str, threshold: Severity) -> HostResult:
         )
     if program is None:
         raise buildx.BuildxError("buildx is not on this machine", hint="`builder` brings it.")
-    with ThreadPoolExecutor(max_workers=max(len(now.nodes), 1)) as pool:
-        answers = dict(zip((node.name for node in now.nodes), pool.map(_reached, now.nodes), strict=True))
-    # Without those that do not answer: buildx would fail for them, and the others would not be tried.
-    there = [node for node in now.nodes if not isinstance(answers[node.name], ProvisionError)]
-    trial = attempt(program, name, there)
+    clients = {path: _client(path) for path in dict.fromkeys(n.options.get("cert", "") for n in now.nodes)}
+    # One that nobody lets in is one finding, and not as many as there are nodes.
+    useless = [path for path, each in clients.items() if each and each.severity == "error"]
+    nodes = [node for node in now.nodes if node.options.get("cert", "") not in useless]
+    with ThreadPoolExecutor(max_workers=max(len(nodes), 1)) as pool:
+        answers = dict(
+            zip(
+                (node.name for node in nodes),
+                pool.map(lambda node: _reached(program, name, node), nodes),
+                strict=True,
+            )
+        )
+    # Without what is known to be missing: for that the build would fail, and the rest would not be tried.
+    there = {node.name: _there(node, answers[node.name]) for node in nodes}
+    trial = attempt(program, name, {node: platforms for node, platforms in there.items() if platforms})
     found = [
-        *(each for node in now.nodes for each in _of_node(node, answers[node.name], trial)),
+        *(each for node in nodes for each in _of_node(node, answers[node.name], there[node.name], trial)),
         *_versions(answers),
-        *_client(now.nodes),
+        *filter(None, clients.values()),
     ]
-    rows = tuple(_row(node, answers[node.name], trial) for node in now.nodes)
+    rows = tuple(_row(node, answers.get(node.name), trial) for node in now.nodes)
     bad = any(reaches(each, threshold) for each in found)
     return HostResult(
         host=name,
@@ -64,72 +74,89 @@ def health(name: str, threshold: Severity) -> HostResult:
     )
 
 
-def _reached(node: Node) -> Reached | str | ProvisionError:
-    """The daemon's answer; over TLS its certificate."""
+def _reached(program: Buildx, name: str, node: Node) -> Reached | ProvisionError:
+    """The daemon's answer."""
     try:
-        if node.endpoint.startswith("tcp://"):
-            return tls.shake_hands(node.name, node.endpoint, node.options)
-        return reach(node.name, node.endpoint)
+        if not node.endpoint.startswith("tcp://"):
+            return reach(node.name, node.endpoint)
+        certificate = tls.shake_hands(node.name, node.endpoint, node.options)
+        return Reached(workers=listed.workers(program, name, node.name), certificate=certificate)
     except ProvisionError as error:
         return error
 
 
-def _of_node(node: Node, answer: Reached | str | ProvisionError, trial: Trial) -> Iterator[Finding]:
-    names = ", ".join(node.platforms)
+def _there(node: Node, answer: Reached | ProvisionError) -> tuple[str, ...]:
+    """The platforms of a node that its daemon lists; all where it has not said."""
     if isinstance(answer, ProvisionError):
-        words = ": ".join(filter(None, (answer.message, answer.cause)))
-        yield fault("node-unreachable", words, names)
+        return ()
+    workers = answer.workers
+    return tuple(each for each in node.platforms if workers is None or covers(workers.platforms, each))
+
+
+def _of_node(
+    node: Node, answer: Reached | ProvisionError, there: Sequence[str], trial: Trial
+) -> Iterator[Finding]:
+    if isinstance(answer, tls.ExpiredError):
+        yield fault("node-certificate", f"that of {node.name} has expired", severity="error")
         return
-    if isinstance(answer, Reached):
-        lacking = [each for each in node.platforms if covers(answer.workers.platforms, each) is None]
-        if lacking:
-            listed = ", ".join(answer.workers.platforms)
-            yield fault("node-platform", f"{node.name} lists {listed} alone", ", ".join(lacking))
-    else:
-        life = pem.life_of(answer)
-        if life and life.left(time.time()) < _SOON:
-            yield fault(
-                "node-certificate", f"that of {node.name} ends in {life.left(time.time()) / DAY:.0f} days"
-            )
-    skew = answer.skew if isinstance(answer, Reached) else trial.clocks.get(node.name)
+    if isinstance(answer, ProvisionError):
+        yield unreachable(answer, ", ".join(node.platforms))
+        return
+    if lacking := [each for each in node.platforms if each not in there]:
+        listed_ = ", ".join(answer.workers.platforms if answer.workers else ())
+        yield fault("node-platform", f"{node.name} lists {listed_} alone", ", ".join(lacking))
+    life, now = pem.life_of(answer.certificate) if answer.certificate else None, time.time()
+    if life and life.is_late(now):
+        yield fault("node-certificate", f"that of {node.name} ends in {_days(life.left(now))}")
+    # Over SSH the host's own clock is asked, to the second.
+    skew = trial.clocks.get(node.name) if answer.skew is None else answer.skew
     if skew is not None and abs(skew) > _CLOCK:
         where = "ahead of" if skew > 0 else "behind"
         yield fault("node-clock", f"the clock of {node.name} is {abs(skew):.0f} s {where} this machine's")
-    missing = [each for each in node.platforms if each not in trial.built.get(node.name, ())]
-    if trial.error and missing:
-        yield fault("node-build", f"{node.name}: {trial.error}", ", ".join(missing))
-    elif missing:
-        yield fault("node-elsewhere", f"{node.name} did not build {', '.join(missing)}")
+    if broken := [each for each in there if each in trial.errors]:
+        yield fault("node-build", f"{node.name}: {trial.errors[broken[0]]}", ", ".join(broken))
+    built = trial.built.get(node.name, ())
+    if elsewhere := [each for each in there if each in PLATFORMS and each not in (*built, *trial.errors)]:
+        yield fault("node-elsewhere", f"{node.name} did not build {', '.join(elsewhere)}")
 
 
-def _versions(answers: Mapping[str, Reached | str | ProvisionError]) -> Iterator[Finding]:
+def _versions(answers: Mapping[str, Reached | ProvisionError]) -> Iterator[Finding]:
     """Feature releases, of which each brings what the one before does not know."""
-    said = {name: each.workers.version or "" for name, each in answers.items() if isinstance(each, Reached)}
+    workers = {name: each.workers for name, each in answers.items() if isinstance(each, Reached)}
+    said = {name: each.version or "" for name, each in workers.items() if each}
     numbers = {name: number(text) for name, text in said.items() if is_version(text)}
     if len({(each.major, each.minor) for each in numbers.values()}) > 1:
         yield fault("node-version", ", ".join(f"{name} has {said[name]}" for name in numbers))
 
 
-def _client(nodes: Sequence[Node]) -> Iterator[Finding]:
-    for path in dict.fromkeys(node.options["cert"] for node in nodes if "cert" in node.options):
-        try:
-            life = pem.life_of(Path(path).read_text(encoding="ascii"))
-        except (OSError, ValueError):
-            life = None
-        if life is None:
-            yield replace(fault("client-certificate", f"{path} cannot be read"), severity="error")
-        elif (left := life.left(time.time())) < _SOON:
-            over = replace(fault("client-certificate", f"{path} has expired"), severity="error")
-            yield over if left <= 0 else fault("client-certificate", f"{path} ends in {left / DAY:.0f} days")
+def _client(path: str) -> Finding | None:
+    """What is wrong with this machine's certificate."""
+    if not path:
+        return None
+    try:
+        life = pem.life_of(Path(path).read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        life = None
+    now = time.time()
+    if life is None or life.left(now) <= 0:
+        words = f"{path} has expired" if life else f"{path} cannot be read"
+        return fault("client-certificate", words, severity="error")
+    if life.is_late(now):
+        return fault("client-certificate", f"{path} ends in {_days(life.left(now))}")
+    return None
 
 
-def _row(node: Node, answer: Reached | str | ProvisionError, trial: Trial) -> NodeRow:
+def _days(seconds: float) -> str:
+    return f"{seconds / DAY:.0f} days" if seconds >= 2 * DAY else f"{seconds / 3600:.0f} h"
+
+
+def _row(node: Node, answer: Reached | ProvisionError | None, trial: Trial) -> NodeRow:
     return NodeRow(
         node=node.name,
         host="",
         endpoint=node.endpoint,
         platforms=node.platforms,
         options=dict(node.options),
-        version=answer.workers.version if isinstance(answer, Reached) else None,
+        version=answer.workers.version if isinstance(answer, Reached) and answer.workers else None,
         built=tuple(sorted(trial.built.get(node.name, ()))),
     )

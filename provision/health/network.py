@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from provision import paths
 from provision.buildkit import network
+from provision.certificates.life import LATE
 from provision.facts import Facts
 from provision.facts.managers import service_manager
 from provision.fix import PROVISION, Fix
@@ -16,8 +17,6 @@ from provision.spec import Spec
 DAY = 86_400
 SOON = 14
 """Days before its end from which on a certificate is reported."""
-_PART = 6
-"""Of the user's own authority: from a sixth of its life on. `provision` renews it when a third is left."""
 
 
 def findings(spec: Spec, facts: Facts) -> tuple[Finding, ...]:
@@ -87,7 +86,7 @@ def _certificates(spec: Spec, facts: Facts) -> Iterator[Finding]:
         )
     for path in filter(None, (tls.cert, tls.ca)):
         end, now = network.expiry(files[path].text), facts.system.clock
-        soon = max(SOON, tls.days // _PART) if tls.own else SOON
+        soon = tls.days * LATE if tls.own else SOON
         if end is None or not now or end - now > soon * DAY:
             continue
         over, days = end <= now, abs((end - now) // DAY)

@@ -60,7 +60,8 @@ def opening(sudo: Sudo, password: Secret | None) -> Opening:
     session = render.render("session.sh", nonce=nonce)
     begin = Opening(
         nonce=nonce,
-        question=re.compile(rf"\[{nonce} ([^\]\n]*)\] *\Z"),
+        # sudo-rs puts what it is given into a question of its own, `[sudo: …] Password: ` (seen with 0.2.5).
+        question=re.compile(rf"(?:\[sudo: )?\[{nonce} ([^\]\n]*)\](?:\] Password:)? *\Z"),
         password=password if asks else None,
         command=(
             "sh",

@@ -69,6 +69,12 @@ class Registry:
         place = f"docker/registry/v2/blobs/sha256/{hexadecimal[:2]}/{hexadecimal}/data"
         return Path(self._folder.name) / "blobs" / place
 
+    @property
+    def size(self) -> int:
+        """Bytes of all that is stored."""
+        blobs = Path(self._folder.name) / "blobs"
+        return sum(path.stat().st_size for path in blobs.rglob("data"))
+
     def inspect(self, image: str) -> Any:
         """The manifest or index of `name:tag` or `name@digest`, as another program sees it."""
         return json.loads(_skopeo("inspect", "--tls-verify=false", "--raw", self._reference(image)))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import stat
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,24 @@ def test_it_is_made_once_and_for_its_owner_alone(authority: Authority) -> None:
     assert {path: path.read_bytes() for path in authority.folder.iterdir()} == before
     assert {stat.S_IMODE(path.stat().st_mode) for path in before} == {0o600}
     assert stat.S_IMODE(authority.folder.stat().st_mode) == 0o700
+
+
+def test_hosts_that_are_provisioned_at_once_have_one_authority(tmp_path: Path) -> None:
+    """Every host's thread asks for it: a key of one with the certificate of another would sign nothing, for ever."""
+    folder, together = tmp_path / "authority", threading.Barrier(8)
+
+    def make(_: int) -> bool:
+        together.wait()
+        return Authority(folder=folder).make()
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(make, range(8))) == 1
+    made = Authority(folder=folder)
+    for issued, signer in (
+        (made.for_server("pi1", ("pi1",)), made.servers),
+        (made.for_client("a"), made.trusted),
+    ):
+        assert pem.is_signed_by(issued.certificate, signer)
 
 
 def test_a_server_has_its_names_and_a_client_none(authority: Authority) -> None:
