@@ -29,9 +29,10 @@ relay() { cat; cat >/dev/null; }
 
 # Exactly as many bytes as asked for, from a stdin that holds more (head and sh read ahead). Fewer if nobody reads them:
 # the sender completes the block that dd is at (provision/transport/session.py).
+# shellcheck disable=SC2154  # boot.sh has chosen the dd
 copy() {
-  [ "$1" -lt 65536 ] || dd bs=65536 count="$(($1 / 65536))" iflag=fullblock || return
-  [ "$(($1 % 65536))" = 0 ] || dd bs="$(($1 % 65536))" count=1 iflag=fullblock
+  [ "$1" -lt 65536 ] || $dd bs=65536 count="$(($1 / 65536))" iflag=fullblock || return
+  [ "$(($1 % 65536))" = 0 ] || $dd bs="$(($1 % 65536))" count=1 iflag=fullblock
 } 2>/dev/null
 
 # Starts the script on the payload at descriptor 5, gives its process id on stdout, waits for it, and marks its end on

@@ -28,16 +28,20 @@ SHELLS = [
     "dash",
     pytest.param("bash", marks=[pytest.mark.needs("bash"), pytest.mark.thorough]),
     pytest.param("busybox", marks=[pytest.mark.needs("busybox"), pytest.mark.thorough]),
+    # Whose dd reads ahead, in front of another that does not.
+    pytest.param("uutils", marks=[pytest.mark.needs("coreutils"), pytest.mark.thorough]),
 ]
 
 
 @pytest.fixture(params=SHELLS)
 def path(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A PATH whose `sh` is the shell. With busybox every program is busybox's."""
+    """A PATH whose `sh` is the shell. With busybox every program is busybox's; with uutils `dd` is uutils'."""
     folder = tmp_path / "bin"
     folder.mkdir()
-    program = shutil.which(request.param)
+    program = shutil.which("dash" if request.param == "uutils" else request.param)
     assert program
+    if request.param == "uutils":
+        (folder / "dd").symlink_to(shutil.which("coreutils") or "")
     if request.param == "busybox":
         subprocess.run([program, "--install", "-s", folder], check=True)
     (folder / "sh").unlink(missing_ok=True)
