@@ -149,3 +149,30 @@ def test_a_platform_that_does_not_build_fails_the_run_with_its_reason(bench: Ben
         bench.shell("RESTART")
     assert bench.provision().status == "ok"
     assert bench.findings() == []
+
+
+NAME_SERVICE = (
+    "apt-get -qq update && apt-get -qq -y install --no-install-recommends libnss-extrausers >/dev/null"
+    " && sed -i -E '/^(passwd|group):/s/$/ extrausers/' /etc/nsswitch.conf"
+    " && echo 'afar:x:70001:70001::/home/afar:/bin/sh' >/var/lib/extrausers/passwd"
+    " && printf '%s\\n' 'afar:x:70001:' 'builders:x:70002:afar' >/var/lib/extrausers/group"
+    " && id afar && ! grep -q afar /etc/passwd"
+)
+
+
+def test_a_user_and_a_group_that_exist_in_the_name_service_alone(bench: Bench) -> None:
+    """As those of LDAP, SSSD and OS Login do: no line of /etc/passwd or /etc/group has them."""
+    bench.shell(NAME_SERVICE)
+    wider = replace(bench.spec.buildkit, users=("ci", "afar"))
+    more = replace(bench, spec=replace(bench.spec, buildkit=wider))
+    assert more.plan() == ["member-afar"]
+    done = more.provision(proof=False)
+    assert ([(step.id, step.status) for step in done.steps], done.error) == ([("member-afar", "done")], None)
+    assert wider.group in bench.root.run("id -Gn afar").stdout.split()
+    assert (more.plan(), more.findings()) == ([], [])
+
+    # A group of the name service is found, and not made again; its member is one already.
+    theirs = replace(
+        more, spec=replace(bench.spec, buildkit=replace(wider, group="builders", users=("afar",)))
+    )
+    assert not [step for step in theirs.plan() if step.startswith(("group", "member"))]
