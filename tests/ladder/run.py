@@ -1,4 +1,4 @@
-"""Runs the rungs: the quick ones in two processes, those that boot machines one by one, vm beside them all."""
+"""Runs the rungs in two lanes: the quick ones and the hosts; beside them compilers, bare roots and the machine."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from tests.lab import checkout
 from tests.lab.requirements import APART, QUICK, RUNGS
 from tests.ladder.install import say
 
-BESIDE: Final = "vm"
-"""A machine under emulation keeps one core busy for a quarter of an hour: beside the others, not after them."""
+BESIDE: Final = ("builds", "bare", "vm")
+"""Each keeps one core busy for long, as a compiler and a machine under emulation do. Both lanes take about as long."""
 # Two: what waits leaves a core to the other. Files stay whole, as their tests share fixtures.
 TWO_PROCESSES: Final = ("--numprocesses=2", "--dist=loadfile")
 NO_TESTS: Final = 5  # pytest's exit code when nothing was selected
@@ -81,9 +81,9 @@ def everything(rungs: Sequence[str], selection: Selection) -> int:
     chosen = rungs or tuple(rung for rung in RUNGS if rung not in APART)
     outcomes = Outcomes()
     download_modules()
-    with beside(tuple(rung for rung in chosen if rung == BESIDE), selection, outcomes):
+    with beside(tuple(rung for rung in chosen if rung in BESIDE), selection, outcomes):
         quick = tuple(rung for rung in chosen if rung in QUICK)
-        slow = tuple(rung for rung in chosen if rung not in (*QUICK, BESIDE))
+        slow = tuple(rung for rung in chosen if rung not in (*QUICK, *BESIDE))
         for group, more in ((quick, TWO_PROCESSES), (slow, ("--durations=15",))):
             if group:
                 begun = time.monotonic()
