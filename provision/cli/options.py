@@ -52,7 +52,7 @@ class Option:
     short: str = ""
     """A letter that stands for it as well, where everybody types that."""
     unset: str = ""
-    """What that means, in words for the help; a setting's row knows it itself."""
+    """What that means, in words for the help; empty: a setting's row knows it itself."""
 
     @property
     def is_argument(self) -> bool:
@@ -62,7 +62,7 @@ class Option:
     @property
     def help_text(self) -> str:
         """The help text, with the default in brackets."""
-        default = SETTINGS[self.setting].default_text if self.setting else self.unset
+        default = self.unset or (SETTINGS[self.setting].default_text if self.setting else "")
         return f"{self.help} [{default}]" if default else self.help
 
     def value_name(self, name: str) -> str:
@@ -195,6 +195,7 @@ SEVERITY: Final = Option(
     value="SEVERITY",
     help=f"exit 5 for findings as bad as this, or worse: {', '.join(SEVERITIES)}",
     default="warning",
+    unset="warning",
     read=one_of(SEVERITIES),
 )
 DEEP: Final = Option(
@@ -225,6 +226,7 @@ WANTED: Final = Option(
     value="PLATFORMS",
     help="a,b: what the image must have, no more and no less",
     setting="platforms",
+    unset="those of provision.toml; none there: any",
     read=words,
 )
 SINCE: Final = Option(
@@ -319,7 +321,8 @@ def _read(name: str, option: Option, value: object) -> Any:
     try:
         return option.read(value)
     except ValueError as error:
-        raise UsageError(f"{_flag(name)} {error}") from None
+        word = option.value_name(name) if option.is_argument else _flag(name)
+        raise UsageError(f"{word} {error}") from None
 
 
 def _flag(name: str) -> str:

@@ -65,7 +65,7 @@ def follow(transport: Transport, spec: Spec, wanted: Wanted, printer: Printer) -
         if not printer.line(transport.name, text):
             transport.stop()
 
-    transport.ask(script, timeout=_AS_LONG_AS_WANTED, on_record=line)
+    transport.ask(script, timeout=_AS_LONG_AS_WANTED, on_record=line, endless=True)
     return HostResult(host=transport.name, status="ok")
 
 

@@ -132,8 +132,11 @@ class Transport(Protocol):
         timeout: float,
         payload: Payload | None = None,
         on_record: Listener | None = None,
+        endless: bool = False,
     ) -> Answer:
         """Runs `script` as root in a sh of its own; `on_record` gets each line at once, in this thread.
+
+        An answer has at most 64 MiB. `endless`: there is no such limit, and no line is kept for the answer.
 
         Standard input is the payload, or empty. The variable `PROVISION_STOP` becomes 1 when the script
         should end after the step it is in: `stop()` was called, the user pressed Ctrl-C, or the link broke.

@@ -46,6 +46,8 @@ class _Run:
     limit: float
     """The moment when waiting ends, by `time.monotonic()`."""
     on_record: Listener | None = None
+    endless: bool = False
+    """Its records go to `on_record` alone."""
     records: list[str] = field(default_factory=list)
     taken: int = 0
     """Bytes of the session's output before this request."""
@@ -77,12 +79,13 @@ class Session:
         timeout: float,
         payload: Payload | None = None,
         on_record: Listener | None = None,
+        endless: bool = False,
     ) -> Answer:
         """One script. See `Transport.ask`."""
         with self._asking:
             if self._outgoing.stopping:
                 raise StoppedError(f"{self._name}: stopped before the next script began")
-            run = self._run(timeout + _GRACE, on_record)
+            run = self._run(timeout + _GRACE, on_record, endless=endless)
             try:
                 self._skip_what_nobody_asked_for(run)
                 with self._closed_when_late(run):
@@ -112,11 +115,12 @@ class Session:
             while not self._incoming.ready:
                 self._wait(run)
 
-    def _run(self, seconds: float, on_record: Listener | None = None) -> _Run:
+    def _run(self, seconds: float, on_record: Listener | None = None, *, endless: bool = False) -> _Run:
         self._begin_by = time.monotonic() + _BEGIN
         return _Run(
             limit=time.monotonic() + seconds,
             on_record=on_record,
+            endless=endless,
             taken=self._incoming.taken if self._incoming.ready else 0,
         )
 
@@ -219,9 +223,12 @@ class Session:
             if isinstance(item, End):
                 run.end = item
                 continue
-            run.records.append(item)
+            if not run.endless:
+                run.records.append(item)
             if run.on_record:
                 run.on_record(item)
+        if run.endless and self._incoming.ready:
+            return items is not None
         most = _MOST_OUTPUT if self._incoming.ready else MOST_NOISE
         if self._incoming.taken - run.taken + _RECORD * len(run.records) > most:
             raise errors.flood(self._name, most)
@@ -334,10 +341,11 @@ class SessionTransport(ABC, Transport):
         timeout: float,
         payload: Payload | None = None,
         on_record: Listener | None = None,
+        endless: bool = False,
     ) -> Answer:
         """See `Transport.ask`."""
         session = self._session or self._opened()
-        return session.ask(script, timeout=timeout, payload=payload, on_record=on_record)
+        return session.ask(script, timeout=timeout, payload=payload, on_record=on_record, endless=endless)
 
     def stop(self) -> None:
         """See `Transport.stop`."""

@@ -40,6 +40,10 @@ if mode == "empty":
 if mode == "errors":
     while True:
         os.write(2, b"x" * 65536)
+if mode == "endless":
+    for _ in range(100 * 16):
+        say((b"x" * 65535 + b"\n"))
+    mode = "0 ended"
 if mode == "chatter":
     while True:
         say(b"a record" * 4000 + b"\n")
@@ -87,6 +91,19 @@ def test_a_flood_ends_at_its_bound(mode: str, told: str) -> None:
         host.ask("echo well", timeout=30)
     assert told in caught.value.message
     assert caught.value.hint
+
+
+@pytest.mark.usefixtures("memory")
+def test_a_log_that_grows_for_ever_is_kept_nowhere() -> None:
+    seen = 0
+
+    def count(line: str) -> None:
+        nonlocal seen
+        seen += len(line) + 1
+
+    with hostile("endless") as host:
+        answer = host.ask("echo well", timeout=60, on_record=count, endless=True)
+    assert (answer.status, answer.records, seen) == (0, (), 100 << 20)
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,7 @@ def test_each_flag_of_a_setting_has_a_setting_and_none_has_two() -> None:
         ("interpreters", Emulation.interpreters),
         ("platforms", "all that the QEMU at hand runs"),
         ("canary", "0"),
+        ("severity", "warning"),
         ("interval", f"{TOP_INTERVAL:g}"),
     ],
 )

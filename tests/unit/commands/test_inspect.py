@@ -41,9 +41,10 @@ class Recorded:
         timeout: float,
         payload: Payload | None = None,
         on_record: Listener | None = None,
+        endless: bool = False,
     ) -> Answer:
         assert timeout > 0
-        assert (payload, on_record) == (None, None)
+        assert (payload, on_record, endless) == (None, None, False)
         self.asked.append(script)
         return Answer(status=0, records=self._records, stderr="")
 

@@ -51,6 +51,7 @@ class Talking(Recorded):
         timeout: float,
         payload: Payload | None = None,
         on_record: Listener | None = None,
+        endless: bool = False,
     ) -> Answer:
         if not self.asked:
             return super().ask(script, timeout=timeout, payload=payload)
@@ -58,7 +59,7 @@ class Talking(Recorded):
         for line in self.lines:
             if on_record:
                 on_record(line)
-        return Answer(status=0, records=self.lines, stderr="")
+        return Answer(status=0, records=() if endless else self.lines, stderr="")
 
 
 @pytest.fixture(autouse=True)

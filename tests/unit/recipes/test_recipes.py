@@ -245,4 +245,6 @@ def test_the_command(tmp_path: Path) -> None:
         "export", "gitlab", "--tool", TOOL, "--platforms", "linux/amd64", "--format", "json", cwd=tmp_path
     ).envelope["text"]
     assert text == seen.out
-    assert provision("export", "jenkins", cwd=tmp_path).code == 1
+    wrong = provision("export", "jenkins", cwd=tmp_path)
+    assert wrong.code == 1
+    assert wrong.err.startswith('error: RECIPE must be one of "github", ')
