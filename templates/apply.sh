@@ -199,7 +199,8 @@ exact() {
 # compared.
 receive() {
   exact 2>"$work/dd" || return 1
-  mkdir -p {{ paths.CACHE }} && part={{ paths.CACHE }}/$1.part && : >>"$part" || return 1
+  part={{ paths.CACHE }}/$1.part
+  { mkdir -p {{ paths.CACHE }} && : >>"$part"; } 2>"$work/dd" || return 1
   there=$(wc -c <"$part") whole=$(($2 / 65536)) rest=$(($2 % 65536))
   { [ "$whole" -eq 0 ] || $dd bs=65536 count="$whole" iflag=fullblock; } 2>"$work/dd" >>"$part" <&8 \
     && { [ "$rest" -eq 0 ] || $dd bs="$rest" count=1 iflag=fullblock; } 2>>"$work/dd" >>"$part" <&8

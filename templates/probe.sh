@@ -443,7 +443,8 @@ service() {
   workers
   own_record
   leftovers
-  previous
+  previous previous {{ paths.PREVIOUS }}
+  previous older {{ paths.PREVIOUS }}{{ paths.OLDER }}
 {% if sizes %}
   sizes
 {% endif %}
@@ -540,16 +541,17 @@ sizes() {
 }
 {% endif %}
 
+# previous KIND FOLDER: what is saved there of a daemon.
 previous() {
-  generation=; { read -r generation <{{ paths.PREVIOUS }}/generation; } 2>/dev/null
+  generation=; { read -r generation <"$2/generation"; } 2>/dev/null
   [ -n "$generation" ] || return
   version='' folder=''
-  { read -r version <{{ paths.PREVIOUS }}/release; read -r folder <{{ paths.PREVIOUS }}/folder; } 2>/dev/null
-  record previous "$generation" "$version" "$folder"
+  { read -r version <"$2/release"; read -r folder <"$2/folder"; } 2>/dev/null
+  record "$1" "$generation" "$version" "$folder"
   for path in {{ files | map('q') | join(' ') }}; do
-    saved={{ paths.PREVIOUS }}/files$path
+    saved=$2/files$path
     [ -f "$saved" ] || continue
-    record previous-file "$path" "$(stat -c %a "$saved")"
+    record "$1-file" "$path" "$(stat -c %a "$saved")"
     text "$saved"
   done
 }
@@ -568,7 +570,7 @@ leftovers() {
     for each in "$folder"/.provision.*; do [ ! -e "$each" ] || record leftover "$each"; done
   done
   for each in {{ paths.RELEASES }}/.incoming.* {{ paths.CURRENT }}.new {{ paths.BUILDCTL }}.new \
-    {{ paths.PREVIOUS }}.new {{ paths.PREVIOUS }}.old {{ paths.OWN }}/packages-before; do
+    {{ paths.PREVIOUS }}.new {{ paths.OWN }}/packages-before; do
     [ ! -e "$each" ] && [ ! -h "$each" ] || record leftover "$each"
   done
 }

@@ -40,6 +40,12 @@ def lost(theirs: str, ours: str) -> tuple[str, ...]:
     )
 
 
+def state_of(theirs: str) -> str:
+    """The folder where a daemon with that text keeps its state; empty if it says nothing of it."""
+    root = (read_config(theirs) or {}).get("root")
+    return root.rstrip("/") if isinstance(root, str) else ""
+
+
 def adopted(theirs: str) -> tuple[str, ...]:
     """The lines for provision.toml that keep what it has a setting for."""
     tables: dict[str, list[str]] = {}

@@ -24,7 +24,7 @@ from provision.health.platforms import rows, unmet
 from provision.hosts.interruption import Interruption
 from provision.plan import Plan, plan
 from provision.plan.foreign import adopted_lines
-from provision.plan.rollback import plan_rollback
+from provision.plan.rollback import plan_rollback, plan_taking_back
 from provision.plan.steps import WaitForBuilds
 from provision.result import HostResult, HostStatus, StepResult
 from provision.spec import Spec
@@ -121,10 +121,12 @@ def provision(transport: Transport, spec: Spec, run: RunSettings, *, local: bool
     return run.machines.once(outlook.facts.system.identity, transport.name, change.provision)
 
 
-def rolled_back(transport: Transport, spec: Spec) -> PlannedHost:
+def rolled_back(
+    transport: Transport, spec: Spec, planned: Callable[[Spec, Facts], Plan] = plan_rollback
+) -> PlannedHost:
     """Facts, and the plan that goes back. Raises HostError where there is no way back."""
     facts = ask_facts(transport, spec)
-    return PlannedHost(facts=facts, plan=plan_rollback(spec, facts))
+    return PlannedHost(facts=facts, plan=planned(spec, facts))
 
 
 @dataclass(kw_only=True)
@@ -171,7 +173,7 @@ class Change:
     def _taken_back(self, result: HostResult, error: ProvisionError) -> HostResult:
         """A new daemon that builds less than the old one gives way to it."""
         self.done = result.steps
-        self.look = lambda spec: rolled_back(self.transport, spec)
+        self.look = lambda spec: rolled_back(self.transport, spec, plan_taking_back)
         self._look()
         self.carry_out()
         steps = self.steps()

@@ -399,6 +399,8 @@ class Facts:
     """KiB in folders of this tool; empty if that was not asked."""
     previous: Previous | None = None
     """What the daemon before this one was started from; None where there is no way back."""
+    older: Previous | None = None
+    """What was saved before that; only after a run that was cut before its daemon had proven itself."""
     last_run: LastRun | None = None
     """The run that changed this host last, since its boot."""
     basis: Basis = field(default_factory=Basis)

@@ -122,7 +122,8 @@ def _facts(of: Found, expected: Mapping[str, int]) -> Facts:
         record=next((parse_record(r.text) for r in of.get("host-record", ())), None),
         leftovers=tuple(r[0] for r in of.get("leftover", ())),
         sizes={r[0]: number(r[1]) for r in of.get("size", ())},
-        previous=_previous(of),
+        previous=_saved(of, "previous"),
+        older=_saved(of, "older"),
         last_run=_last_run(_one(of, "run")),
         basis=basis.read(of),
         proof=Proof(generation=_one(of, "proof")[0], platforms=frozenset(words(_one(of, "proof")[1]))),
@@ -175,13 +176,13 @@ def _identity(of: Found) -> str:
     return " ".join((machine[0], boot, pid, machine[1])) if boot and pid and machine[1] else ""
 
 
-def _previous(of: Found) -> Previous | None:
-    saved = _one(of, "previous")
+def _saved(of: Found, kind: str) -> Previous | None:
+    saved = _one(of, kind)
     if not saved[0]:
         return None
     files = {
         r[0]: File(path=r[0], mode=number(r[1], 8), owner="root", group="root", text=r.text)
-        for r in of.get("previous-file", ())
+        for r in of.get(f"{kind}-file", ())
     }
     return Previous(generation=saved[0], version=saved[1], folder=saved[2], files=files)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from provision import binfmt, paths
-from provision.buildkit.foreign import adopted, lost
+from provision.buildkit.foreign import adopted, lost, state_of
 from provision.facts import Facts, File
 from provision.facts.host_record import kept
 from provision.plan.record import is_ours
@@ -33,6 +33,11 @@ def _lost(step: Step, old: File) -> Iterator[str]:
     if isinstance(step, WriteFile) and step.path == paths.CONFIG:
         if settings := lost(old.text or "", step.content):
             yield f"what it sets and provision.toml does not: {'; '.join(settings)} (`plan --adopt` has the lines)"
+        if (elsewhere := state_of(old.text or "")) not in ("", paths.STATE):
+            yield (
+                f"its state with the cache stays in {elsewhere}, where no daemon of this tool looks: to go on with it,"
+                f" mount that folder at {paths.STATE} first (mount --bind, and a line in /etc/fstab)"
+            )
     elif isinstance(step, WriteRule):
         others = [
             each.name for each in binfmt.parse_rules(old.text or "") if each.name != f"qemu-{step.qemu}"

@@ -50,18 +50,27 @@ def plan_tidying(facts: Facts) -> tuple[Step, ...]:
             name.endswith(".trial") or (name.endswith(".standby") and name.removesuffix(".standby") in names)
         )
     )
-    if not facts.leftovers and not handlers:
+    leftovers = (*facts.leftovers, *_outlived(facts))
+    if not leftovers and not handlers:
         return ()
     return (
         TidyUp(
             id="tidy",
             action="remove",
             target="what a run that was killed has left",
-            detail="\n".join(f"-{each}" for each in (*facts.leftovers, *handlers)),
-            paths=facts.leftovers,
+            detail="\n".join(f"-{each}" for each in (*leftovers, *handlers)),
+            paths=leftovers,
             handlers=handlers,
         ),
     )
+
+
+def _outlived(facts: Facts) -> tuple[str, ...]:
+    """What was saved before what is saved is of use only until the next daemon has proven itself."""
+    if facts.older is None or facts.previous is None or facts.daemon is None:
+        return ()
+    proven = facts.daemon.generation != facts.previous.generation
+    return (f"{paths.PREVIOUS}{paths.OLDER}",) if proven else ()
 
 
 def lacking(facts: Facts) -> tuple[Entry, ...]:

@@ -146,6 +146,8 @@ _STARTED_FROM: Final = (
     *(paths.SERVICE_SCRIPT, paths.OPENRC_SCRIPT),
 )
 """Files that the daemon is started from, whoever runs it."""
+_LISTENER: Final = (paths.TLS_CA, paths.TLS_CERT, paths.TLS_KEY)
+"""It reads them when it starts. `rollback` leaves them: it must not trust again whom nobody trusts any more."""
 
 
 def _save(facts: Facts, generation: str) -> Iterator[SaveGeneration]:
@@ -155,6 +157,7 @@ def _save(facts: Facts, generation: str) -> Iterator[SaveGeneration]:
         return
     if facts.previous is not None and facts.previous.generation == daemon.generation:
         return
+    certificates = facts.basis.certificates
     yield SaveGeneration(
         id="save",
         action="save",
@@ -163,7 +166,10 @@ def _save(facts: Facts, generation: str) -> Iterator[SaveGeneration]:
         generation=daemon.generation,
         version=f"BuildKit {installed.version}",
         folder=installed.folder,
-        files=tuple(path for path in _STARTED_FROM if path in facts.files),
+        files=(
+            *(path for path in _STARTED_FROM if path in facts.files),
+            *(path for path in _LISTENER if path in certificates and not certificates[path].lost),
+        ),
     )
 
 

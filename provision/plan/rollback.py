@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from provision import paths
 from provision.errors import HostError
-from provision.facts import Facts
+from provision.facts import Facts, Previous
 from provision.facts.managers import service_manager
 from provision.fix import PROVISION, Fix
-from provision.placed import Link
+from provision.placed import Link, current
 from provision.plan.record import plan_record
 from provision.plan.replacement import replaced
 from provision.plan.service import link_steps
-from provision.plan.steps import Plan, write_file
+from provision.plan.steps import Plan, RemoveTree, write_file
 from provision.spec import Spec
 
 
 def plan_rollback(spec: Spec, facts: Facts) -> Plan:
     """Everything that `rollback` would do on this host. Raises HostError where there is no way back."""
-    back = facts.previous
+    back = _way_back(facts)
     if back is None:
         raise HostError(
             "there is nothing to go back to",
@@ -67,6 +69,28 @@ def plan_rollback(spec: Spec, facts: Facts) -> Plan:
         ),
         generation=back.generation,
     )
+
+
+def plan_taking_back(spec: Spec, facts: Facts) -> Plan:
+    """The same for a daemon that builds less than the one before it: nothing shall go forward to it again."""
+    made, current_one = plan_rollback(spec, facts), current(facts)
+    gone = [("previous", "what was saved of the daemon that is taken back", paths.PREVIOUS)]
+    if (
+        current_one is not None
+        and facts.previous is not None
+        and current_one.folder != facts.previous.folder
+    ):
+        gone.append(("release-taken-back", current_one.folder, current_one.folder))
+    after = (RemoveTree(id=id_, action="remove", target=target, path=path) for id_, target, path in gone)
+    return replace(made, steps=(*made.steps, *after))
+
+
+def _way_back(facts: Facts) -> Previous | None:
+    """What is saved; what was saved before it, where a run was cut before it replaced the daemon."""
+    back = facts.previous
+    if back is not None and facts.daemon is not None and facts.daemon.generation == back.generation:
+        return facts.older or back
+    return back
 
 
 def _step_id(path: str) -> str:

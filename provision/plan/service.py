@@ -39,7 +39,6 @@ def plan_service(target: Target, registered: Sequence[RegisterHandler]) -> tuple
     steps = (
         *_group(spec, facts),
         *_release(target, release),
-        *plan_tls(target),
         *replaced(
             spec,
             facts,
@@ -47,6 +46,7 @@ def plan_service(target: Target, registered: Sequence[RegisterHandler]) -> tuple
             version=release.version,
             folder=folder,
             changes=(
+                *plan_tls(target),
                 *(
                     step
                     for each in wanted.files

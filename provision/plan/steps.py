@@ -13,8 +13,8 @@ from provision.facts import Facts
 from provision.placed.changes import file_change
 from provision.services.manager import Name
 
-Verb = Literal["enable", "disable", "stop", "restart"]
-"""What a service manager can be told; "restart" starts what does not run, and is for tests: `StartDaemon` proves it."""
+Verb = Literal["enable", "disable", "stop"]
+"""What a service manager can be told. What starts a daemon proves it, too: `StartDaemon`."""
 
 
 @dataclass(frozen=True, kw_only=True)

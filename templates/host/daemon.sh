@@ -2,6 +2,7 @@
    For templates/apply.sh. -#}
 client={{ paths.CLIENT }}
 saved={{ paths.PREVIOUS }}
+older=$saved{{ paths.OLDER }}
 waits_until=''
 
 ask_daemon() { "$client" --addr {{ ("unix://" ~ paths.SOCKET) | q }} --timeout 5 debug "$@" 2>/dev/null </dev/null; }
@@ -69,6 +70,13 @@ serves() {
   done
 }
 
+# quoted: adds the last words of the daemon to `note`; it is worse for all that.
+quoted() {
+  words=$("words_by_$manager" "$service")
+  note="$note${words:+; it said: $words}"
+  return 1
+}
+
 # call VERB: tells the service manager of this start. What it starts has none of our descriptors.
 call() { "tell_$manager" "$1" "$service" 5>&- 7>&-; }
 
@@ -92,18 +100,21 @@ restart() {
   [ -e {{ paths.STATE }} ] || remember '' state {{ paths.STATE }} || return 1
   note=''
   if [ -n "$copied" ]; then call stop && copy_metadata "$copied" || return 1; fi
-  if call restart && serves "$@"; then
-    rm -rf "$saved.older"
+  if call restart && { serves "$@" || quoted; }; then
+    # A second copy of a key that nobody needs any more.
+    rm -rf "$older" "$saved/files{{ paths.TLS }}"
     return 0
   fi
   [ -n "$note" ] || note=$(tail -n 3 "$work/log")
   why=$note
+  worse=$(readlink {{ paths.CURRENT }})
   if [ -n "$back" ] && [ "$(cat "$saved/generation" 2>/dev/null)" = "$back" ]; then
     if bring_back && call restart && serves; then
       why="$why; taken back: $(cat "$saved/release") runs again"
       # What runs is no way back. The one before it is, if there was one.
       rm -rf "$saved"
-      [ ! -d "$saved.older" ] || mv "$saved.older" "$saved"
+      [ ! -d "$older" ] || mv "$older" "$saved"
+      drop_release "$worse" || :
       fail "$why"
     else
       fail "$why; what ran before does not come up either: $note"
@@ -119,7 +130,7 @@ restart() {
 # save GENERATION RELEASE FOLDER FILE...: what the daemon that runs was started from, until the next one has proven itself
 # and for a way back. The folder of its release stays where it is. The one before stays until the next one is proven.
 save() {
-  mkdir -p "$own_folder" && rm -rf "$saved.new" "$saved.older" && mkdir -p "$saved.new/files" || return 1
+  mkdir -p "$own_folder" && rm -rf "$saved.new" "$older" && mkdir -p "$saved.new/files" || return 1
   printf '%s\n' "$1" >"$saved.new/generation" && printf '%s\n' "$2" >"$saved.new/release" \
     && printf '%s\n' "$3" >"$saved.new/folder" || return 1
   shift 3
@@ -127,8 +138,14 @@ save() {
     mkdir -p "$saved.new/files${each%/*}" && cp -p "$each" "$saved.new/files$each" || return 1
   done
   sync -f "$saved.new" 2>/dev/null || sync
-  [ ! -d "$saved" ] || mv "$saved" "$saved.older" || return 1
+  [ ! -d "$saved" ] || mv "$saved" "$older" || return 1
   mv "$saved.new" "$saved"
+}
+
+# drop_release FOLDER: removes a release that is neither in use nor one to go back to.
+drop_release() {
+  case $1 in "$(readlink {{ paths.CURRENT }})"|"$(cat "$saved/folder" 2>/dev/null)") return 0 ;; esac
+  case $1 in {{ paths.RELEASES }}/*) rm -rf "$1" && forget release "$1" ;; esac
 }
 
 bring_back() {

@@ -17,6 +17,13 @@ begin_packages() {
   mkdir -p "$own_folder" && { echo "$1"; all_packages "$1" || :; } >"$before.new" && settle "$before.new" && mv -f "$before.new" "$before"
 }
 
+# finish_packages: what the package manager of a run that was killed had begun. Until then dpkg refuses all other work.
+finish_packages() {
+  [ -f "$before" ] || return 0
+  read -r tool <"$before"
+  [ "$tool" != apt-get ] || DEBIAN_FRONTEND=noninteractive apart dpkg --force-confdef --force-confold --configure -a
+}
+
 # conclude_packages: what is installed now and was not then is ours.
 conclude_packages() {
   [ -f "$before" ] || return 0

@@ -22,7 +22,7 @@ remove_file() {
 tidy() {
   for each in $1; do drop "$each" || return 1; done
   shift
-  conclude_packages || return 1
+  finish_packages && conclude_packages || return 1
   for each do rm -rf "$each" || return 1; done
 }
 
@@ -70,7 +70,7 @@ remove_group() {
 
 # remove_record: what a run needs of its own; with the record if nothing is in it any more.
 remove_record() {
-  rm -rf "$saved" "$own_folder"/state-of-* "$own_folder/packages-before" || return 1
+  rm -rf "$saved" "$saved.new" "$older" "$own_folder"/state-of-* "$own_folder/packages-before" || return 1
   while IFS= read -r each; do
     case $each in '#'*|'') ;; *) return 0 ;; esac
   done <"$record_file"

@@ -13,4 +13,6 @@ tell_openrc() {
   esac
 }
 
+words_by_openrc() { tail -n 3 {{ paths.LOG }} 2>/dev/null; }
+
 mount_by_openrc() { :; }

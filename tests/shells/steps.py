@@ -14,6 +14,7 @@ from provision.plan.steps import (
     MountBinfmt,
     RunService,
     SendInterpreter,
+    StartDaemon,
     UnpackRelease,
     Verb,
     WriteFile,
@@ -78,6 +79,10 @@ def service(verb: Verb, name: str, *, manager: Name = "systemd", step: str = "")
     return RunService(
         id=step or f"{verb}-{name}", action=verb, target=name, manager=manager, verb=verb, service=name
     )
+
+
+def start(name: str, *, manager: Name = "systemd") -> StartDaemon:
+    return StartDaemon(id="start", action="restart", target=name, manager=manager, service=name)
 
 
 def release(

@@ -8,8 +8,12 @@ from dataclasses import replace
 import pytest
 
 from provision import paths
+from provision.facts import Daemon, File
 from provision.facts.view import MARK
-from provision.plan.steps import SaveGeneration, StartDaemon, Step, WaitForBuilds
+from provision.plan.record import plan_tidying
+from provision.plan.rollback import plan_rollback
+from provision.plan.steps import RecordLines, SaveGeneration, StartDaemon, Step, WaitForBuilds
+from provision.spec import Spec
 from tests.lab.patience import until
 from tests.shells import steps
 from tests.shells.machine import Applied, Machine
@@ -60,9 +64,8 @@ CHANGE: tuple[Step, ...] = (
 @pytest.fixture
 def host(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Machine:
     """A daemon of release 1 runs; release 2 is unpacked."""
-    for folder in (OLD, NEW):
-        machine.write(f"{folder}/bin/buildctl", BUILDCTL, 0o755)
-        machine.write(f"{folder}/platforms", "linux/amd64 linux/amd64/v2 linux/arm64 linux/arm/v7 ")
+    place(machine, OLD)
+    place(machine, NEW)
     machine.at(paths.CURRENT).symlink_to(OLD)
     machine.write(paths.CONFIG, f"{MARK} old\n")
     machine.write(paths.SERVICE_SCRIPT, SERVICE, 0o755)
@@ -75,6 +78,12 @@ def host(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Machine:
         server.bind("buildkitd.sock")
     assert machine.apply(steps.link(paths.CURRENT, OLD)).states == ["done"]
     return machine
+
+
+def place(machine: Machine, folder: str) -> None:
+    """A release whose daemon is good."""
+    machine.write(f"{folder}/bin/buildctl", BUILDCTL, 0o755)
+    machine.write(f"{folder}/platforms", "linux/amd64 linux/amd64/v2 linux/arm64 linux/arm/v7 ")
 
 
 def seen(machine: Machine) -> tuple[str, str]:
@@ -229,3 +238,73 @@ def test_a_restart_for_handlers_depends_on_them(host: Machine, *, works: bool) -
     expected = ["done", "done"] if works else ["skipped", "skipped"]
     assert applied.states[-2:] == expected
     assert host.at("/lab/told").exists() == works
+
+
+def test_the_files_of_the_listener_go_back_with_it_and_no_second_key_stays(host: Machine) -> None:
+    host.write(paths.TLS_KEY, "old key", 0o600)
+    saving = replace(SAVE, files=(paths.CONFIG, paths.TLS_KEY))
+    plan = (
+        saving,
+        steps.file(paths.TLS_KEY, "new key", step="key", mode="0600"),
+        steps.link(paths.CURRENT, NEW),
+    )
+    host.write(f"{NEW}/broken", "")
+    assert host.apply(*plan, START).states[-1] == "failed"
+    key = host.at(paths.TLS_KEY)
+    assert (key.read_text(), key.stat().st_mode & 0o777) == ("old key", 0o600)
+    place(host, NEW)
+    assert host.apply(*plan, START).states[-1] == "done"
+    assert key.read_text() == "new key"
+    copies = [
+        each for each in host.at(paths.OWN).rglob("*") if each.is_file() and "old key" in each.read_text()
+    ]
+    assert copies == []
+
+
+def test_the_release_of_a_daemon_that_was_taken_back_is_gone_at_once(host: Machine) -> None:
+    host.write(f"{NEW}/broken", "")
+    remembered = RecordLines(
+        id="r", action="write", target="it", lines=(f"release\t{OLD}", f"release\t{NEW}")
+    )
+    assert host.apply(remembered, *CHANGE, START).states[-1] == "failed"
+    assert not host.at(NEW).exists()
+    record = host.facts().record
+    assert record is not None
+    assert [entry.names for entry in record.of("release")] == [(OLD,)]
+
+
+def test_a_release_that_is_the_way_back_stays(host: Machine) -> None:
+    """A rollback to a daemon that does not start any more is taken back; it is what was saved before."""
+    assert change(host).states == ["done"] * 4
+    host.write(f"{OLD}/broken", "")
+    back = replace(SAVE, generation="new", version="BuildKit v2", folder=NEW)
+    assert (
+        host.apply(back, steps.link(paths.CURRENT, OLD), replace(START, back="new")).states[-1] == "failed"
+    )
+    assert (seen(host)[0], host.at(OLD).exists()) == (NEW, True)
+    saved = host.facts().previous
+    assert saved is not None
+    assert saved.folder == OLD
+
+
+def test_what_was_saved_before_is_the_way_back_of_a_run_that_was_cut(host: Machine) -> None:
+    assert change(host).states == ["done"] * 4
+    # As a rollback that was cut before the restart.
+    assert host.apply(replace(SAVE, generation="new", version="BuildKit v2", folder=NEW)).states == ["done"]
+    facts = host.facts()
+    assert (facts.previous and facts.previous.generation, facts.older and facts.older.generation) == (
+        "new",
+        "old",
+    )
+    cut = replace(facts, daemon=Daemon(executable="", generation="new"), releases={OLD: "a", NEW: "b"})
+    assert facts.older is not None
+    unit = File(path=paths.UNIT, mode=0o644, text="unit")
+    cut = replace(cut, older=replace(facts.older, files={**facts.older.files, paths.UNIT: unit}))
+    spec = Spec(platforms=("linux/arm64",))
+    assert plan_rollback(spec, cut).generation == "old"
+    assert plan_tidying(cut) == ()
+    # Once the other one runs, it is of no use.
+    (tidy,) = plan_tidying(replace(cut, daemon=Daemon(executable="", generation="old")))
+    assert host.apply(tidy).states == ["done"]
+    assert host.facts().older is None
+    assert sorted(host.listing(paths.OWN)) == ["previous", "record"]

@@ -9,7 +9,7 @@ import pytest
 from provision import paths
 from provision.facts.host_record import HEADER, kept, parse_record
 from provision.facts.view import MARK
-from provision.plan.record import sha256
+from provision.plan.record import plan_tidying, sha256
 from provision.plan.steps import RecordLines
 from tests.shells import archives, steps
 from tests.shells.machine import WITHOUT_APPLETS, Machine
@@ -31,7 +31,6 @@ def test_each_thing_that_is_made_is_written_down_once(machine: Machine) -> None:
     machine.fake("groupadd")
     machine.fake("usermod")
     machine.fake("systemctl")
-    machine.fake("systemd-tmpfiles")
     plan = (
         steps.file(TOML, OURS),
         steps.file("/etc/binfmt.d/deep/er/x.conf", OURS, step="deep"),
@@ -39,7 +38,6 @@ def test_each_thing_that_is_made_is_written_down_once(machine: Machine) -> None:
         steps.group("buildkit"),
         steps.member("ops", "buildkit"),
         steps.service("enable", "buildkit.service"),
-        steps.service("restart", "buildkit.service"),
     )
     expected = [
         "folder\t/etc/buildkit",
@@ -161,6 +159,19 @@ def test_packages_of_a_run_that_was_cut_are_written_down_by_the_next(
     machine.fake("apt-get", f"exit {exit_code}")
     machine.apply(steps.packages("apt-get", "qemu-user-static"))
     assert record(machine) == ["package\tapt-get\tqemu-user-static"]
+
+
+@WITHOUT_APPLETS
+@pytest.mark.parametrize("state", ["done", "failed"])
+def test_what_dpkg_had_begun_in_a_run_that_was_cut_is_concluded(machine: Machine, state: str) -> None:
+    machine.write("/lab/installed", "base\nqemu-user-static\n")
+    machine.write(f"{paths.OWN}/packages-before", "apt-get\nbase\n")
+    machine.fake("dpkg-query", INSTALLED)
+    machine.fake("dpkg", "" if state == "done" else "echo 'dpkg: error: lock is held' >&2; exit 2")
+    (tidy,) = plan_tidying(machine.facts())
+    assert machine.apply(tidy).states == [state]
+    assert machine.calls()[0][-2:] == ["--configure", "-a"]
+    assert machine.at(f"{paths.OWN}/packages-before").exists() == (state == "failed")
 
 
 @WITHOUT_APPLETS

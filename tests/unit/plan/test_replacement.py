@@ -8,8 +8,8 @@ import pytest
 
 from provision import paths
 from provision.errors import HostError
-from provision.facts import Facts, Previous
-from provision.plan.rollback import plan_rollback
+from provision.facts import Facts, File, Previous
+from provision.plan.rollback import plan_rollback, plan_taking_back
 from provision.plan.steps import Plan, RemoveTree, SaveGeneration, StartDaemon, Step, WaitForBuilds
 from tests.unit.recorded import RELEASE, SPEC, buildkit, ids, planned, settled, with_worker
 
@@ -126,3 +126,17 @@ def test_there_is_no_way_back_to_what_runs() -> None:
     assert "runs already" in raised.value.cause
     with pytest.raises(HostError, match="nothing to go back to"):
         plan_rollback(SPEC, SETTLED)
+
+
+def test_taking_back_leaves_no_way_forward_to_what_builds_less() -> None:
+    """Neither what is saved of it nor its release."""
+    old = "/opt/buildkit/v0.31.0-a"
+    files = {paths.UNIT: File(path=paths.UNIT, mode=0o644, text="unit")}
+    back = Previous(generation="old", version="BuildKit v0.31.0", folder=old, files=files)
+    known = replace(SETTLED, previous=back, releases={**SETTLED.releases, old: "1"})
+    back_and_forth, for_good = plan_rollback(SPEC, known), plan_taking_back(SPEC, known)
+    assert for_good.steps[: len(back_and_forth.steps)] == back_and_forth.steps
+    removed = [each.target for each in for_good.steps[len(back_and_forth.steps) :]]
+    assert removed == ["what was saved of the daemon that is taken back", FOLDER]
+    same = replace(known, previous=replace(back, folder=FOLDER))
+    assert ids(plan_taking_back(SPEC, same))[-1] == "previous"

@@ -13,7 +13,7 @@ from provision.commands.certificates import names
 from provision.facts import Facts
 from provision.facts.basis import Certificate
 from provision.plan import Plan, plan
-from provision.plan.steps import WriteFile
+from provision.plan.steps import SaveGeneration, WriteFile
 from provision.spec import Tls
 from provision.transport import Secret
 from tests.unit.recorded import NONCE, SPEC, facts, target
@@ -78,3 +78,12 @@ def test_a_certificate_is_for_every_name_that_clients_may_use() -> None:
         names(("pi1.example", "pi@10.0.0.7:22", "-x"), "10.0.0.7", ("tcp://0.0.0.0:1", "tcp://[fe80::1]:1"))
     )
     assert found == ("pi1.example", "10.0.0.7", "fe80::1", "localhost", "127.0.0.1")
+
+
+def test_the_files_change_after_builds_have_ended_and_the_old_ones_are_saved() -> None:
+    made = planned(replace(NEW, certificate="newer"), ca="others", cert="server")
+    steps = [each.id for each in made.steps]
+    order = [steps.index(each) for each in ("drain", "save", "tls-clients", "tls-key", "service-restart")]
+    assert order == sorted(order)
+    (saving,) = (each for each in made.steps if isinstance(each, SaveGeneration))
+    assert {paths.TLS_CA, paths.TLS_CERT} <= set(saving.files)
