@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+import sys
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -85,9 +85,7 @@ def converges(host: Machine, spec: Spec, run: RunSettings, cut: str) -> None:
 
 @pytest.mark.thorough
 @ONE_SHELL
-def test_killed_in_each_step(
-    host: Machine, tmp_path: Path, record_property: Callable[[str, object], None]
-) -> None:
+def test_killed_in_each_step(host: Machine, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     spec, run = order(tmp_path)
     cut = 0
     for step in IDS:
@@ -96,7 +94,8 @@ def test_killed_in_each_step(
         assert killer.killed, step
         converges(host, spec, run, step)
         cut += 1
-    record_property("cuts", f"{cut} of {len(IDS)}")
+    with capsys.disabled():
+        sys.stdout.write(f"\nkilled in {cut} of {len(IDS)} steps\n")
     assert cut == len(IDS)
 
 
