@@ -150,6 +150,8 @@ SECTIONS: Final[Mapping[str, tuple[Section, ...]]] = {
     "check": (_checks,),
     "plan": (_steps,),
     "provision": (_steps, _platforms),
+    "rollback": (_steps, _platforms),
+    "remove": (_steps,),
     "platforms": (_platforms,),
     "health": (_findings, _platforms, _tried_nodes),
     "explain": (_chain, _findings),

@@ -62,7 +62,7 @@ def groups(report: Report) -> tuple[Group, ...]:
 
 def shown(report: Report) -> Iterator[RenderableType]:
     """A line for each host, or for each group of many; then one for all."""
-    words = _WORDS if report.command in ("plan", "provision") else {}
+    words = _WORDS if report.command in ("plan", "provision", "rollback", "remove") else {}
     if len(report.hosts) > MANY:
         yield _group_table(groups(report), words)
     else:

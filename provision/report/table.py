@@ -14,6 +14,9 @@ from provision.report import cells, logs, summary
 from provision.report.console import Prefixed
 from provision.result import HostResult, Report, first_broken
 
+CHANGING: Final = ("provision", "rollback", "remove")
+"""Commands that change hosts: of several hosts each has a few lines, of many one."""
+
 HostView = Callable[[HostResult], Iterable[RenderableType]]
 
 
@@ -24,7 +27,7 @@ def render(report: Report, console: Console, *, log: bool) -> None:
     # Of a builder the first is the builder, and the others are left out: their lines are its own.
     several = len(report.hosts) > 1 and report.command != "builder"
     for host in report.hosts:
-        if (several and report.command == "health") or (report.command == "provision" and _are_many(report)):
+        if (several and report.command == "health") or (report.command in CHANGING and _are_many(report)):
             break  # a line for each, or for each kind, below; one host alone shows its findings
         body = tuple(_body(report.command, host, several=several))
         if several and body and not log:
@@ -56,7 +59,7 @@ def _are_many(report: Report) -> bool:
 
 def _body(command: str, host: HostResult, *, several: bool) -> Iterator[RenderableType]:
     yield from (
-        VIEWS.get(command, _anything)(host) if not (several and command == "provision") else _brief(host)
+        VIEWS.get(command, _anything)(host) if not (several and command in CHANGING) else _brief(host)
     )
     yield from (Text.assemble(("note: ", "yellow"), clean(note)) for note in host.notes)
 
@@ -84,6 +87,16 @@ def _provision(host: HostResult) -> Iterator[RenderableType]:
         )
     elif host.status == "ok":
         yield Text(f"nothing to change: {cells.count(running, 'platform')} run here{_proof(host)}", "green")
+
+
+def _remove(host: HostResult) -> Iterator[RenderableType]:
+    if host.error:
+        yield from _broken_off(host)
+    elif host.steps:
+        yield from cells.steps(host.steps)
+        yield Text(
+            f"removed: {cells.count(len(host.steps), 'step')} done in {cells.duration(host.seconds)}", "bold"
+        )
 
 
 def _proof(host: HostResult) -> str:
@@ -198,6 +211,8 @@ def _anything(host: HostResult) -> Iterator[RenderableType]:
 VIEWS: Final[Mapping[str, HostView]] = {
     "plan": _plan,
     "provision": _provision,
+    "rollback": _provision,
+    "remove": _remove,
     "platforms": _platforms,
     "check": _check,
     "health": _health,

@@ -26,7 +26,7 @@ from tests.lab.release import workshop
 BEFORE: Final = "v0.32.1"
 WANTED: Final = "v0.32.2"
 OLD: Final = "v0.12.5"
-"""Its state is of another format: containerd 1.7's."""
+"""The oldest that is installed without `allow_insecure_version`. Its state is that of containerd 1.7, not of 2."""
 DOCKERFILE: Final = 'FROM scratch\nCOPY busybox /bin/busybox\nRUN ["/bin/busybox", "touch", "/made"]\n'
 
 

@@ -115,6 +115,8 @@ def decoded(report: Report) -> Any:
     [
         ("plan", "pending", 2, {"steps": [STEP_JSON]}),
         ("provision", "changed", 0, {"steps": [STEP_JSON], "platforms": [ROW_JSON]}),
+        ("rollback", "changed", 0, {"steps": [STEP_JSON], "platforms": [ROW_JSON]}),
+        ("remove", "changed", 0, {"steps": [STEP_JSON]}),
         ("platforms", "ok", 0, {"platforms": [ROW_JSON]}),
         (
             "health",
