@@ -20,6 +20,8 @@ LONGEST: Final = 4096
 """PATH_MAX: no system can make a file of a longer name."""
 _EXTENDED: Final = 1 << 20
 """Bytes of an extended header; real ones have a few hundred."""
+_DIGITS: Final = 20
+"""Of a number in one: Python makes no number of 4300 digits and more."""
 
 _KINDS: Final[dict[bytes, Kind]] = {
     **dict.fromkeys((tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE), "file"),
@@ -130,7 +132,7 @@ def _pax(data: bytes) -> dict[str, str]:
     """Records of `LENGTH KEY=VALUE\\n` (POSIX, pax, "pax Extended Header")."""
     found: dict[str, str] = {}
     while data.strip(b"\0"):
-        length, space, _ = data.partition(b" ")
+        length, space, _ = data[:_DIGITS].partition(b" ")
         if not space or not length.isdigit() or not len(length) + 1 < int(length) <= len(data):
             raise FaultError("layer-damaged", "an extended header cannot be read")
         key, _, value = data[len(length) + 1 : int(length) - 1].partition(b"=")
@@ -142,7 +144,7 @@ def _pax(data: bytes) -> dict[str, str]:
 def _size(said: str, plain: int) -> int:
     if not said:
         return plain
-    if not said.isdecimal():
+    if not said.isdecimal() or len(said) > _DIGITS:
         raise FaultError("layer-damaged", "an extended header has a size that is none")
     return int(said)
 

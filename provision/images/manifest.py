@@ -114,7 +114,9 @@ def document(data: bytes, media_type: str) -> Index | Manifest:
     """An index or a manifest, by what it says it is. `media_type` is what the registry calls it."""
     values = _object(data, "the manifest")
     kind = values.get("mediaType") or media_type
-    if str(kind).startswith(_SCHEMA_1) or values.get("schemaVersion") == 1:
+    if not isinstance(kind, str):
+        raise FaultError("content-malformed", "its mediaType is no word")
+    if kind.startswith(_SCHEMA_1) or values.get("schemaVersion") == 1:
         raise FaultError(
             "content-malformed", "the manifest is of Docker's schema 1, which today's clients refuse"
         )
@@ -128,7 +130,7 @@ def document(data: bytes, media_type: str) -> Index | Manifest:
             configuration=_descriptor(values.get("config")),
             layers=tuple(_descriptor(each) for each in _list(values, "layers")),
         )
-    raise FaultError("content-malformed", f"it is neither an index nor a manifest: {str(kind)[:100]}")
+    raise FaultError("content-malformed", f"it is neither an index nor a manifest: {kind[:100]}")
 
 
 def is_image(manifest: Manifest) -> bool:

@@ -7,12 +7,12 @@ replaces a folder.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from provision.images.faults import FaultError
-from provision.images.layer import MOST_ENTRIES, Entry, Layer
+from provision.images.layer import MOST_ENTRIES, MOST_NAMES, Entry, Layer
 
 MOST_LINKS: Final = 40
 """Followed in one path, as the kernel does (path_resolution(7))."""
@@ -66,9 +66,13 @@ class Tree:
         self._entries.update(shown)
         if len(self._entries) > MOST_ENTRIES:
             raise FaultError("layer-hostile", f"the image has more than {MOST_ENTRIES} files")
-        for path, entry in shown:
-            if entry.kind == "symlink" and path in self._implied:
-                self._move(path)
+        self._move(
+            {
+                path: _end(path, entry.target)
+                for path, entry in shown
+                if entry.kind == "symlink" and path in self._implied
+            }
+        )
         self._imply(layer)
         self._removed |= layer.removed
         self._opaque |= layer.opaque
@@ -94,19 +98,26 @@ class Tree:
                 self._implied.add(folder)
                 folder = folder.rpartition("/")[0]
 
-    def _move(self, link: str) -> None:
-        """Newer layers have files in what is a link here: they lie where it leads to."""
-        prefix = f"{link}/"
-        moved = [path for path in self._entries if path.startswith(prefix)]
-        target = self._entries[link].target
-        base = target if target.startswith("/") else f"{link.rpartition('/')[0]}/{target}"
-        place = "/".join(_parts(base))
-        for path in moved:
-            entry = self._entries.pop(path)
-            self._entries[f"{place}/{path.removeprefix(prefix)}".strip("/")] = entry
-        while place and place not in self._implied:
-            self._implied.add(place)
-            place = place.rpartition("/")[0]
+    def _move(self, links: Mapping[str, str]) -> None:
+        """Newer layers have files in what are links here: they lie where these lead to. `links`: their ends by path."""
+        grown = 0
+        for _ in range(MOST_LINKS if links else 0):  # one link may lead through another
+            known = {"": ""}
+            moved = [
+                (path, place) for path in self._entries if (place := _placed(path, links, known)) != path
+            ]
+            if not moved:
+                break
+            for path, place in moved:
+                self._entries[place] = self._entries.pop(path)
+                self._imply_folders(place)
+                grown += max(len(place) - len(path), 0)
+                if grown > MOST_NAMES:
+                    raise FaultError("layer-hostile", "its links lead names on without end")
+
+    def _imply_folders(self, path: str) -> None:
+        while (path := path.rpartition("/")[0]) and path not in self._implied:
+            self._implied.add(path)
 
     def find(self, path: str) -> Found | None:
         """What an absolute path leads to, links followed; None: nothing. Raises NeedMoreError, CircleError."""
@@ -144,6 +155,27 @@ class Tree:
         if not self.complete:
             raise NeedMoreError
         return None
+
+
+def _end(link: str, target: str) -> str:
+    """Where a link leads to, without a leading slash."""
+    base = target if target.startswith("/") else f"{link.rpartition('/')[0]}/{target}"
+    return "/".join(_parts(base))
+
+
+def _placed(path: str, links: Mapping[str, str], known: dict[str, str]) -> str:
+    """Where a file lies, if a folder of its path is one of these links. `known` has the places of folders."""
+    folder, _, name = path.rpartition("/")
+    asked = []
+    while folder not in known:
+        asked.append(folder)
+        folder = folder.rpartition("/")[0]
+    place = known[folder]
+    for each in reversed(asked):
+        parent, _, own = each.rpartition("/")
+        place = links[each] if place == parent and each in links else f"{place}/{own}".lstrip("/")
+        known[each] = place
+    return f"{place}/{name}".lstrip("/")
 
 
 def _parts(path: str) -> list[str]:

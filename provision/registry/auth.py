@@ -116,7 +116,7 @@ def _read(web: Web, answer: BaseHTTPResponse, credentials: Credentials | None) -
     try:
         said = json.loads(data)
         token = said.get("token") or said.get("access_token")
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         token = None
     if answer.status != 200 or not isinstance(token, str):
         raise RegistryError(

@@ -134,7 +134,7 @@ def _said(answer: BaseHTTPResponse, host: str) -> str:
     try:
         errors = json.loads(data)["errors"]
         words = "; ".join(str(each.get("message") or each.get("code")) for each in errors)
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         words = data[:200].decode(errors="replace").strip()
     return f"{status}: {words}" if words else status
 

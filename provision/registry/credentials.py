@@ -149,7 +149,7 @@ def _ask(helper: str, host: str) -> Credentials | None:
     try:
         entry = json.loads(answer)
         user, secret = str(entry["Username"]), str(entry["Secret"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         # Its answer may hold the secret: it is not shown.
         raise RegistryLoginError(f"docker-credential-{helper} gave no login", hint="Log in anew.") from error
     source = f"docker-credential-{helper}"

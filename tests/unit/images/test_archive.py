@@ -121,11 +121,18 @@ def pax(record: bytes) -> bytes:
     info.type, info.size = tarfile.XHDTYPE, len(record)
     file = tarfile.TarInfo("file")
     file.size = 3
-    return info.tobuf() + record.ljust(512, b"\0") + file.tobuf() + b"abc".ljust(512, b"\0")
+    return info.tobuf() + record + bytes(-len(record) % 512) + file.tobuf() + b"abc".ljust(512, b"\0")
 
 
 @pytest.mark.parametrize(
-    "record", [b"no record", b"99 path=x\n", b"0 path=x\n", b"3 a\n", b"12 size=minus\n", b"-1 x=y\n"]
+    "record",
+    [
+        *(b"no record", b"99 path=x\n", b"0 path=x\n", b"3 a\n", b"12 size=minus\n", b"-1 x=y\n"),
+        # Python makes no number of so many digits.
+        b"9" * 6000 + b" path=x\n",
+        b"5011 size=" + b"9" * 5000 + b"\n",
+    ],
+    ids=lambda record: record[:12].decode(),
 )
 def test_extended_headers_that_cannot_be_read(record: bytes) -> None:
     with pytest.raises(FaultError) as caught:

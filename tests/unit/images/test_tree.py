@@ -7,6 +7,7 @@ import io
 import pytest
 
 from provision.images import layer as layers
+from provision.images import tree as trees
 from provision.images.faults import FaultError
 from provision.images.layer import Layer
 from provision.images.tree import CircleError, NeedMoreError, Tree
@@ -102,6 +103,31 @@ def test_a_layer_without_entries_for_folders_follows_older_links() -> None:
     assert where(tree, "/usr/lib/y") == "/usr/lib/y"
     assert where(tree, "/lib/y") == "/usr/lib/y"
     assert where(tree, "/lib/x") == "/usr/lib/x"
+
+
+def test_not_even_for_folders_within_a_link() -> None:
+    tree = of({"usr/lib/x": script("x"), "lib": File(link="usr/lib")}, {"lib/deep/er/y": script("y")})
+    assert where(tree, "/lib/deep/er/y") == "/usr/lib/deep/er/y"
+
+
+def test_a_link_that_leads_through_another_one() -> None:
+    links = {"a": File(link="b/c"), "b": File(link="/d")}
+    for older in (links, dict(reversed(links.items()))):
+        tree = of({**older, "d/e": script("e")}, {"a/x/y": script("y"), "b/z": script("z")})
+        assert where(tree, "/a/x/y") == "/d/c/x/y"
+        assert where(tree, "/b/z") == "/d/z"
+
+
+def test_files_behind_links_that_circle() -> None:
+    tree = of({"a": File(link="b"), "b": File(link="a")}, {"a/x": script("x")})
+    with pytest.raises(CircleError):
+        tree.find("/a/x")
+
+
+def test_links_may_not_lengthen_names_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trees, "MOST_NAMES", 1000)
+    with pytest.raises(FaultError, match="without end"):
+        of({"a": File(link="t" * 300)}, {f"a/{number}": script("x") for number in range(5)})
 
 
 def test_a_layer_follows_its_own_links() -> None:

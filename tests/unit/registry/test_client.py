@@ -130,7 +130,9 @@ def test_there_is_no_such_image() -> None:
     assert error.cause == "it answered 404: manifest unknown"
 
 
-@pytest.mark.parametrize("body", [b"<html>", b"{}", b'{"errors": 3}', b'{"errors": [3]}', b"\xff"])
+@pytest.mark.parametrize(
+    "body", [b"<html>", b"[" * 3000, b"{}", b'{"errors": 3}', b'{"errors": [3]}', b"\xff"]
+)
 def test_errors_that_are_none(body: bytes) -> None:
     with serving(lambda r: r.say(500, body)) as (address, _):
         assert failure(address).cause.startswith("it answered 500")
