@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from typing import Final
 
 from provision import apply
 from provision.commands.ask import ask_facts
@@ -19,6 +20,16 @@ from provision.transport.local import Local, _Process
 from provision.transport.session import Session
 from tests.kernel.namespace import Namespace
 
+# What the tool writes beside the table. Other parts of these folders are needed as they are.
+OWN: Final = (
+    "mount -t tmpfs tmpfs /etc/binfmt.d",
+    "mount -t tmpfs tmpfs /mnt",
+    "mkdir /mnt/up /mnt/work",
+    "mount -t overlay -o lowerdir=/var/lib,upperdir=/mnt/up,workdir=/mnt/work overlay /var/lib",
+    "umount -l /mnt",
+    "mount -t tmpfs tmpfs /run",
+)
+
 
 class TableHost(Local):
     """Runs scripts as the root of a namespace."""
@@ -26,7 +37,9 @@ class TableHost(Local):
     def __init__(self, namespace: Namespace) -> None:
         super().__init__(become=False, name="namespace")
         self._namespace = namespace
-        namespace.run("mount", "-t", "tmpfs", "tmpfs", "/etc/binfmt.d")
+        for command in OWN:
+            done = namespace.run("sh", "-c", command)
+            assert done.returncode == 0, done
 
     def _start(self) -> Session:
         begin = opening("never", None)

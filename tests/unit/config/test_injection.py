@@ -266,7 +266,10 @@ def evaluate(text: str) -> list[list[str]]:
     """The steps of an apply script as sh reads them, none carried out: each `run` only shows its words."""
     stub = 'run() { printf "%s\\n" "$#"; printf "%s\\0" "$@"; }\nrun_after() { shift; run "$@"; }\n'
     head, begin, tail = text.partition("\nexec 8<&0 </dev/null\n")
+    # Nothing is carried out, so nothing is locked: the lock is this machine's own, and needs root.
+    head, lock, _ = head.partition("\nlock ")
     assert begin, "the place before the steps is not where it was"
+    assert lock, "the place of the lock is not where it was"
     rest = sh(f"{head}\n{stub}{begin}{tail}".replace('[ "$failures" -eq 0 ]', ""))
     found = []
     while rest:
