@@ -172,13 +172,17 @@ class Change:
 
     def _taken_back(self, result: HostResult, error: ProvisionError) -> HostResult:
         """A new daemon that builds less than the old one gives way to it."""
-        self.done = result.steps
+        self.done, self.journal = result.steps, Journal(steps=())
         self.look = lambda spec: rolled_back(self.transport, spec, plan_taking_back)
-        self._look()
-        self.carry_out()
+        try:
+            self._look()
+            self.carry_out()
+        except ProvisionError as reason:
+            back = f"it was not taken back: {reason.message}"
+        else:
+            failed = [step for step in self.journal.results() if step.status == "failed"]
+            back = "it could not be taken back" if failed else "taken back: the daemon of before runs again"
         steps = self.steps()
-        failed = [step for step in self.journal.results() if step.status == "failed"]
-        back = "it could not be taken back" if failed else "taken back: the daemon of before runs again"
         cause = f"{error.cause}; {back}" if error.cause else back
         again = HostError(error.message, cause=cause, hint=error.hint, fix=error.fix)
         return replace(result, status="failed", steps=steps, error=again)

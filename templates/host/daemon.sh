@@ -117,13 +117,11 @@ restart() {
       drop_release "$worse" || :
       fail "$why"
     else
-      fail "$why; what ran before does not come up either: $note"
+      why="$why; what ran before does not come up either: $note"
+      give_up
     fi
   else
-    # A service that starts again and again, now and at each boot, is worse than none.
-    call stop
-    ! recorded "enabled$tab$manager$tab$service" || { call disable && forget enabled "$manager" "$service"; }
-    fail "$why; it is stopped, and no boot starts it"
+    give_up
   fi
 }
 
@@ -140,6 +138,13 @@ save() {
   sync -f "$saved.new" 2>/dev/null || sync
   [ ! -d "$saved" ] || mv "$saved" "$older" || return 1
   mv "$saved.new" "$saved"
+}
+
+# give_up: a service that starts again and again, now and at each boot, is worse than none. Fails with `why`.
+give_up() {
+  call stop
+  ! recorded "enabled$tab$manager$tab$service" || { call disable && forget enabled "$manager" "$service"; }
+  fail "$why; it is stopped, and no boot starts it"
 }
 
 # drop_release FOLDER: removes a release that is neither in use nor one to go back to.

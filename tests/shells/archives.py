@@ -17,9 +17,10 @@ from provision.spec import DEFAULT_VERSION
 VERSION: Final = DEFAULT_VERSION
 # What the scripts need of a release's programs: that they start, and what a worker answers.
 BUILDKITD: Final = f"#!/bin/sh\necho buildkitd github.com/moby/buildkit {VERSION} abc\n".encode()
-BUILDCTL: Final = b"""#!/bin/sh
+BUILDCTL: Final = rb"""#!/bin/sh
 case " $* " in
-  *' build '*) printf '%s\\n' "$*" >>/lab/builds; [ ! -e /lab/broken ] || { cat /lab/broken; exit 1; } ;;
+  *' build '*) printf '%s\n' "$*" >>/lab/builds; [ ! -e /lab/broken ] || { cat /lab/broken; exit 1; } ;;
+  *'{{range'*) tr , '\n' </lab/workers | sed -n 's|.*"architecture": "\([a-z0-9]*\)".*|linux/\1|p' | tr '\n' ' ' ;;
   *) cat /lab/workers ;;
 esac
 """

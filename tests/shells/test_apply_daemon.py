@@ -169,6 +169,9 @@ def test_the_old_one_may_fail_too_and_that_is_said(host: Machine) -> None:
     host.write(f"{NEW}/broken", "")
     words = change(host).steps["service-restart"].detail.split("\n")[0]
     assert words.startswith("no space for the cache; what ran before does not come up either: no space")
+    # Not started again and again.
+    assert words.endswith("it is stopped, and no boot starts it")
+    assert told(host) == ["restart", "restart", "stop"]
 
 
 def test_before_an_older_one_has_the_state_its_databases_are_copied(host: Machine) -> None:

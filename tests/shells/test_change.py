@@ -165,6 +165,41 @@ def test_a_platform_that_does_not_build_is_a_failure_until_it_does(host: Machine
     assert provision(host, spec, run).status == "ok"
 
 
+class Thief(Progress):
+    """Takes away what was saved, once the new daemon runs."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+
+    def step(self, host: str, step_id: str, state: str, text: str) -> None:
+        del host, text
+        if (step_id, state) == ("service-restart", "done"):
+            shutil.rmtree(self.machine.at(paths.PREVIOUS))
+
+
+@ONE_SHELL
+def test_a_daemon_that_builds_less_gives_way_to_the_one_before(host: Machine, tmp_path: Path) -> None:
+    spec, run = order(tmp_path)
+    provision(host, spec, run)
+    host.write("/lab/broken", "error: failed to solve: x\n")
+    other = replace(spec, buildkit=replace(spec.buildkit, max_parallelism=2))
+    result = provision(host, other, run)
+    assert result.error
+    assert result.error.message == f"the proof failed: no build for {FOREIGN}"
+    assert result.error.cause.endswith("; taken back: the daemon of before runs again")
+    names = [step.id for step in result.steps]
+    assert names.count("service-restart") == 2
+    assert names[-1] == "previous"
+    host.at("/lab/broken").unlink()
+    assert seen(provision(host, spec, run)) == ("ok", [], None)
+    # Where what was saved is gone by then, both is said.
+    host.write("/lab/broken", "error: failed to solve: x\n")
+    lost = provision(host, other, replace(run, progress=Thief(host)))
+    assert lost.error
+    assert lost.error.cause.endswith("; it was not taken back: there is nothing to go back to")
+    assert [step.id for step in lost.steps].count("service-restart") == 1
+
+
 @ONE_SHELL
 def test_only_what_was_spoiled_is_mended(host: Machine, tmp_path: Path) -> None:
     spec, run = order(tmp_path)
