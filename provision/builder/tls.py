@@ -33,6 +33,11 @@ class Client:
     folder: Path
 
     @property
+    def there(self) -> bool:
+        """Whether this machine has one."""
+        return all((self.folder / file).is_file() for file in FILES)
+
+    @property
     def options(self) -> Mapping[str, str]:
         """Of buildx's driver, which wants absolute paths."""
         return {key: str(self.folder.absolute() / file) for key, file in zip(_KEYS, FILES, strict=True)}

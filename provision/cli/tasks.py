@@ -309,6 +309,8 @@ def builder_(call: Call) -> Report:
     """Make these hosts one builder of docker buildx here: each platform on the host that builds it best."""
     name = builder.checked_name(call.options["name"] or "provision")
     if call.options["remove"]:
+        if call.options["print"]:
+            raise UsageError("--remove and --print exclude each other", hint="Give one of them.")
         return Report(command=call.name, hosts=(builder.remove(name),))
     seen = survey.Survey()
     looks = call.run(lambda transport, host: seen.look(transport, call.config.spec_for(host)))
@@ -334,6 +336,8 @@ def client_cert_(call: Call) -> Report:
         )
     authority = store.authority(user_folders.config(), tls)
     if call.options["revoke"]:
+        if call.options["out"] or call.options["variables"]:
+            raise UsageError("--revoke makes no certificate", hint="Leave --out and --variables out.")
         return Report(command=call.name, hosts=(client_cert.revoke(name, authority),))
     folder = Path(call.options["out"] or name)
     result = client_cert.make(name, folder, authority, tls.days, variables=bool(call.options["variables"]))

@@ -79,7 +79,11 @@ def build(aim: Aim, looks: Sequence[HostResult], offers: Mapping[str, Offer]) ->
     now, names = buildx.instance(aim.name), node_names(aim.targets)
     healthy = [look.host for look in looks if look.status == "ok"]
     ways = {host: _way(aim, names[host], host) for host in healthy}
-    refused = _refused(aim, ways)
+    # What is printed is for another machine: this one may have no certificate, and gets none by that.
+    untried = [
+        host for host, its_way in ways.items() if aim.printing and its_way.options and not aim.client.there
+    ]
+    refused = _refused(aim, {host: its_way for host, its_way in ways.items() if host not in untried})
     left_out = [
         _failed(look, refused[look.host]) if look.host in refused else look
         for look in looks
@@ -89,6 +93,7 @@ def build(aim: Aim, looks: Sequence[HostResult], offers: Mapping[str, Offer]) ->
     shares = assign([offers[host] for host in healthy if host not in refused], held)
     nodes = [_node(host, names[host], ways[host], shares) for host in shares if shares[host]]
     notes = (
+        *(f"{host} was not tried: this machine has no certificate for it (client-cert)" for host in untried),
         *(_cost(look, offers.get(look.host), _now(now, names[look.host]), shares) for look in left_out),
         *(
             f"{host} builds nothing for others: every platform of it went to another host"

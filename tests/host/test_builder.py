@@ -1,5 +1,7 @@
 """Three hosts as one builder of the real buildx: who builds what, what a node that dies costs, and what is left behind.
 
+One of them is behind another as its jump host, where another user logs in.
+
 No processor of another kind is here. The host that stands for an arm64 machine is one whose `platforms` are set to
 those of such a machine: it runs them under emulation, and is the only one that has them. That
 a native host beats an emulating one is shown where facts can be written down (tests/unit/builder).
@@ -8,10 +10,11 @@ a native host beats an emulating one is shown where facts can be written down (t
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -28,7 +31,7 @@ from tests.lab.cli import COMMAND, Outcome, environment
 from tests.lab.nspawn import Host, free_port
 from tests.lab.programs import hello
 from tests.lab.registry import Registry
-from tests.lab.release import Release
+from tests.lab.release import EARLIER, Release, publish
 
 PLATFORMS = {
     "server": ["linux/amd64", "linux/386", "linux/s390x"],
@@ -52,6 +55,8 @@ class Fleet:
     machines: dict[str, Host]
     folder: Path
     program: Path
+    has_buildx: bool = True
+    """Whether the program is on PATH."""
 
     def run(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         with self.begin(*words) as process:
@@ -62,11 +67,18 @@ class Fleet:
 
     def begin(self, *words: str) -> subprocess.Popen[str]:
         """Words of the person, whose ~/.ssh is a folder of the test: ssh asks the password database where it is."""
-        enter = ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" ~root/.ssh && exec "$@"']
+        enter = [
+            "unshare",
+            "--mount",
+            "sh",
+            "-c",
+            'mkdir -p -m 700 ~root/.ssh && mount --bind "$0" ~root/.ssh && exec "$@"',
+        ]
+        before = f"{self.program.parent}:" if self.has_buildx else ""
         return subprocess.Popen(
             [*enter, str(self.folder / ".ssh"), *words],
             cwd=self.folder,
-            env={**environment(self.folder), "PATH": f"{self.program.parent}:/usr/sbin:/usr/bin:/sbin:/bin"},
+            env={**environment(self.folder), "PATH": f"{before}/usr/sbin:/usr/bin:/sbin:/bin"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -97,7 +109,7 @@ def fleet(tmp_path: Path, release: Release) -> Iterator[Fleet]:
         (tmp_path / ".ssh").mkdir(mode=0o700)
         (tmp_path / "ssh_config").write_text("\n".join(each.ssh_config for each in machines.values()))
         context(tmp_path / "context")
-        configure(tmp_path, release)
+        configure(tmp_path, release, of_hosts={"spare": 'jump = "ops@server"'})
         made = Fleet(machines=machines, folder=tmp_path, program=buildx())
         provisioned = made.provision("provision", "--hosts", "all")
         assert provisioned.code == 0, (provisioned.out, provisioned.err)
@@ -171,23 +183,27 @@ def test_each_platform_is_built_where_it_belongs_and_a_dead_node_costs_what_was_
     assert sorted(given) == sorted(set(given)) == sorted({p for each in PLATFORMS.values() for p in each})
     configuration = (fleet.folder / ".ssh/config").read_text()
     assert configuration.splitlines()[1] == "Include provision/*.conf"
+    check_what_is_printed_without_buildx(fleet)
 
     again = fleet.builder("--hosts", "all")
     assert (again.code, again.envelope["hosts"][0]["steps"]) == (0, [])
     assert nodes(again) == assigned
 
     image = f"{registry.address}/builder:one"
-    fleet.build(image, *BUILT)
-    assert sorted(registry.platforms("builder:one")) == sorted(BUILT)
+    jumps = logins(fleet)
+    fleet.build(image, *BUILT, "linux/riscv64")
+    assert logins(fleet) > jumps
+    assert sorted(registry.platforms("builder:one")) == sorted([*BUILT, "linux/riscv64"])
     where = histories(fleet, image)
     for name, own in assigned.items():
-        assert where[name] == set(own) & set(BUILT), (where, assigned)
+        assert where[name] == set(own), (where, assigned)
 
     healthy = fleet.provision("health", "--builder", "fleet")
     assert healthy.code == 0, (healthy.out, healthy.err)
     assert {row["node"]: set(row["built"]) for row in healthy.envelope["hosts"][0]["nodes"]} == {
         name: set(own) for name, own in assigned.items()
     }
+    check_each_fault_is_one_finding(fleet)
     check_a_node_that_dies_during_a_build(fleet)
     check_a_dead_node(fleet, registry, assigned)
     check_removal(fleet)
@@ -212,6 +228,87 @@ def check_what_a_login_lacks(fleet: Fleet) -> None:
     assert "ln -s /opt/buildkit/current/bin/buildctl /usr/bin/buildctl" in seen
     server.run("mv /usr/local/bin/elsewhere /usr/local/bin/buildctl")
     assert list((fleet.folder / ".ssh").iterdir()) == []
+
+
+def logins(fleet: Fleet) -> int:
+    """How often a jump went through the server: as ops nobody else comes."""
+    log = fleet.machines["server"].run("journalctl -q -o cat -u ssh | grep -c 'Accepted publickey for ops'")
+    return int(log.stdout)
+
+
+def check_what_is_printed_without_buildx(fleet: Fleet) -> None:
+    """Without buildx and Docker the same is printed; what is printed makes the same builder where they are."""
+    bare = replace(fleet, has_buildx=False)
+    printed = bare.run(str(COMMAND), "builder", "--name", "fleet", "--hosts", "all", "--print").stdout
+    asked = bare.builder("--hosts", "all", "--print")
+    assert (asked.code, asked.envelope["hosts"][0]["steps"]) == (0, [])
+    rows = asked.envelope["hosts"][0]["nodes"]
+    action = re.findall(r'^ +endpoint: "(.*)"\n +platforms: "(.*)"$', printed, re.MULTILINE)
+    assert action == [(row["endpoint"], ",".join(row["platforms"])) for row in rows]
+    # Docker's command, of which buildx is a plugin, and a person with nothing.
+    other = fleet.folder / "other"
+    (other / "bin").mkdir(parents=True)
+    (other / ".ssh").mkdir(mode=0o700)
+    (other / "bin/docker").write_text(f'#!/bin/sh\nshift\nexec {fleet.program} "$@"\n')
+    (other / "bin/docker").chmod(0o755)
+    there = replace(fleet, folder=other, program=other / "bin/docker")
+    (other / "script").write_text(printed)
+    there.run(
+        "sh",
+        "-c",
+        'HOME=~root DOCKER_CONFIG="$1" sh -eu "$0"',
+        str(other / "script"),
+        str(other / ".docker"),
+    )
+    assert instance(there) == instance(fleet)
+    there.run("docker", "buildx", "inspect", "fleet")
+
+
+def instance(fleet: Fleet) -> list[tuple[object, ...]]:
+    """The builder as buildx keeps it."""
+    said = json.loads((fleet.folder / ".docker/buildx/instances/fleet").read_text())
+    return [
+        (each["Name"], each["Endpoint"], each["Platforms"], each["DriverOpts"])
+        for each in sorted(said["Nodes"], key=lambda node: str(node["Name"]))
+    ]
+
+
+AGAIN = "run builder again for all hosts: what this node cannot do goes to others"
+
+
+def findings(fleet: Fleet, code: int = 5) -> dict[str, str]:
+    """What `health --builder` finds: each once, with its fix."""
+    asked = fleet.provision("health", "--builder", "fleet", "--severity", "warning")
+    found = {each["id"]: each["fix"].removeprefix("# ") for each in asked.envelope["hosts"][0]["findings"]}
+    assert asked.code == code, (asked.out, asked.err)
+    assert len(found) == len(asked.envelope["hosts"][0]["findings"]), asked.out
+    return found
+
+
+def check_each_fault_is_one_finding(fleet: Fleet) -> None:
+    """A platform lost while the daemon runs and before it starts, a clock that is off, an older BuildKit."""
+    spare, arm = fleet.machines["spare"], fleet.machines["arm"]
+    handler = "/proc/sys/fs/binfmt_misc/qemu-riscv64"
+    spare.run(f"echo -1 >{handler}")
+    assert findings(fleet) == {"node-build": "look at that host: health --deep, or explain PLATFORM"}
+    spare.run("systemctl restart buildkit && buildctl --wait debug workers")
+    assert findings(fleet) == {"node-platform": AGAIN}
+    spare.run("systemctl restart systemd-binfmt buildkit && buildctl --wait debug workers")
+
+    ahead = "#!/bin/sh\nexec /usr/bin/date --date '1 hour' \"$@\"\n"
+    arm.run("cat >/usr/local/bin/date && chmod 755 /usr/local/bin/date", stdin=ahead)
+    assert findings(fleet) == {"node-clock": "timedatectl set-ntp true, on that host"}
+    arm.run("rm /usr/local/bin/date")
+
+    older = publish(fleet.folder / "older", version=EARLIER)
+    arm.put(older.path, "/root/older.tar.gz")
+    arm.run(f"mkdir /opt/buildkit/{EARLIER} && tar -xzf /root/older.tar.gz -C /opt/buildkit/{EARLIER}")
+    own = arm.run("readlink /opt/buildkit/current").stdout.strip()
+    for version, expected in ((EARLIER, {"node-version"}), (own, set[str]())):
+        arm.run(
+            f"ln -sfn {version} /opt/buildkit/current && systemctl restart buildkit && buildctl --wait debug workers"
+        )
+        assert set(findings(fleet, 5 if expected else 0)) == expected
 
 
 def check_a_node_that_dies_during_a_build(fleet: Fleet) -> None:
@@ -249,6 +346,9 @@ def check_a_dead_node(fleet: Fleet, registry: Registry, assigned: dict[str, list
     """It fails the builds that need it, and no other; a second `builder` gives its platforms to the others."""
     fleet.machines["arm"].run("systemctl stop buildkit ssh.socket ssh --no-block; sleep 1", check=False)
     own, others = assigned["arm"], [each for each in BUILT if each not in assigned["arm"]]
+    seen = findings(fleet)
+    assert list(seen) == ["node-unreachable"]
+    assert seen["node-unreachable"].endswith(f"; or {AGAIN}")
     fleet.build(f"{registry.address}/builder:two", *others)
     assert sorted(registry.platforms("builder:two")) == sorted(others)
     assert fleet.build(f"{registry.address}/builder:three", own[0], check=False).returncode != 0
@@ -296,6 +396,11 @@ def test_over_tls_each_platform_is_built_where_it_belongs_and_only_by_whom_the_a
         settled = made.provision("plan", "--hosts", "server,arm")
         assert (settled.code, [each["steps"] for each in settled.envelope["hosts"]]) == (0, [[], []])
 
+        printed = made.builder("--hosts", "server,arm", "--print")
+        assert (printed.code, len(printed.envelope["hosts"][0]["nodes"])) == (0, 2)
+        assert "server was not tried" in printed.envelope["hosts"][0]["notes"][0]
+        assert not (tmp_path / ".config/provision/client").exists()
+
         first = made.builder("--hosts", "server,arm")
         assert first.code == 0, (first.out, first.err)
         endpoints = {row["endpoint"] for row in first.envelope["hosts"][0]["nodes"]}
@@ -313,7 +418,49 @@ def test_over_tls_each_platform_is_built_where_it_belongs_and_only_by_whom_the_a
         }
         check_who_is_let_in(made, ports["server"])
         check_no_key_is_anywhere(made, provisioned, first)
+        check_certificates_that_end(made)
         check_renewal(made)
+
+
+def check_certificates_that_end(fleet: Fleet) -> None:
+    """Near their end and past it: the server's, and this machine's own."""
+    authority = Authority(folder=fleet.folder / ".config/provision/authority")
+    host, renews = fleet.machines["arm"], "run provision for that host, which renews it"
+    before = (
+        host.run("cat /etc/buildkit/tls/server.pem").stdout,
+        host.run("cat /etc/buildkit/tls/server.key").stdout,
+    )
+    for days, severity in ((0.005, "warning"), (-0.01, "error")):
+        short = authority.for_server("arm", ("127.0.0.1", "arm", "localhost"), days=days)
+        put_certificate(host, short.certificate, short.key.reveal())
+        assert findings(fleet) == {"node-certificate": renews}
+        assert worst(fleet) == severity
+    put_certificate(host, *before)
+    own = fleet.folder / ".config/provision/client"
+    kept = {path: path.read_text() for path in own.iterdir()}
+    for days, severity in ((0.005, "warning"), (-0.01, "error")):
+        short = authority.for_client("soon", days=days)
+        (own / "cert.pem").write_text(short.certificate)
+        (own / "key.pem").write_text(short.key.reveal())
+        assert findings(fleet) == {
+            "client-certificate": "run builder again, or get a new one with client-cert"
+        }
+        assert worst(fleet) == severity
+    for path, text in kept.items():
+        path.write_text(text)
+    assert findings(fleet, 0) == {}
+
+
+def put_certificate(host: Host, certificate: str, key: str) -> None:
+    for name, text in (("server.pem", certificate), ("server.key", key)):
+        host.run(f"cat >/etc/buildkit/tls/{name}", stdin=text)
+    host.run("systemctl restart buildkit && buildctl --wait debug workers")
+
+
+def worst(fleet: Fleet) -> str:
+    (only,) = fleet.provision("health", "--builder", "fleet").envelope["hosts"][0]["findings"]
+    severity: str = only["severity"]
+    return severity
 
 
 def check_who_is_let_in(fleet: Fleet, port: int) -> None:
