@@ -218,7 +218,10 @@ def _linked(image: _Image, found: Found) -> Verdict:
         )
     name = wanted.rpartition("/")[2]
     way = Loader(tree=image.tree, path=loader.path, name=name, environment=image.environment)
-    lacks, number = lacking(way, found)
+    try:
+        lacks, number = lacking(way, found)
+    except FaultError as fault:
+        return Verdict(findings=(finding(fault.name, fault.evidence, image.platform),))
     return Verdict(
         libraries=number,
         findings=tuple(

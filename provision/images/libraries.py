@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from provision.images.faults import FaultError
 from provision.images.layer import Program
 from provision.images.tree import CircleError, Found, Tree
 
@@ -21,7 +22,11 @@ _MUSL_ITSELF: Final = re.compile(r"lib(c|pthread|rt|m|dl|util|xnet)\.")
 """Names that musl's loader answers for itself."""
 _DEFAULT: Final = ("/lib", "/usr/lib", "/lib64", "/usr/lib64")
 _DEEPEST_INCLUDE: Final = 5
+_MOST_INCLUDES: Final = 500
+"""Patterns and files that ld.so.conf leads to; each counts once. Real ones have ten."""
 _MOST_LIBRARIES: Final = 2000
+_MOST_PLACES: Final = 1_000_000
+"""In which the libraries of one program are looked for. A large desktop program has some thousands."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +62,7 @@ class Loader:
         if found:
             told = _text(self.tree, f"/etc/ld-musl-{found[1]}.path")
             return tuple(re.split(r"[:\n]", told.strip())) if told else _MUSL_DEFAULT
-        configured = tuple(_configured(self.tree, "/etc/ld.so.conf", _DEEPEST_INCLUDE))
+        configured = tuple(_configured(self.tree, "/etc/ld.so.conf", _DEEPEST_INCLUDE, set()))
         # A loader of Debian lies in the folder of its architecture, which is also built into it.
         own = self.path.rpartition("/")[0].removeprefix("/usr")
         return (*configured, own, f"/usr{own}", *_DEFAULT)
@@ -88,13 +93,14 @@ class Loader:
 def lacking(loader: Loader, start: Found) -> tuple[tuple[Lack, ...], int]:
     """Libraries that a program needs, and those need in turn, and that are not there; how many are.
 
-    Raises NeedMoreError while the image is not known far enough.
+    Raises NeedMoreError while the image is not known far enough, FaultError for libraries without end.
     """
     system = loader.system()
     lacks: list[Lack] = []
     seen = {start.path}
     known: set[str] = set()
     todo: list[tuple[Found, tuple[str, ...]]] = [(start, ())]
+    places = 0
     while todo and len(seen) < _MOST_LIBRARIES:
         file, inherited = todo.pop(0)
         program = file.entry.program
@@ -103,12 +109,15 @@ def lacking(loader: Loader, start: Found) -> tuple[tuple[Lack, ...], int]:
         passed = inherited
         if not program.linking.runpath or loader.musl:
             paths = program.linking.rpath or (program.linking.runpath if loader.musl else "")
-            passed = (*loader.expanded(paths, file.path), *inherited)
+            passed = tuple(dict.fromkeys((*loader.expanded(paths, file.path), *inherited)))
         for name in program.linking.needed:
             if name in known or (loader.musl and _MUSL_ITSELF.match(name)):
                 continue
             known.add(name)
             folders = (*loader.folders(file.path, program, inherited), *system)
+            places += len(folders)
+            if places > _MOST_PLACES:
+                raise FaultError("layer-hostile", f"{start.path} has libraries without end")
             found, others = _search(loader.tree, name, folders, program)
             if found is None:
                 lacks.append(Lack(name=name, wanted_by=file.path, others=others))
@@ -137,17 +146,25 @@ def _search(
     return None, tuple(others)
 
 
-def _configured(tree: Tree, path: str, depth: int) -> Iterator[str]:
+def _configured(tree: Tree, path: str, depth: int, seen: set[str]) -> Iterator[str]:
     """The folders of ld.so.conf (ldconfig(8)): one a line, `include PATTERN`, `#` begins a comment."""
-    for line in _text(tree, path).splitlines() if depth else ():
+    for line in _text(tree, path).splitlines() if depth and _is_new(path, seen) else ():
         words = line.partition("#")[0].split()
         if len(words) > 1 and words[0] == "include":
             for pattern in words[1:]:
                 absolute = pattern if pattern.startswith("/") else f"/etc/{pattern}"
-                for each in _matching(tree, absolute):
-                    yield from _configured(tree, each, depth - 1)
+                for each in _matching(tree, absolute) if _is_new(f"include {absolute}", seen) else ():
+                    yield from _configured(tree, each, depth - 1, seen)
         elif words and words[0].startswith("/"):
             yield words[0].partition("=")[0]
+
+
+def _is_new(what: str, seen: set[str]) -> bool:
+    """Whether it is met for the first time, and not one too many."""
+    if what in seen or len(seen) >= _MOST_INCLUDES:
+        return False
+    seen.add(what)
+    return True
 
 
 def _matching(tree: Tree, pattern: str) -> list[str]:

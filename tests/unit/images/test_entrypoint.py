@@ -10,6 +10,7 @@ import pytest
 from provision import elf
 from provision.architectures import of_platform
 from provision.images import layer as layers
+from provision.images import libraries
 from provision.images.entrypoint import Verdict, judge
 from provision.images.manifest import Configuration
 from provision.images.tree import NeedMoreError, Tree
@@ -306,6 +307,19 @@ def test_ld_so_conf_with_its_includes() -> None:
 
 def test_ld_so_conf_that_includes_itself() -> None:
     assert verdict(glibc(**{"etc/ld.so.conf": text("include /etc/ld.so.conf\n", 0o644)})).findings == ()
+
+
+def test_ld_so_conf_that_includes_itself_in_every_line() -> None:
+    """Followed each time, its 1800 lines would be 1800 to the fifth."""
+    lines = "".join(f"include /etc/ld.so.con{mark}\n" for mark in "f?*" * 600) + "/opt\n"
+    program = dynamic(ARM64, interpreter=LD, needed=("libx.so",))
+    files = glibc(**{"app": elf_file(program), "opt/libx.so": elf_file(dynamic(ARM64))})
+    assert verdict({**files, "etc/ld.so.conf": text(lines, 0o644)}).findings == ()
+
+
+def test_libraries_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(libraries, "_MOST_PLACES", 10)
+    assert only(verdict(glibc())) == ("layer-hostile", "/app has libraries without end")
 
 
 def musl(**changes: File) -> dict[str, File]:
