@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import threading
 import time
@@ -131,9 +133,13 @@ def test_what_nobody_asked_for_waits_at_the_host() -> None:
 def test_what_nobody_asked_for_is_no_answer() -> None:
     """A program that a script left behind, with its output open. It ends where nobody takes that any more."""
     with Local(become=False) as host:
-        host.ask("(while echo late; do sleep 0.01; done 2>/dev/null) & echo $!", timeout=10)
-        time.sleep(0.5)
-        answer = host.ask("echo well", timeout=10)
+        begun = host.ask("(while echo late; do sleep 0.01; done 2>/dev/null) & echo $!", timeout=10)
+        (left_behind,) = (int(record) for record in begun.records if record.isdecimal())
+        try:
+            time.sleep(0.5)
+            answer = host.ask("echo well", timeout=10)
+        finally:
+            os.kill(left_behind, signal.SIGKILL)
     assert "well" in answer.records
     assert len(answer.records) < 20
 
