@@ -83,6 +83,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    show_counts(terminalreporter)
     skipped = Counter(reason(report) for report in terminalreporter.stats.get("skipped", []))
     others = [rung for rung in RUNGS if rung not in config.stash[CHOSEN]]
     if config.getoption("--part-of-all"):
@@ -100,6 +101,17 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if others:
         terminalreporter.line(f"not asked for: the rungs {' '.join(others)}")
     terminalreporter.line("To install what is missing and run everything:  ./inv test --all")
+
+
+def show_counts(terminalreporter: pytest.TerminalReporter) -> None:
+    """How many of how many cases a test went through, where it counts them itself (`record_property`)."""
+    reports = [report for report in terminalreporter.stats.get("passed", []) if report.user_properties]
+    if reports:
+        terminalreporter.section("counted")
+    for report in reports:
+        # The last count of each name: some grow from case to case.
+        for name, count in dict(report.user_properties).items():
+            terminalreporter.line(f"{report.nodeid}: {name}: {count}")
 
 
 def reason(report: pytest.TestReport) -> str:

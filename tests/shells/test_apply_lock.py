@@ -191,4 +191,4 @@ def test_never_two_at_work(host: Machine, runs: int, record_property: Callable[[
     assert order == ["begin", "end"] * (runs * ROUNDS)
     assert [each.status for each in results] == ["done"] * (runs * ROUNDS)
     assert not queue(host)
-    record_property("rounds", f"{ROUNDS} of {ROUNDS}")
+    record_property(f"{runs} runs at once, rounds", f"{ROUNDS} of {ROUNDS}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +22,8 @@ from tests.lab.namespace import MOUNTED
 from tests.shells.machine import Machine
 from tests.shells.steps import SCRIPT
 from tests.shells.test_change import FOREIGN, IDS, ONE_SHELL, furnish, listen, order
+
+Count = Callable[[str, object], None]
 
 
 class Killer(Progress):
@@ -85,7 +87,7 @@ def converges(host: Machine, spec: Spec, run: RunSettings, cut: str) -> None:
 
 @pytest.mark.thorough
 @ONE_SHELL
-def test_killed_in_each_step(host: Machine, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_killed_in_each_step(host: Machine, tmp_path: Path, record_property: Count) -> None:
     spec, run = order(tmp_path)
     cut = 0
     for step in IDS:
@@ -94,8 +96,7 @@ def test_killed_in_each_step(host: Machine, tmp_path: Path, capsys: pytest.Captu
         assert killer.killed, step
         converges(host, spec, run, step)
         cut += 1
-    with capsys.disabled():
-        sys.stdout.write(f"\nkilled in {cut} of {len(IDS)} steps\n")
+    record_property("killed in steps", f"{cut} of {len(IDS)}")
     assert cut == len(IDS)
 
 
@@ -122,9 +123,9 @@ MIDDLES: Final = {
 
 @pytest.mark.thorough
 @ONE_SHELL
-def test_killed_in_the_middle(host: Machine, tmp_path: Path) -> None:
+def test_killed_in_the_middle(host: Machine, tmp_path: Path, record_property: Count) -> None:
     spec, run = order(tmp_path)
-    for name, (program, moment) in MIDDLES.items():
+    for cut, (name, (program, moment)) in enumerate(MIDDLES.items(), 1):
         host.base.place(program, f'#!/bin/sh\n{KILL}{moment}\nexec {REAL}/{program} "$@"\n')
         ended = change.provision(host.space, spec, replace(run, machines=Machines()), local=True)
         assert ended.error is not None, name
@@ -132,6 +133,7 @@ def test_killed_in_the_middle(host: Machine, tmp_path: Path) -> None:
         host.at("/lab/killed").unlink()
         host.base.borrow(program)
         converges(host, spec, run, name)
+        record_property("killed in the middle of steps", f"{cut} of {len(MIDDLES)}")
 
 
 class Cutter(Killer):
