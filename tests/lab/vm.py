@@ -40,12 +40,17 @@ class Machine:
         self._size = (cpus, megabytes)
         self._cache = cache
         self._qemu: subprocess.Popen[bytes] | None = None
+        self._parts: Image | None = None
 
     def __enter__(self) -> Machine:
         try:
             key = self._make_key()
             (self.folder / "seed.tar").write_bytes(_whole_sectors(seed(key)))
-            self._start(image(self._cache))
+            self._parts = image(self._cache)
+            # A copy, with its holes: the cached disk stays as it is.
+            copy = ("cp", "--sparse=always", "--reflink=auto")
+            subprocess.run([*copy, self._parts.disk, self.folder / "disk"], check=True)
+            self._start()
             self._wait_for_login("")
         except BaseException:
             self._stop()
@@ -82,6 +87,14 @@ class Machine:
         # It may take the connection with it, so its exit code says nothing; ssh itself sees that by asking.
         self.run("sudo systemctl reboot", check=False)
         self._wait_for_login(before)
+
+    def lose_power(self) -> None:
+        """At once: what the kernel has not written to its disk is gone. Returns when the machine has booted again."""
+        assert self._qemu is not None
+        self._qemu.kill()
+        self._qemu.wait()
+        self._start()
+        self._wait_for_login("")
 
     def tail(self, lines: int = 40) -> str:
         """The end of what the machine wrote on its console."""
@@ -123,9 +136,10 @@ class Machine:
         settings = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
         return ["ssh", "-F", "/dev/null", *settings, "-p", str(self.port), "-l", user, "127.0.0.1"]
 
-    def _start(self, parts: Image) -> None:
+    def _start(self) -> None:
+        assert self._parts is not None
         cpus, megabytes = self._size
-        # setpriv: QEMU must not outlive a killed test run. -snapshot: the cached disk stays as it is.
+        # setpriv: QEMU must not outlive a killed test run.
         # Nehalem: x86-64-v2, what today's programs need; a younger CPU has the guest load more modules.
         command = [
             "setpriv",
@@ -137,10 +151,10 @@ class Machine:
             "-cpu",
             "Nehalem",
         ]
-        command += ["-smp", str(cpus), "-m", str(megabytes), "-display", "none", "-nodefaults", "-snapshot"]
-        command += ["-kernel", str(parts.kernel), "-initrd", str(parts.initrd)]
+        command += ["-smp", str(cpus), "-m", str(megabytes), "-display", "none", "-nodefaults"]
+        command += ["-kernel", str(self._parts.kernel), "-initrd", str(self._parts.initrd)]
         command += ["-append", "root=/dev/vda rw console=ttyS0 quiet net.ifnames=0"]
-        command += ["-drive", f"file={parts.disk},format=raw,if=virtio,cache=unsafe"]
+        command += ["-drive", f"file={self.folder / 'disk'},format=raw,if=virtio,cache=unsafe"]
         command += ["-drive", f"file={self.folder / 'seed.tar'},format=raw,if=virtio,readonly=on"]
         command += ["-netdev", f"user,id=net0,hostfwd=tcp:127.0.0.1:{self.port}-:22"]
         command += ["-device", "virtio-net-pci,netdev=net0", "-device", "virtio-rng-pci"]

@@ -1,4 +1,4 @@
-"""The README's commands on a machine nobody has touched: from bare to provisioned, a reboot, the tests.
+"""The README's commands on a machine nobody has touched: bare, without power, provisioned, booted again, tested.
 
 One machine and one story: each test goes on where the one before it ended, in the order of the file.
 """
@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any, Final
+
+import pytest
 
 from tests.lab.mirror import Mirror
 from tests.lab.release import publish
@@ -41,10 +43,13 @@ def test_the_first_start_brings_what_it_needs_and_says_so(machine: Machine) -> N
     assert (second.stdout, second.stderr) == (first.stdout, "")
 
 
-def test_provision(machine: Machine, tmp_path: Path) -> None:
-    release = publish(tmp_path)
-    with Mirror(tmp_path, latest=release.version) as mirror:
-        port = mirror.url.rsplit(":", 1)[1]
+@pytest.fixture(scope="module")
+def mirror(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A release on this machine, and a configuration there that takes it from here."""
+    folder = tmp_path_factory.mktemp("mirror")
+    release = publish(folder)
+    with Mirror(folder, latest=release.version) as served:
+        port = served.url.rsplit(":", 1)[1]
         settings = [
             f"platforms = {json.dumps(PLATFORMS)}",
             "[buildkit]",
@@ -53,10 +58,31 @@ def test_provision(machine: Machine, tmp_path: Path) -> None:
             f'sha256 = {{ "{release.platform}" = "{release.sha256}" }}',
         ]
         machine.run(f"cat > {CHECKOUT}/provision.toml", stdin="\n".join(settings).encode())
-        report = json.loads(inv(machine, "provision --format json"))
+        yield
+
+
+@pytest.mark.usefixtures("mirror")
+def test_power_is_lost_while_it_works(machine: Machine) -> None:
+    """Behind the package manager and the handlers, as soon as the release has its name."""
+    machine.run(f"cd {CHECKOUT} && nohup ./inv provision >/dev/null 2>&1 </dev/null & sync")
+    machine.run("until [ -e /opt/buildkit/v* ]; do sleep 0.2; done", timeout=SLOW)
+    machine.lose_power()
+    left = machine.run("cat /var/lib/provision/record; ls -A /opt/buildkit").stdout
+    assert "qemu-aarch64" in left, "the run had begun"
+    assert not machine.run("ls /usr/local/bin/buildctl", check=False).stdout, "and had not ended"
+
+
+@pytest.mark.usefixtures("mirror")
+def test_provision(machine: Machine) -> None:
+    """The run that was cut is finished by the next, and the one after it has nothing to do."""
+    report = json.loads(inv(machine, "provision --format json"))
     assert (report["status"], report["exit_code"]) == ("changed", 0), report
     assert_builds_for_all(machine)
     assert json.loads(inv(machine, "plan --format json"))["status"] == "ok", "a second run has nothing to do"
+    # None of it is a file whose name reached the disk before its content.
+    assert not machine.run(
+        "find /opt/buildkit /etc/binfmt.d /etc/buildkit /var/lib/provision -type f -size 0"
+    ).stdout
 
 
 def test_after_a_reboot_all_is_there_without_help(machine: Machine) -> None:
