@@ -12,6 +12,7 @@ from tests.lab import pipeline
 from tests.lab.bare import BareRoot
 from tests.lab.busybox import busybox
 from tests.lab.registry import Registry
+from tests.lab.tree import tree
 
 pytestmark = [
     pytest.mark.needs("docker-registry", "skopeo"),
@@ -36,6 +37,8 @@ def test_from_a_fresh_checkout_to_a_pushed_image(bare_root: BareRoot, registry: 
         envelope: dict[str, Any] = json.loads(done.stdout)
         return envelope
 
+    bare_root.run("./inv --list", cwd=path, timeout=SLOW)
+    before = tree(bare_root)
     first = bare_root.run("./inv provision", cwd=path, check=False, timeout=SLOW)
     assert first.returncode == 0, (first.stdout, first.stderr)
     assert "BuildKit is built from github.com/moby/buildkit" in first.stdout
@@ -61,3 +64,11 @@ def test_from_a_fresh_checkout_to_a_pushed_image(bare_root: BareRoot, registry: 
     assert asked("health")["hosts"][0]["status"] == "ok"
     bare_root.run(f"cd context && {pipeline.build_command(f'{registry.address}/demo:2')}", timeout=SLOW)
     pipeline.check_pushed(registry, "demo:2")
+
+    # And away again: nothing of ours stays, and nothing of others is gone.
+    wanted = asked("plan --remove --purge", code=2)["hosts"][0]["steps"]
+    gone = asked("remove --purge --yes")["hosts"][0]
+    assert [step["id"] for step in gone["steps"]] == [step["id"] for step in wanted]
+    after = tree(bare_root)
+    assert sorted({*before} ^ {*after}) == []
+    assert asked("remove --purge --yes")["status"] == "ok", "removing twice is no error"

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final
+import subprocess
+from typing import Final, Protocol
 
-from tests.lab.nspawn import Host
+
+class Shell(Protocol):
+    """A test host of any kind."""
+
+    def run(self, script: str, /) -> subprocess.CompletedProcess[str]:
+        """What the shell text printed there. Raises AssertionError if it fails."""
+
 
 # Without what others write: logs, caches, the database of packages, and the copies that shadow's tools make.
 _ALL: Final = """
@@ -16,6 +23,6 @@ cd / && find . -xdev \\( -path ./proc -o -path ./sys -o -path ./run -o -path ./t
 """
 
 
-def tree(host: Host) -> list[str]:
+def tree(host: Shell) -> list[str]:
     """A line for each file, folder and link: its path with its mode, content or target."""
     return host.run(_ALL).stdout.splitlines()
