@@ -86,6 +86,13 @@ MEANINGS: Final[tuple[Meaning, ...]] = (
         Fix.by(PROVISION),
     ),
     means(
+        # The loader of programs, before runc's own first line.
+        r"runc: (?:[^\n]*: version `(?P<what>[\w.]+)' not found"
+        r"|error while loading shared libraries: (?P<lib>[^:\n]+))",
+        "runc does not run on this system: it asks for {what}{lib}",
+        Fix(words="take BuildKit's release, whose runc asks for nothing, or the distribution's own runc"),
+    ),
+    means(
         r"(?i)read-only file system",
         "a disk is mounted read-only, as the kernel does after errors",
         Fix(words="see dmesg; repair the file system or replace the disk or card"),

@@ -69,6 +69,12 @@ SAID = {
     "open /var/lib/buildkit/x: read-only file system": "mounted read-only",
     "write /var/lib/buildkit/x: input/output error": "a disk is failing",
     "runc run failed: container process is gone": "could not start the step: container process is gone",
+    "buildkit-runc: /lib/x86_64-linux-gnu/libc.so.6: version `GLIBC_2.34' not found (required by buildkit-runc)": (
+        "asks for GLIBC_2.34"
+    ),
+    "/usr/bin/runc: error while loading shared libraries: libseccomp.so.2: cannot open shared object file": (
+        "asks for libseccomp.so.2"
+    ),
     # Of the build.
     "failed to solve: process did not complete: runtime execution on platform linux/arm64 not supported": (
         "does not run steps for linux/arm64"
