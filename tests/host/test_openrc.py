@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import pytest
 
 from provision import paths
 from tests.host.test_provision import WANTED, check_build, check_platforms, run
+from tests.lab.cli import COMMAND, environment
 from tests.lab.inits import OPENRC
 from tests.lab.nspawn import Host
 from tests.lab.patience import until
@@ -65,12 +69,63 @@ def test_from_bare_to_pushed_image_and_through_a_reboot(
     check_build(host, registry, "openrc:before")
     assert findings(host, workshop) == {}
     assert "supervise-daemon" in host.run("ps -ef | grep [s]upervise-daemon").stdout
+    check_logs(host, workshop)
+    check_following(host, workshop)
 
     host.reboot()
     check_platforms(host, run(host, workshop, "platforms"))
     assert run(host, workshop, "plan").code == 0
     check_build(host, registry, "openrc:after")
     assert findings(host, workshop) == {}
+
+
+def fail_a_build(host: Host, word: str) -> None:
+    """The daemon's log and its history have the word afterwards."""
+    host.run(
+        f"mkdir -p /tmp/fails && printf 'FROM scratch\\nCOPY {word} /\\n' >/tmp/fails/Dockerfile;"
+        " ! buildctl build --frontend=dockerfile.v0 --local context=/tmp/fails --local dockerfile=/tmp/fails"
+    )
+
+
+def check_logs(host: Host, workshop: Path) -> None:
+    fail_a_build(host, "lost-file")
+    seen = run(host, workshop, "logs", "--bundle", "report.tar.gz").host
+    assert seen["source"] == paths.LOG
+    assert [line for line in seen["log"] if "lost-file" in line]
+    assert set(WANTED) <= {*seen["workers"][0]["platforms"]}
+    assert [each["status"] for each in seen["builds"]][-1] == "failed"
+    assert "lost-file" in seen["builds"][-1]["error"]
+    assert "completed" in {each["status"] for each in seen["builds"]}
+    assert [each for each in seen["known"] if "lost-file" in each["cause"]]
+    with tarfile.open(workshop / "report.tar.gz") as archive:
+        names = {Path(name).name for name in archive.getnames()}
+    assert {"report.json", "log.txt", "facts.json", "health.json", "plan.json"} <= names
+    assert len(run(host, workshop, "logs", "--lines", "2").host["log"]) == 2
+
+
+def check_following(host: Host, workshop: Path) -> None:
+    """Two hosts, one of them without a log. Lines come as they are written, until Ctrl-C."""
+    with Host("bare") as other:
+        config = workshop / "both"
+        config.write_text(host.ssh_config + other.ssh_config)
+        words = ("logs", "--follow", "--hosts", f"{host.name},{other.name}", "--ssh-config", str(config))
+        with subprocess.Popen(
+            [str(COMMAND), *words],
+            cwd=workshop,
+            env=environment(workshop),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as following:
+            assert following.stdout is not None
+            next(following.stdout)  # the older lines: it listens
+            fail_a_build(host, "new-fault")
+            line = next(line for line in following.stdout if "new-fault" in line)
+            following.send_signal(signal.SIGINT)
+            rest, errors = following.communicate(timeout=30)
+    assert line.startswith(f"{host.name}: ")
+    assert (following.returncode, errors) == (0, ""), rest
+    assert not host.run("pgrep -x tail", check=False).stdout
 
 
 def test_what_openrc_restarts_and_what_it_would_not_bring_back(host: Host, workshop: Path) -> None:
