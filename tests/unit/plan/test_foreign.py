@@ -29,6 +29,6 @@ def test_a_state_in_another_folder_is_not_lost_without_a_word(theirs: str, elsew
     facts = replace(settled(), files={paths.CONFIG: file}, record=None)
     notes = tuple(foreign_notes((STEP,), facts))
     assert f"it is kept as {paths.CONFIG}.before-provision" in notes[0]
-    said = [each for each in notes if "mount the folder at /var/lib/buildkit" in each]
+    said = [each for each in notes if "mount that folder at /var/lib/buildkit" in each]
     assert bool(said) == bool(elsewhere)
     assert all(f"stays in {elsewhere}," in each for each in said)
