@@ -15,7 +15,7 @@ from provision.builder.node import Node, is_name, node_names
 from provision.builder.reach import reach
 from provision.builder.tls import Client
 from provision.builder.way import LOCAL, Way, way
-from provision.errors import HostError, ProvisionError, UsageError
+from provision.errors import HostError, ProvisionError, UnreachableError, UsageError
 from provision.report.progress import Progress
 from provision.result import HostResult, HostStatus, StepResult
 from provision.result.nodes import NodeRow
@@ -102,7 +102,7 @@ def build(aim: Aim, looks: Sequence[HostResult], offers: Mapping[str, Offer]) ->
         ),
     )
     if not nodes:
-        return Outcome(results=(_nobody(aim.name, notes), *left_out))
+        return Outcome(results=(_nobody(aim.name, notes, left_out), *left_out))
     sections = [section for node in nodes for section in ways[node.host].sections]
     ssh_text = ssh_files.text(aim.name, sections, aim.ssh.keepalive) if sections else ""
     made = HostResult(host=aim.name, status="ok", nodes=tuple(map(_row, nodes)), notes=notes)
@@ -199,13 +199,15 @@ def _cost(look: HostResult, offer: Offer | None, held: Sequence[str], shares: Sh
     return f"{look.host} is left out ({why.removeprefix(f'{look.host}: ')}): {cost}"
 
 
-def _nobody(name: str, notes: tuple[str, ...]) -> HostResult:
-    error = HostError(
+def _nobody(name: str, notes: tuple[str, ...], left_out: Sequence[HostResult]) -> HostResult:
+    # Where no host answered, that is what the exit code says.
+    silent = all(look.status == UnreachableError.host_status for look in left_out)
+    error = (UnreachableError if silent else HostError)(
         f"no host can be a node of {name}",
         cause="each of them failed, is not healthy, or builds nothing",
         hint="The hosts' own errors and findings say why. The builder is as it was.",
     )
-    return HostResult(host=name, status="failed", notes=notes, error=error)
+    return HostResult(host=name, status=error.host_status, notes=notes, error=error)
 
 
 def _row(node: Node) -> NodeRow:
