@@ -6,6 +6,7 @@ and they reach a registry on this machine's loopback. Needs root.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import socket
@@ -13,6 +14,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -22,6 +24,7 @@ import psutil
 from tests.lab import rootfs
 from tests.lab.cache import Cache
 from tests.lab.inits import SYSTEMD, Init
+from tests.lab.patience import until
 
 SCRIPT: Final = Path(__file__).with_suffix(".sh")
 BOOT_SECONDS: Final = 60
@@ -241,4 +244,15 @@ def remove_cgroup(name: str) -> None:
         top = tree / own.lstrip("/") / name
         folders = [Path(folder) for folder, _, _ in os.walk(top, topdown=False)]
         for folder in folders:
-            folder.rmdir()
+            # The last process of a host that was killed may need a moment to be gone.
+            assert until(partial(_removed, folder)), f"{folder} holds processes"
+
+
+def _removed(cgroup: Path) -> bool:
+    try:
+        cgroup.rmdir()
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        return False
+    return True
