@@ -343,7 +343,7 @@ gone() {
 
 inspect() {
   executable=$(readlink "/proc/$2/exe")
-  held=$(stat -L -c '%d:%i' "/proc/$2/exe")
+  held=$(stat -L -c '%d:%i' "/proc/$2/exe" 2>/dev/null)
   current=$(stat -L -c '%d:%i' "${executable% (deleted)}" 2>/dev/null)
   version=
   case ${executable##*/} in
