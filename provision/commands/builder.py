@@ -201,10 +201,12 @@ def _cost(look: HostResult, offer: Offer | None, held: Sequence[str], shares: Sh
 
 def _nobody(name: str, notes: tuple[str, ...], left_out: Sequence[HostResult]) -> HostResult:
     # Where no host answered, that is what the exit code says.
-    silent = all(look.status == UnreachableError.host_status for look in left_out)
+    silent = bool(left_out) and all(look.status == UnreachableError.host_status for look in left_out)
     error = (UnreachableError if silent else HostError)(
         f"no host can be a node of {name}",
-        cause="each of them failed, is not healthy, or builds nothing",
+        cause="none of them answered"
+        if silent
+        else "each of them failed, is not healthy, or builds nothing",
         hint="The hosts' own errors and findings say why. The builder is as it was.",
     )
     return HostResult(host=name, status=error.host_status, notes=notes, error=error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import signal
@@ -9,8 +10,12 @@ import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Final
 
 from provision.errors import UsageError
+
+_RUNNING: Final[set[int]] = set()
+"""Leaders of the sessions that run now."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,15 +50,28 @@ def ask(words: Sequence[str], seconds: float) -> Done:
         stderr=subprocess.PIPE,
         start_new_session=True,
     ) as process:
+        _RUNNING.add(process.pid)
         try:
             out, err = process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired as error:
             raise SlowError((error.stderr or b"").decode(errors="replace")) from None
         finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+            _RUNNING.discard(process.pid)
+            _end(process.pid)
     return Done(
         status=process.returncode,
         out=out.decode(errors="surrogateescape"),
         err=err.decode(errors="replace"),
     )
+
+
+def _end(leader: int) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(leader, signal.SIGKILL)
+
+
+@atexit.register
+def _end_all() -> None:
+    """A run that is interrupted ends without the threads that wait, and Ctrl-C does not reach other sessions."""
+    for leader in tuple(_RUNNING):
+        _end(leader)

@@ -9,9 +9,11 @@ import signal
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+import psutil
 import pytest
 
 from tests.lab.cli import COMMAND, environment
@@ -107,6 +109,17 @@ def test_every_phase_ends_alike(phase: str, number: signal.Signals, folder: Path
         assert not any(json.loads(record.read_text())["well"].values())
     else:
         assert (report["hosts"], records) == ([], [])
+    assert until(lambda: not at_work_in(folder)), "what it started has ended with it"
+
+
+def at_work_in(folder: Path) -> list[int]:
+    """Processes whose current folder it is."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.cwd() == str(folder):
+                found.append(process.pid)
+    return found
 
 
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
