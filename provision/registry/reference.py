@@ -16,12 +16,13 @@ _OFFICIAL: Final = "library"
 _LATEST: Final = "latest"
 
 _LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
-_HOST: Final = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{{1,5}})?")
+_HOST: Final = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{{1,5}}))?")
 _PART: Final = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REPOSITORY: Final = re.compile(rf"{_PART}(?:/{_PART})*")
 _TAG: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
 _LONGEST: Final = 255
+_LAST_PORT: Final = 65535
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,10 +56,15 @@ def server(host: str) -> str:
     return _HUB_SERVER if host == HUB else host
 
 
+def _is_host(text: str) -> bool:
+    found = _HOST.fullmatch(text)
+    return found is not None and 0 < int(found["port"] or _LAST_PORT) <= _LAST_PORT
+
+
 def registry_host(text: str) -> str:
     """A registry's host, Docker Hub's by any of its names. Raises UsageError."""
     host = text.removeprefix("https://").removeprefix("http://").partition("/")[0]
-    if not _HOST.fullmatch(host):
+    if not _is_host(host):
         raise UsageError(f"{text!r} is no registry's host", hint="Write HOST or HOST:PORT.")
     return HUB if host in HUB_NAMES else host
 
@@ -74,7 +80,7 @@ def parse(text: str) -> Reference:
     if tag is not None and not _TAG.fullmatch(tag):
         raise _wrong(text, f"{tag!r} is no tag", "A tag has letters, digits and . _ -, 128 at most.")
     host, repository = _apart(name)
-    if not _HOST.fullmatch(host) or not _REPOSITORY.fullmatch(repository) or len(repository) > _LONGEST:
+    if not _is_host(host) or not _REPOSITORY.fullmatch(repository) or len(repository) > _LONGEST:
         lower = " Repository names are in lower case." if repository != repository.lower() else ""
         raise _wrong(text, "", f"Write [HOST[:PORT]/]NAME[:TAG] or …@sha256:….{lower}")
     if tag is None and not digest:

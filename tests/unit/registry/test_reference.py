@@ -43,6 +43,7 @@ def test_what_a_name_means(text: str, host: str, repository: str, target: str) -
         *("", ":", "/", "app:", "app:-x", "App", "a/B:1", "host:5000/", "host:x/app", "a//b", "-a", "a b"),
         *("docker://app", "https://registry.example/app", "app@sha256:12", "app@md5:00", f"@{DIGEST}"),
         *(f"app:{'t' * 129}", "a" * 256, "app:1:2", "app@", "../app", "host/../app", "app\n", "a;b"),
+        *("host:65536/app", "host:0/app", "[::1]:99999/app"),
     ],
 )
 def test_what_is_no_name(text: str) -> None:
@@ -68,8 +69,9 @@ def test_docker_hub_has_many_names(text: str) -> None:
 def test_other_registries_have_one() -> None:
     assert registry_host("http://registry.example:5000/v2/") == "registry.example:5000"
     assert server("registry.example") == "registry.example"
-    with pytest.raises(UsageError):
-        registry_host("a b")
+    for wrong in ("a b", "registry.example:65536"):
+        with pytest.raises(UsageError):
+            registry_host(wrong)
 
 
 def test_a_reference_says_what_it_was_made_of() -> None:
