@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -164,9 +165,11 @@ class _Waiting:
     """What has come and is not worked off: at most MOST_UNREAD bytes and one piece more. For any thread."""
 
     def __init__(self) -> None:
+        self._pieces: deque[tuple[_Source, bytes]] = deque()
         # Ctrl-C may end a wait for a piece. Such a wait of threading.Condition can end with "cannot release
-        # un-acquired lock" (github.com/python/cpython/issues/118433); that of SimpleQueue ends as it should.
-        self._pieces: SimpleQueue[tuple[_Source, bytes]] = SimpleQueue()
+        # un-acquired lock" (github.com/python/cpython/issues/118433); that of SimpleQueue ends as it should. It wakes,
+        # and holds no piece: what it has handed out is lost if Ctrl-C comes just then.
+        self._come: SimpleQueue[None] = SimpleQueue()
         self._size = 0
         self._closed = False
         self._room = threading.Condition()
@@ -176,16 +179,23 @@ class _Waiting:
         with self._room:
             self._room.wait_for(lambda: self._size < MOST_UNREAD or self._closed)
             self._size += len(data)
-            self._pieces.put((source, data))
+            self._pieces.append((source, data))
+            if self._come.empty():
+                self._come.put(None)
             return not self._closed
 
     def get(self, seconds: float) -> tuple[_Source, bytes] | None:
         """The next piece; None if there is none in that time."""
-        try:
-            source, data = self._pieces.get(timeout=max(seconds, 0))
-        except Empty:
-            return None
+        until = time.monotonic() + seconds
+        while not self._pieces:
+            left = until - time.monotonic()
+            with suppress(Empty):
+                self._come.get(timeout=max(min(left, _look_up()), 0))
+                continue
+            if left <= 0:
+                return None
         with self._room:
+            source, data = self._pieces.popleft()
             self._size -= len(data)
             self._room.notify_all()
         return source, data
@@ -195,6 +205,14 @@ class _Waiting:
         with self._room:
             self._closed = True
             self._room.notify_all()
+
+
+def _look_up() -> float:
+    """Seconds after which a wait begins anew: a signal that came just before a wait is only seen at the wait's end.
+
+    Python handles signals in the main thread alone.
+    """
+    return 0.1 if threading.current_thread() is threading.main_thread() else threading.TIMEOUT_MAX
 
 
 class Incoming:
