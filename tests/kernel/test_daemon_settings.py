@@ -22,7 +22,8 @@ from provision.fix import run as command
 from provision.spec import Buildkit, Dns, Log, Registry
 from tests.lab.release import VERSION, publish
 
-pytestmark = pytest.mark.needs("runc")
+# The daemon is compiled first.
+pytestmark = [pytest.mark.needs("runc"), pytest.mark.thorough]
 
 # The daemon ends with the namespace's first process, whatever becomes of the test.
 _UNSHARE: Final = ("unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork", "--kill-child")

@@ -130,6 +130,7 @@ def test_what_was_kept_is_not_lost_where_ours_was_replaced_by_hand(host: Machine
     assert host.at(kept(TOML)).read_text() == "theirs\n"
 
 
+@pytest.mark.thorough
 def test_a_removal_that_was_cut_goes_on(host: Machine) -> None:
     before = tree(host)
     provision(host)

@@ -200,6 +200,7 @@ def test_a_daemon_that_builds_less_gives_way_to_the_one_before(host: Machine, tm
     assert [step.id for step in lost.steps].count("service-restart") == 1
 
 
+@pytest.mark.thorough
 @ONE_SHELL
 def test_only_what_was_spoiled_is_mended(host: Machine, tmp_path: Path) -> None:
     spec, run = order(tmp_path)
@@ -296,6 +297,7 @@ def comparable(facts: Facts) -> Facts:
     )
 
 
+@pytest.mark.thorough
 def test_the_three_shells_see_the_same(
     each_machine: tuple[Machine, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

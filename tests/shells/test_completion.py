@@ -108,6 +108,7 @@ def test_bash(bash: Terminal) -> None:
         completes(bash, line, whole)
 
 
+@pytest.mark.thorough
 @pytest.mark.needs("zsh")
 def test_zsh(zsh: Terminal) -> None:
     for line, whole in LINES.items():
@@ -126,6 +127,7 @@ def test_zsh_finds_the_file_of_the_package(folder: Path) -> None:
             completes(screen, line, whole)
 
 
+@pytest.mark.thorough
 @pytest.mark.needs("fish")
 def test_fish(folder: Path) -> None:
     """It tells what it would complete, without a terminal."""

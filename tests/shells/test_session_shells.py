@@ -196,6 +196,7 @@ def test_overdue_everything_is_ended_and_the_session_goes_on(here: Local) -> Non
     assert here.ask("echo well", timeout=5).records == ("well",)
 
 
+@pytest.mark.thorough
 def test_an_overdue_script_that_ignores_it_is_killed(here: Local) -> None:
     pids: list[str] = []
     begun = time.monotonic()

@@ -111,6 +111,7 @@ def sign(authority: Path, key: Path, user: str | None) -> Path:
     return key.with_name(f"{key.name}-cert.pub")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
 @pytest.mark.parametrize("only", ["yes", "no"])
 @pytest.mark.parametrize("held", [True, False], ids=["signed before", "signed after"])

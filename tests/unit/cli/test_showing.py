@@ -157,6 +157,7 @@ def test_a_file_that_is_opened_later_does_not_take_the_place_of_a_stream(tmp_pat
     assert (code, (tmp_path / "kept").read_text()) == (0, "")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("encoding", ["ascii", "utf-16"])
 @pytest.mark.parametrize("words", WORDS, ids=" ".join)
 def test_any_encoding_will_do(words: tuple[str, ...], encoding: str, tmp_path: Path) -> None:
