@@ -136,16 +136,19 @@ class Authority:
             known = ", ".join(self.clients) or "nobody"
             raise UsageError(f"there is no client {name!r}", hint=f"Known are: {known}.")
         own = dict(self._all(CLIENTS))
-        (self.folder / _FORMER / f"{name}.pem").unlink(missing_ok=True)
         if name not in own:
+            (self.folder / _FORMER / f"{name}.pem").unlink(missing_ok=True)
             return
+        # What can fail comes first, and the client's name goes last: a run that was cut can be run again, and until the
+        # new authority is there, nobody takes the client for one that is shut out.
+        secret = self.passphrase()
+        (self.folder / _FORMER / f"{name}.pem").unlink(missing_ok=True)
         for each, text in own.items():
             if each != name:
                 self._write(self.folder / _FORMER / f"{each}.pem", text)
+        self._keep(CLIENTS, pem.make_authority(_NAMES[CLIENTS], time.time(), AUTHORITY_DAYS), secret)
+        for each in (*(each for each in own if each != name), name):
             (self.folder / CLIENTS / f"{each}.pem").unlink()
-        self._keep(
-            CLIENTS, pem.make_authority(_NAMES[CLIENTS], time.time(), AUTHORITY_DAYS), self.passphrase()
-        )
 
     def _signer(self, which: str) -> Signer:
         key = self._key(which)

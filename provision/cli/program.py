@@ -67,6 +67,12 @@ class Program(Base):  # type: ignore[misc, unused-ignore]
             return False
         return True
 
+    def parse_core(self, argv: list[str] | None) -> None:
+        """See Invoke, which forbids Python to keep what it compiles: each run would compile most modules anew."""
+        before = sys.dont_write_bytecode
+        super().parse_core(argv)
+        sys.dont_write_bytecode = before
+
     def parse_tasks(self) -> None:
         """Raises ParseError in our shape."""
         with self._explained_errors():

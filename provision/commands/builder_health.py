@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Final
 
 from provision.architectures import PLATFORMS
 from provision.builder import buildx, listed, tls
@@ -20,11 +19,9 @@ from provision.buildkit.workers import covers
 from provision.certificates import pem
 from provision.certificates.life import DAY
 from provision.errors import ProvisionError, UsageError
+from provision.health.resources import CLOCK
 from provision.result import Finding, HostResult, Severity, reaches
 from provision.result.nodes import NodeRow
-
-_CLOCK: Final = 600.0
-"""Seconds; as health of one host has it."""
 
 
 def health(name: str, threshold: Severity) -> HostResult:
@@ -110,7 +107,7 @@ def _of_node(
         yield fault("node-certificate", f"that of {node.name} ends in {_days(life.left(now))}")
     # Over SSH the host's own clock is asked, to the second.
     skew = trial.clocks.get(node.name) if answer.skew is None else answer.skew
-    if skew is not None and abs(skew) > _CLOCK:
+    if skew is not None and abs(skew) > CLOCK:
         where = "ahead of" if skew > 0 else "behind"
         yield fault("node-clock", f"the clock of {node.name} is {abs(skew):.0f} s {where} this machine's")
     if broken := [each for each in there if each in trial.errors]:

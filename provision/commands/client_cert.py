@@ -5,7 +5,10 @@ from __future__ import annotations
 import getpass
 import re
 import socket
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -32,20 +35,17 @@ def checked_name(name: str) -> str:
 
 def make(name: str, folder: Path, authority: Authority, days: int, *, variables: bool) -> HostResult:
     """Give a client a certificate, as files in `folder`. Raises AuthorityError."""
-    made_now = authority.make()
-    issued = authority.for_client(name, days)
+    with _writable(folder):
+        made_now = authority.make()
+        issued = authority.for_client(name, days)
     texts = dict(zip(FILES, (authority.servers, issued.certificate, issued.key.reveal()), strict=True))
     if variables:
         # As `gh secret set --env-file` reads them: a line's end within double quotes.
         pairs = zip(VARIABLES, texts.values(), strict=True)
         texts = {ENVIRONMENT: "".join(f'{key}="{text}"\n' for key, text in pairs)}
-    try:
+    with _named(folder):
         for file, text in texts.items():
             write_private(folder / file, text)
-    except OSError as error:
-        raise AuthorityError(
-            f"{folder} cannot be written", cause=error.strerror or str(error), hint="Name another --out."
-        ) from error
     steps = [_step("write", str(folder / file)) for file in texts]
     if made_now:
         steps.insert(0, _step("make", f"the authority in {authority.folder}"))
@@ -59,6 +59,32 @@ def make(name: str, folder: Path, authority: Authority, days: int, *, variables:
             f"it is good for {days_left} days; whoever has the key is root on every host that trusts it",
         ),
     )
+
+
+@contextmanager
+def _writable(folder: Path) -> Iterator[None]:
+    """Before a certificate is made, as who never got it would be listed. A failure leaves no empty folder."""
+    there = folder.exists()
+    with _named(folder):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    try:
+        yield
+    except BaseException:
+        if not there:
+            folder.rmdir()
+        raise
+
+
+@contextmanager
+def _named(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise AuthorityError(
+            f"{folder} cannot be written", cause=error.strerror or str(error), hint="Name another --out."
+        ) from error
 
 
 def keep(folder: Path, authority: Authority) -> None:

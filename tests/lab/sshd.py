@@ -135,8 +135,14 @@ class Sshd:
         return "".join(f"{key} {value}\n" for key, value in lines.items())
 
     def _enter(self) -> str:
-        """A /run for sshd's empty folder and sudo's tickets; the users' files go over the machine's."""
+        """A /run for sshd's empty folder and sudo's tickets; the users' files go over the machine's.
+
+        Start-up files of this machine's root are hidden: bash reads them in each session (bash(1), "remote shell
+        daemon"), and those of a version manager run programs and wait for each other's lock.
+        """
         lines = ["set -e", "mount -t tmpfs tmpfs /run", "mkdir -p /run/sshd /run/sudo"]
+        own = (Path.home() / name for name in (".bashrc", ".bash_profile", ".bash_login", ".profile"))
+        lines += [f"mount --bind /dev/null {file}" for file in own if file.exists()]
         if self.users:
             lines += [
                 f"mount --bind {file} /etc/{file.name}" for file in _accounts(self.folder, self.sudo_log)

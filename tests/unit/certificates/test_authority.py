@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+import shutil
 import stat
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -99,6 +102,70 @@ def test_who_is_revoked_is_no_longer_trusted_and_all_others_are(authority: Autho
     assert authority.trusted == signer
     with pytest.raises(UsageError, match="no client 'bob'"):
         authority.revoke("bob")
+
+
+def test_a_revocation_that_is_cut_anywhere_can_be_run_again(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whose name is gone before the authority is another one can never be shut out."""
+    old = {name: authority.for_client(name).certificate for name in ("alice", "bob", "carol")}
+    folder, kept = authority.folder, authority.folder.with_name("kept")
+    shutil.copytree(folder, kept)
+    cuts = 0
+    for limit in itertools.count(1):
+        shutil.rmtree(folder)
+        shutil.copytree(kept, folder)
+        with monkeypatch.context() as patched:
+            writes = _cut_after(patched, limit)
+            try:
+                authority.revoke("bob")
+            except KeyboardInterrupt:
+                cuts += 1
+            else:
+                assert writes() < limit
+                break
+        shut_out = not pem.is_signed_by(old["bob"], authority.trusted)
+        assert shut_out or "bob" in authority.clients, f"after {limit} changes of the folder"
+        if "bob" in authority.clients:
+            authority.revoke("bob")
+        assert not pem.is_signed_by(old["bob"], authority.trusted)
+        assert pem.is_signed_by(authority.for_client("dora").certificate, authority.trusted)
+        assert {"alice", "carol"} <= set(authority.clients)
+        for name in ("alice", "carol"):
+            assert old[name].strip() in authority.trusted
+    assert cuts == 7  # two former clients, a key, a certificate, three names
+
+
+def _cut_after(patched: pytest.MonkeyPatch, limit: int) -> Callable[[], int]:
+    """Ends the process, as far as it can see, with a change of a folder; how many there were."""
+    seen = itertools.count(1)
+    last = [0]
+
+    def counted(change: Callable[..., None]) -> Callable[..., None]:
+        def changed(path: Path, *words: object, **more: object) -> None:
+            there = path.exists()
+            change(path, *words, **more)
+            last[0] = next(seen) if there else last[0]
+            if last[0] == limit and there:
+                raise KeyboardInterrupt
+
+        return changed
+
+    for name in ("replace", "unlink"):
+        patched.setattr(Path, name, counted(getattr(Path, name)))
+    return lambda: last[0]
+
+
+def test_a_passphrase_that_is_not_given_changes_nothing(authority: Authority) -> None:
+    authority.for_client("alice")
+    before = {path: path.read_bytes() for path in authority.folder.rglob("*") if path.is_file()}
+
+    def refused() -> Secret:
+        raise AuthorityError("no passphrase", hint="")
+
+    with pytest.raises(AuthorityError, match="no passphrase"):
+        Authority(folder=authority.folder, passphrase=refused).revoke("alice")
+    assert {path: path.read_bytes() for path in authority.folder.rglob("*") if path.is_file()} == before
 
 
 def test_a_client_whose_time_is_over_is_no_longer_listed(authority: Authority) -> None:

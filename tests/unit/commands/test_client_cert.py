@@ -36,6 +36,14 @@ def test_a_person_gets_three_files_and_a_pipeline_one(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_a_folder_that_cannot_be_written_makes_no_client(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    refused = run(tmp_path, "client-cert", "alice", "--out", "file/here")
+    assert (refused.code, refused.envelope["errors"][0]["code"]) == (3, "authority")
+    assert refused.envelope["errors"][0]["hint"] == "Name another --out."
+    assert not (tmp_path / ".config/provision/authority").exists()
+
+
 def test_the_keys_of_the_authority_are_encrypted_with_a_passphrase(tmp_path: Path) -> None:
     secret = 'passphrase_command = "echo open sesame"\n'
     first = run(tmp_path, "client-cert", "alice", more=secret)
