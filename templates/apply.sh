@@ -60,9 +60,18 @@ put() {
   # mv would move the file into the folder.
   [ ! -d "$1" ] || { echo "$1 is a folder" >&2; return 1; }
   new=$(mktemp "$folder/.provision.XXXXXX") || return 1
-  if cat >"$new" && chmod "$2" "$new" && chown root:root "$new" && settle "$new" && keep "$1" \
-    && remember '' file "$1" && mv -f "$new" "$1"; then remember "$(digest "$1")" file "$1"; return; fi
+  if cat >"$new" && chmod "$2" "$new" && chown root:root "$new" && settle "$new" && keep "$1" && expect "$new" "$1" \
+    && mv -f "$new" "$1"; then remember "$(digest "$1")" file "$1"; return; fi
   rm -f "$new"; return 1
+}
+
+# expect NEW PATH: the record has the digests of the file that comes and of the one that is there: whichever a run that is
+# cut leaves is known as ours.
+expect() {
+  coming=$(digest "$1") present=
+  [ ! -f "$2" ] || present=$(digest "$2")
+  [ "$present" != "$coming" ] || present=
+  remember "$coming${present:+$tab$present}" file "$2"
 }
 
 # Not by a pipe: its commands would run in a subshell, where `note` is lost.
@@ -283,11 +292,30 @@ manifest() {
   done) >"$1/{{ paths.MANIFEST }}"
 }
 
-# swap NEW FOLDER: a running daemon is without its programs for a moment only, if the folder is there already.
+# swap NEW FOLDER: the new release has the folder's name. Where one is there already, a daemon may run from it: each
+# program is renamed over the one that it replaces, so that no moment is without a program.
 swap() {
-  [ ! -e "$2" ] || mv "$2" "$1.old" || return 1
+  if [ -d "$2/bin" ] && [ ! -h "$2" ] && [ ! -h "$2/bin" ]; then merge "$1" "$2"; return; fi
+  { [ ! -e "$2" ] && [ ! -h "$2" ]; } || mv "$2" "$1.old" || return 1
   mv "$1" "$2" || { mv "$1.old" "$2"; return 1; }
   rm -rf "$1.old"
+}
+
+# merge NEW FOLDER: the digest, which says that the release is whole, comes last. A run that is cut leaves the old one, if
+# there is one: then it is the manifest that shows what is not whole yet.
+merge() {
+  for each in "$2/bin"/* "$2/bin"/.[!.]*; do
+    if [ ! -f "$1/bin/${each##*/}" ] || [ -d "$each" ]; then rm -rf "$each" || return 1; fi
+  done
+  for each in "$1/bin"/* "$1/bin"/.[!.]*; do
+    [ ! -f "$each" ] || mv -f "$each" "$2/bin/${each##*/}" || return 1
+  done
+  chown root:root "$2" "$2/bin" && chmod 755 "$2" "$2/bin" || return 1
+  for each in {{ paths.MANIFEST }} {{ paths.DIGEST }}; do
+    [ ! -d "$2/$each" ] || rm -rf "${2:?}/$each" || return 1
+    mv -f "$1/$each" "$2/$each" || return 1
+  done
+  { sync -f "$2" 2>/dev/null || sync; } && rm -rf "$1"
 }
 
 # A release holds bin/ and plain files in it. Anything else (absolute or .. members, links, devices) is refused
@@ -321,8 +349,13 @@ unpack() {
 link() {
   folders "${1%/*}" && ln -sfn -- "$2" "$1.new" || return 1
   if ! keep "$1" || ! remember '' link "$1"; then rm -f "$1.new"; return 1; fi
-  # Without -T (old busybox) mv would move the link into the folder that the old link names.
-  mv -fT "$1.new" "$1" 2>/dev/null || { rm -f "$1" && mv -f "$1.new" "$1"; }
+  # mv would move the link into the folder that the old link names. Old busybox has no -T: there the new one gets its name
+  # elsewhere, and is moved into the folder of the old one.
+  mv -fT "$1.new" "$1" 2>/dev/null || {
+    near=$(mktemp -d "${1%/*}/.provision.XXXXXX") || return 1
+    mv -f "$1.new" "$near/${1##*/}" && mv -f "$near/${1##*/}" "${1%/*}/" && rmdir "$near" && return
+    rm -rf "$near"; return 1
+  }
 }
 
 # tell MANAGER VERB SERVICE
@@ -424,7 +457,7 @@ run {{ step.id | q }} yes link {{ step.path | q }} {{ step.to | q }}
 {% elif step.kind == "save" %}
 run {{ step.id | q }} yes save {{ step.generation | q }} {{ step.version | q }} {{ step.folder | q }} {{ step.files | q }}
 {% elif step.kind == "start" %}
-{% if step.only_after %}run_after {{ step.only_after | join(" ") | q }} {% else %}run {% endif %}{{ step.id | q }} yes apart restart {{ step.manager | q }} {{ step.service | q }} {{ step.back | q }} {{ step.copy_for | q }} {{ step.platforms | q }}
+{% if step.only_after %}run_after {{ step.only_after | join(" ") | q }} {% else %}run {% endif %}{{ step.id | q }} yes apart restart {{ step.manager | q }} {{ step.service | q }} {{ step.generation | q }} {{ step.back | q }} {{ step.copy_for | q }} {{ step.platforms | q }}
 {% elif step.kind == "remove-tree" %}
 run {{ step.id | q }} no remove_tree {{ step.entry | q }} {{ step.path | q }}
 {% elif step.kind == "remove-file" %}

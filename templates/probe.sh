@@ -566,7 +566,7 @@ leftovers() {
   for path in {{ files | map('q') | join(' ') }}; do
     case " $* " in *" ${path%/*} "*) ;; *) set -- "$@" "${path%/*}" ;; esac
   done
-  for folder in "$@" {{ paths.OWN }}; do
+  for folder in "$@" {{ paths.OWN }} {{ paths.TLS }}; do
     for each in "$folder"/.provision.*; do [ ! -e "$each" ] || record leftover "$each"; done
   done
   for each in {{ paths.RELEASES }}/.incoming.* {{ paths.CURRENT }}.new {{ paths.BUILDCTL }}.new \

@@ -1,6 +1,6 @@
 """The folder with the user's own authority: two of them, one for servers and one for clients.
 
-    servers.pem, servers.key   signs hosts; clients trust it
+    servers.pem, servers.key   signs hosts; clients trust it (NAME.key.new: a key whose certificate comes next)
     clients.pem, clients.key   signs people and pipelines; hosts trust what `trusted` makes of it
     clients/NAME.pem           each client's certificate, without its key
     former/NAME.pem            clients of an earlier authority for clients, that are still let in
@@ -21,7 +21,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -114,8 +114,12 @@ class Authority:
         return frozenset(self.clients.values())
 
     def for_server(self, name: str, names: tuple[str, ...], days: float = CERTIFICATE_DAYS) -> Issued:
-        """A new certificate for a host. Raises AuthorityError."""
+        """A new certificate for a host, with a new key. Raises AuthorityError."""
         return pem.issue(self._signer(SERVERS), name, time.time(), days, names=names)
+
+    def renewed(self, old: str, name: str, names: tuple[str, ...], days: float = CERTIFICATE_DAYS) -> str:
+        """A new certificate for the key of a host's old one, which is readable. Raises AuthorityError."""
+        return pem.renew(self._signer(SERVERS), old, name, time.time(), days, names=names)
 
     def for_client(self, name: str, days: float = CERTIFICATE_DAYS) -> Issued:
         """A new certificate for a person or a pipeline; the name's earlier ones stay good. Raises AuthorityError."""
@@ -151,18 +155,20 @@ class Authority:
             (self.folder / CLIENTS / f"{each}.pem").unlink()
 
     def _signer(self, which: str) -> Signer:
-        key = self._key(which)
+        key, waiting = self._key(which), self._waiting(which)
+        if waiting.is_file():
+            # A run was killed before it had its name. One of another certificate waits for nothing.
+            with suppress(TypeError, ValueError, OSError, AuthorityError):
+                self._loaded(which, waiting)
+                waiting.replace(key)
         if key.is_file() and (mode := key.stat().st_mode & 0o077):
             raise AuthorityError(
                 f"{key} can be read by others",
                 cause=f"its mode is {mode | 0o600:04o}",
                 hint=f"chmod 600 {key}",
             )
-        text, secret = Secret(self._read(key)), None
-        if "ENCRYPTED" in text.reveal().partition("\n")[0]:
-            secret = self.passphrase()
         try:
-            return pem.load_signer(self._read(self._certificate(which)), text, secret)
+            return self._loaded(which, key)
         except TypeError:
             cause, hint = (
                 "it is encrypted",
@@ -175,16 +181,26 @@ class Authority:
             )
         raise AuthorityError(f"{key} cannot be used", cause=cause, hint=hint)
 
+    def _loaded(self, which: str, key: Path) -> Signer:
+        text, secret = Secret(self._read(key)), None
+        if "ENCRYPTED" in text.reveal().partition("\n")[0]:
+            secret = self.passphrase()
+        return pem.load_signer(self._read(self._certificate(which)), text, secret)
+
     def _keep(self, which: str, signer: Signer, passphrase: Secret | None) -> None:
-        # The key first: a certificate without its key would be taken for a whole authority.
-        self._write(self._key(which), pem.key_text(signer.key, passphrase).reveal())
+        # The key waits beside the old one until its certificate is there: the two cannot be replaced at once.
+        self._write(self._waiting(which), pem.key_text(signer.key, passphrase).reveal())
         self._write(self._certificate(which), signer.pem)
+        self._waiting(which).replace(self._key(which))
 
     def _certificate(self, which: str) -> Path:
         return self.folder / f"{which}.pem"
 
     def _key(self, which: str) -> Path:
         return self.folder / f"{which}.key"
+
+    def _waiting(self, which: str) -> Path:
+        return self.folder / f"{which}.key.new"
 
     def _all(self, which: str) -> Iterator[tuple[str, str]]:
         for path in sorted((self.folder / which).glob("*.pem")):

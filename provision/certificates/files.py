@@ -15,6 +15,6 @@ class ServerFiles:
     """Which clients are let in, in PEM."""
     certificate: str
     key: Secret | None = None
-    """None: the one on the host stays."""
+    """None: the one on the host stays, also where there is a new certificate: that is for the same key then."""
     why: str = ""
     """Why there is a new certificate; empty where the old one stays."""

@@ -10,7 +10,7 @@ import datetime as dt
 import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -20,6 +20,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from provision.certificates.life import Life
 from provision.transport import Secret
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
 _EARLY: Final = dt.timedelta(hours=1)
 """A host whose clock is a little behind takes a new certificate all the same."""
@@ -68,11 +71,30 @@ def make_authority(name: str, now: float, days: float) -> Signer:
 
 def issue(signer: Signer, name: str, now: float, days: float, *, names: Iterable[str] = ()) -> Issued:
     """A certificate for a server with these `names` (DNS names and addresses), or without any for a client."""
-    names = tuple(names)
     key = ec.generate_private_key(ec.SECP256R1())
+    certificate = _signed(signer, key.public_key(), name, now, days, tuple(names))
+    return Issued(certificate=certificate, key=key_text(key))
+
+
+def renew(signer: Signer, old: str, name: str, now: float, days: float, *, names: Iterable[str]) -> str:
+    """A server's certificate for the key of an old one, whoever signed that. Raises ValueError for what is none."""
+    public = _public_key(old)
+    if public is None:
+        raise ValueError("it is no certificate")
+    return _signed(signer, public, name, now, days, tuple(names))
+
+
+def _signed(
+    signer: Signer,
+    public: CertificatePublicKeyTypes,
+    name: str,
+    now: float,
+    days: float,
+    names: tuple[str, ...],
+) -> str:
     use = ExtendedKeyUsageOID.SERVER_AUTH if names else ExtendedKeyUsageOID.CLIENT_AUTH
     builder = (
-        _begun(name, key.public_key(), now, days)
+        _begun(name, public, now, days)
         .issuer_name(signer.certificate.subject)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.KeyUsage(**{**_NO_USE, "digital_signature": True}), critical=True)
@@ -85,7 +107,7 @@ def issue(signer: Signer, name: str, now: float, days: float, *, names: Iterable
         builder = builder.add_extension(
             x509.SubjectAlternativeName(list(map(_alternative, names))), critical=False
         )
-    return Issued(certificate=_text(builder.sign(signer.key, hashes.SHA256())), key=key_text(key))
+    return _text(builder.sign(signer.key, hashes.SHA256()))
 
 
 def key_text(key: ec.EllipticCurvePrivateKey, passphrase: Secret | None = None) -> Secret:
@@ -116,6 +138,21 @@ def load_signer(certificate: str, key: Secret, passphrase: Secret | None = None)
     ):
         raise ValueError("the key is not that of the certificate")
     return Signer(certificate=loaded, key=private)
+
+
+def is_readable(certificate: str) -> bool:
+    """Whether a text is a certificate, with a key of a kind that is known here."""
+    return _public_key(certificate) is not None
+
+
+def is_pair(certificate: str, key: str) -> bool:
+    """Whether a key, in PEM and not encrypted, is the one of a certificate."""
+    public = _public_key(certificate)
+    try:
+        private = serialization.load_pem_private_key(key.encode(), None)
+    except (TypeError, ValueError, UnsupportedAlgorithm):
+        return False
+    return public is not None and _public(private.public_key()) == _public(public)
 
 
 def life_of(certificate: str) -> Life | None:
@@ -159,7 +196,7 @@ def serial_of(certificate: str) -> int | None:
     return loaded.serial_number if loaded else None
 
 
-def _begun(name: str, public: ec.EllipticCurvePublicKey, now: float, days: float) -> x509.CertificateBuilder:
+def _begun(name: str, public: CertificatePublicKeyTypes, now: float, days: float) -> x509.CertificateBuilder:
     moment = dt.datetime.fromtimestamp(now, dt.timezone.utc)
     return (
         x509.CertificateBuilder()
@@ -187,6 +224,14 @@ def _loaded(text: str) -> x509.Certificate | None:
     try:
         return x509.load_pem_x509_certificate(text.encode())
     except ValueError:
+        return None
+
+
+def _public_key(certificate: str) -> CertificatePublicKeyTypes | None:
+    loaded = _loaded(certificate)
+    try:
+        return loaded.public_key() if loaded else None
+    except (ValueError, UnsupportedAlgorithm):
         return None
 
 

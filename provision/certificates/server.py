@@ -13,11 +13,21 @@ else:
     pem = LazyModule("provision.certificates.pem")
 
 
-def reason(certificate: str, *, has_key: bool, authority: str, names: Collection[str], now: float) -> str:
-    """Why a host needs another certificate than the one it has; empty if that is good for a while."""
-    life = pem.life_of(certificate) if certificate else None
-    if life is None or not has_key:
-        return "there is none" if not certificate else "its key is missing" if life else "it cannot be read"
+def unusable(certificate: str, problem: str) -> str:
+    """Why no daemon starts with a host's certificate and key; empty if its key can stay when it is renewed.
+
+    `problem` is what is known against the two files.
+    """
+    if not certificate:
+        return "there is none"
+    return problem if pem.is_readable(certificate) else "it cannot be read"
+
+
+def due(certificate: str, *, authority: str, names: Collection[str], now: float) -> str:
+    """Why a host needs another certificate than a usable one that it has; empty if that is good for a while."""
+    life = pem.life_of(certificate)
+    if life is None:
+        return "it cannot be read"
     if not pem.is_signed_by(certificate, authority):
         return "another authority has signed it"
     if missing := sorted(set(names) - pem.names_of(certificate)):

@@ -45,20 +45,23 @@ class Certifier:
         seen = target.facts.basis.certificates
         certificate = seen[tls.cert].text if tls.cert in seen else ""
         known = self.authority.exists
-        why = server.reason(
-            certificate,
-            has_key=not network.certificate_problem(replace(tls, ca=None), target.facts.basis),
-            authority=self.authority.servers if known else "",
-            names=wanted,
-            now=time.time(),
+        unusable = server.unusable(
+            certificate, network.certificate_problem(replace(tls, ca=None), target.facts.basis)
         )
+        signer = self.authority.servers if known else ""
+        why = unusable or server.due(certificate, authority=signer, names=wanted, now=time.time())
         trusted = self.authority.trusted if known else ""
         files = ServerFiles(trusted=trusted, certificate=certificate, why=why)
-        if why and issue:
+        if why and not issue:
+            key = Secret("") if unusable else None
+            files = replace(files, certificate=f"a new one for {', '.join(wanted)}\n", key=key)
+        elif unusable:
             issued = self.authority.for_server(wanted[0], wanted, tls.days)
             files = replace(files, certificate=issued.certificate, key=issued.key)
         elif why:
-            files = replace(files, certificate=f"a new one for {', '.join(wanted)}\n", key=Secret(""))
+            # For the key that is there: then no cut of a run leaves a certificate and a key that do not fit.
+            renewed = self.authority.renewed(certificate, wanted[0], wanted, tls.days)
+            files = replace(files, certificate=renewed)
         return replace(target, tls=files)
 
 

@@ -102,6 +102,8 @@ def keep(folder: Path, authority: Authority) -> None:
         text = certificate.read_text(encoding="ascii", errors="replace")
         life = pem.life_of(text)
         good = life is not None and not life.is_due(time.time()) and text in authority.trusted_clients
+        # A run that was killed between the two files.
+        good = good and pem.is_pair(text, key.read_text(encoding="ascii", errors="replace"))
         if good and ca.read_text(encoding="ascii", errors="replace") == authority.servers:
             return
     name = re.sub(r"[^A-Za-z0-9._@-]", "-", f"{getpass.getuser()}@{socket.gethostname()}")[:64]

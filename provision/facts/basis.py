@@ -97,7 +97,7 @@ class Basis:
     """The file that holds the kernel's command line."""
     certificates: Mapping[str, Certificate] = field(default_factory=dict)
     public_key: str = ""
-    """The sha256 of the public half of the TLS key; empty if it is not known."""
+    """The sha256 of the public half of the TLS key, or another word where it is known not to fit; empty: not known."""
 
 
 def read(of: Mapping[str, Sequence[Record]]) -> Basis:

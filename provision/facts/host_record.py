@@ -24,9 +24,10 @@ Kind = Literal[
 ]  # fmt: skip
 """What a line is about, and the words after it:
 
-file PATH SHA256, as it was written; kept PATH, of somebody else's file that is beside it; folder, link, release,
-emulator PATH; package MANAGER NAME; group NAME; member GROUP USER; enabled MANAGER SERVICE; handler NAME;
-was NAME LINE, the handler of that name before; state PATH, that of the daemon, where there was none before.
+file PATH SHA256, as it was written, and after a cut the SHA256 of the one before; kept PATH, of somebody else's file
+that is beside it; folder, link, release, emulator PATH; package MANAGER NAME; group NAME; member GROUP USER; enabled
+MANAGER SERVICE; handler NAME; was NAME LINE, the handler of that name before; state PATH, that of the daemon, where
+there was none before.
 """
 _TWO_NAMES: Final = ("package", "member", "enabled")
 

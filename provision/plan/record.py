@@ -84,7 +84,7 @@ def is_ours(file: File, record: HostRecord | None) -> bool:
     if MARK in (file.text or "")[:_BEGINNING]:
         return True
     noted = (record or HostRecord()).find("file", file.path)
-    return noted is not None and file.text is not None and noted.more == sha256(file.text)
+    return noted is not None and file.text is not None and sha256(file.text) in noted.more.split("\t")
 
 
 def sha256(text: str) -> str:

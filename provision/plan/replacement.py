@@ -10,7 +10,7 @@ from provision import paths
 from provision.architectures import of_qemu
 from provision.buildkit.version import is_version, number
 from provision.buildkit.workers import undetected, unknown_to
-from provision.facts import Facts
+from provision.facts import Facts, Previous
 from provision.facts.interpreters import running
 from provision.facts.managers import others, reading, service_manager
 from provision.placed import astray, current
@@ -23,6 +23,7 @@ from provision.plan.steps import (
     Step,
     Verb,
     WaitForBuilds,
+    WriteFile,
 )
 from provision.services.manager import ServiceManager
 from provision.spec import Spec
@@ -44,7 +45,7 @@ def replaced(
     """
     starts = tuple(_start(spec, facts, generation, version, folder, registered))
     ends = (*_hand_over(spec, facts), *starts)
-    saving = tuple(_save(facts, generation)) if changes and starts else ()
+    saving = tuple(_save(facts, generation, changes)) if changes and starts else ()
     if saving:
         starts = tuple(replace(step, back=saving[0].generation) for step in starts)
     return (
@@ -54,8 +55,14 @@ def replaced(
         *_hand_over(spec, facts),
         *starts,
         *_enable(spec, facts),
-        *_prune(facts, folder, saving),
+        *_prune(facts, generation, folder, saving),
     )
+
+
+def way_back(facts: Facts, generation: str) -> Previous | None:
+    """What is saved of another daemon than that one: what was saved before, where a run was cut that had saved it."""
+    saved = facts.previous
+    return facts.older or saved if saved is None or saved.generation == generation else saved
 
 
 def _start(
@@ -77,6 +84,7 @@ def _start(
         target=manager.service,
         manager=manager.name,
         service=manager.service,
+        generation=generation,
         back=saved if changed and saved != generation else "",
         copy_for=_downgraded_from(facts, version),
         platforms=_listed(spec, facts, version),
@@ -146,18 +154,26 @@ _STARTED_FROM: Final = (
     *(paths.SERVICE_SCRIPT, paths.OPENRC_SCRIPT),
 )
 """Files that the daemon is started from, whoever runs it."""
-_LISTENER: Final = (paths.TLS_CA, paths.TLS_CERT, paths.TLS_KEY)
-"""It reads them when it starts. `rollback` leaves them: it must not trust again whom nobody trusts any more."""
 
 
-def _save(facts: Facts, generation: str) -> Iterator[SaveGeneration]:
+def _listener(facts: Facts, changes: Sequence[Step]) -> Iterator[str]:
+    """Files of the listener, which the daemon reads when it starts, that go back with it if it does not come up.
+
+    The key is no part of that. Where it is replaced, the certificate before it is of no use either. `rollback` leaves
+    all of them: it must not trust again whom nobody trusts any more.
+    """
+    anew = any(isinstance(step, WriteFile) and step.path == paths.TLS_KEY for step in changes)
+    there = {path for path, file in facts.basis.certificates.items() if not file.lost}
+    return (path for path in (paths.TLS_CA, *(() if anew else (paths.TLS_CERT,))) if path in there)
+
+
+def _save(facts: Facts, generation: str, changes: Sequence[Step]) -> Iterator[SaveGeneration]:
     """Not a second time: after a run that was cut, the files are a mixture."""
     installed, daemon = current(facts), facts.daemon
     if installed is None or daemon is None or daemon.generation in ("", generation):
         return
     if facts.previous is not None and facts.previous.generation == daemon.generation:
         return
-    certificates = facts.basis.certificates
     yield SaveGeneration(
         id="save",
         action="save",
@@ -168,7 +184,7 @@ def _save(facts: Facts, generation: str) -> Iterator[SaveGeneration]:
         folder=installed.folder,
         files=(
             *(path for path in _STARTED_FROM if path in facts.files),
-            *(path for path in _LISTENER if path in certificates and not certificates[path].lost),
+            *_listener(facts, changes),
         ),
     )
 
@@ -179,9 +195,10 @@ def _enable(spec: Spec, facts: Facts) -> Iterator[Step]:
         yield command(service_manager(spec, facts), "enable")
 
 
-def _prune(facts: Facts, folder: str, saving: Sequence[SaveGeneration]) -> Iterator[Step]:
+def _prune(facts: Facts, generation: str, folder: str, saving: Sequence[SaveGeneration]) -> Iterator[Step]:
     """Releases but the one that is wanted and the one to go back to."""
-    before = saving[0].folder if saving else facts.previous.folder if facts.previous else ""
+    back = way_back(facts, generation)
+    before = saving[0].folder if saving else back.folder if back else ""
     running_one = facts.daemon.executable.removesuffix("/bin/buildkitd") if facts.daemon else ""
     for each in facts.releases:
         if each not in (folder, before, running_one):

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 from provision import paths
 from provision.errors import HostError
-from provision.facts import Facts, Previous
+from provision.facts import Facts
 from provision.facts.managers import service_manager
 from provision.fix import PROVISION, Fix
 from provision.placed import Link, current
 from provision.plan.record import plan_record
-from provision.plan.replacement import replaced
+from provision.plan.replacement import replaced, way_back
 from provision.plan.service import link_steps
 from provision.plan.steps import Plan, RemoveTree, write_file
 from provision.spec import Spec
@@ -19,7 +19,7 @@ from provision.spec import Spec
 
 def plan_rollback(spec: Spec, facts: Facts) -> Plan:
     """Everything that `rollback` would do on this host. Raises HostError where there is no way back."""
-    back = _way_back(facts)
+    back = way_back(facts, facts.daemon.generation if facts.daemon else "")
     if back is None:
         raise HostError(
             "there is nothing to go back to",
@@ -83,14 +83,6 @@ def plan_taking_back(spec: Spec, facts: Facts) -> Plan:
         gone.append(("release-taken-back", current_one.folder, current_one.folder))
     after = (RemoveTree(id=id_, action="remove", target=target, path=path) for id_, target, path in gone)
     return replace(made, steps=(*made.steps, *after))
-
-
-def _way_back(facts: Facts) -> Previous | None:
-    """What is saved; what was saved before it, where a run was cut before it replaced the daemon."""
-    back = facts.previous
-    if back is not None and facts.daemon is not None and facts.daemon.generation == back.generation:
-        return facts.older or back
-    return back
 
 
 def _step_id(path: str) -> str:

@@ -248,6 +248,8 @@ class StartDaemon(Step):
 
     manager: Name
     service: str
+    generation: str
+    """What it is started from."""
     back: str = ""
     """The saved generation to go back to; empty if there is none: then a daemon that fails is stopped for good."""
     copy_for: str = ""

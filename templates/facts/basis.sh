@@ -134,14 +134,24 @@ command_line() {
 }
 
 {% if certificates %}
-# A certificate is public; of the key only whether it is there and fits, which openssl tells where it is installed.
+# A certificate is public; of the key only whether it is there and fits. openssl tells that where it is installed, and
+# else buildctl: it reads the pair, as the daemon does at its start (loadCredentials in client/client.go), before it finds
+# that nobody listens.
 certificates() {
   for path in {{ certificates | map('q') | join(' ') }}; do
     [ -e "$path" ] || { record certificate "$path" lost; continue; }
     record certificate "$path" "$(stat -L -c %Y "$path")"
     [ "$path" = {{ key | q }} ] || text "$path"
   done
-  ! have openssl || record public-key "$(openssl pkey -in {{ key | q }} -pubout -outform DER 2>/dev/null </dev/null | sha256sum)"
+  # Not every user may read it.
+  [ -r {{ key | q }} ] || return 0
+  if have openssl; then
+    record public-key "$(openssl pkey -in {{ key | q }} -pubout -outform DER 2>/dev/null </dev/null | sha256sum)"
+  elif [ -x {{ paths.CLIENT }} ]; then
+    case $({{ paths.CLIENT }} --addr unix:///dev/null --timeout 5 --tlscert {{ certificates[0] | q }} --tlskey {{ key | q }} debug workers 2>&1 </dev/null) in
+      *'could not read certificate/key'*) record public-key another ;;
+    esac
+  fi
 }
 {% endif %}
 

@@ -92,17 +92,20 @@ copy_metadata() {
   settle "$copy"
 }
 
-# restart MANAGER SERVICE BACK COPY PLATFORM...: the daemon is started, anew if it runs. It has to list these platforms. If it
-# does not come up, what it was started from before is brought back: `BACK` is the name of that, as it is saved.
+# restart MANAGER SERVICE GENERATION BACK COPY PLATFORM...: the daemon of that generation is started, anew if it runs. It has
+# to list these platforms. If it does not come up, what it was started from before is brought back: `BACK` is the name of
+# that, as it is saved.
 restart() {
-  manager=$1 service=$2 back=$3 copied=$4; shift 4
+  manager=$1 service=$2 starting=$3 back=$4 copied=$5; shift 5
   quiet || return 1
   [ -e {{ paths.STATE }} ] || remember '' state {{ paths.STATE }} || return 1
   note=''
   if [ -n "$copied" ]; then call stop && copy_metadata "$copied" || return 1; fi
   if call restart && { serves "$@" || quoted; }; then
-    # A second copy of a key that nobody needs any more.
-    rm -rf "$older" "$saved/files{{ paths.TLS }}"
+    # `rollback` must not trust again whom nobody trusts any more.
+    rm -rf "$saved/files{{ paths.TLS }}"
+    # A run that was cut had saved the same one.
+    if [ -d "$older" ] && [ "$(cat "$saved/generation" 2>/dev/null)" = "$starting" ]; then step_back; else rm -rf "$older"; fi
     return 0
   fi
   [ -n "$note" ] || note=$(tail -n 3 "$work/log")
@@ -111,9 +114,7 @@ restart() {
   if [ -n "$back" ] && [ "$(cat "$saved/generation" 2>/dev/null)" = "$back" ]; then
     if bring_back && call restart && serves; then
       why="$why; taken back: $(cat "$saved/release") runs again"
-      # What runs is no way back. The one before it is, if there was one.
-      rm -rf "$saved"
-      [ ! -d "$older" ] || mv "$older" "$saved"
+      step_back
       drop_release "$worse" || :
       fail "$why"
     else
@@ -125,10 +126,13 @@ restart() {
   fi
 }
 
+# step_back: what runs is no way back. The one before it is, if there was one.
+step_back() { rm -rf "$saved" && { [ ! -d "$older" ] || mv "$older" "$saved"; }; }
+
 # save GENERATION RELEASE FOLDER FILE...: what the daemon that runs was started from, until the next one has proven itself
 # and for a way back. The folder of its release stays where it is. The one before stays until the next one is proven.
 save() {
-  mkdir -p "$own_folder" && rm -rf "$saved.new" "$older" && mkdir -p "$saved.new/files" || return 1
+  mkdir -p "$own_folder" && rm -rf "$saved.new" && mkdir -p "$saved.new/files" || return 1
   printf '%s\n' "$1" >"$saved.new/generation" && printf '%s\n' "$2" >"$saved.new/release" \
     && printf '%s\n' "$3" >"$saved.new/folder" || return 1
   shift 3
@@ -136,7 +140,8 @@ save() {
     mkdir -p "$saved.new/files${each%/*}" && cp -p "$each" "$saved.new/files$each" || return 1
   done
   sync -f "$saved.new" 2>/dev/null || sync
-  [ ! -d "$saved" ] || mv "$saved" "$older" || return 1
+  # Not where a run was cut between the two names: what is older is the way back then.
+  if [ -d "$saved" ]; then rm -rf "$older" && mv "$saved" "$older" || return 1; fi
   mv "$saved.new" "$saved"
 }
 

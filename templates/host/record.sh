@@ -74,10 +74,16 @@ folders() {
 
 digest() { sha256sum <"$1" | cut -d ' ' -f 1; }
 
-# ours PATH: whether a file is this tool's: it says so, or is as this tool left it.
+# ours PATH: whether a file is this tool's: it says so, or is as this tool left it. While one is replaced, the record has
+# the digests of the new one and of the old one.
 ours() {
   case $(head -c 100 "$1" | tr -d '\000') in *'{{ mark }}'*) return 0 ;; esac
-  recorded "file$tab$1" "$(digest "$1")"
+  [ -f "$record_file" ] || return 1
+  seen=$(digest "$1")
+  while IFS= read -r each || [ -n "$each" ]; do
+    case $each in "file$tab$1$tab"*) case $each$tab in *"$tab$seen$tab"*) return 0 ;; esac ;; esac
+  done <"$record_file"
+  return 1
 }
 
 # keep PATH: what somebody else has there stays beside it. What was kept before is not written over.
@@ -85,6 +91,9 @@ keep() {
   [ -e "$1" ] || [ -h "$1" ] || return 0
   if [ -h "$1" ]; then recorded "link$tab$1" && return 0; elif ours "$1"; then return 0; fi
   kept=$1{{ paths.KEPT }}
+  # A run that was cut may have kept it.
+  if [ -h "$1" ]; then [ ! -h "$kept" ] || [ "$(readlink "$1")" != "$(readlink "$kept")" ] || return 0
+  elif [ ! -h "$kept" ] && [ "$1" -ef "$kept" ]; then return 0; fi
   if [ -e "$kept" ] || [ -h "$kept" ]; then
     many=2
     while [ -e "$kept-$many" ] || [ -h "$kept-$many" ]; do many=$((many + 1)); done
@@ -94,7 +103,7 @@ keep() {
   fi
   # Another name for the same file: owner, mode and times are as they were, and the path is never without a file.
   if [ ! -h "$1" ] && ln "$1" "$kept" 2>/dev/null; then :
-  elif [ -f "$1" ] && [ ! -h "$1" ]; then cp -p "$1" "$kept"
+  elif [ -f "$1" ] || [ -h "$1" ]; then cp -P -p "$1" "$kept"
   else mv "$1" "$kept"; fi || return 1
   note="${note:+$note; }kept $kept"
 }

@@ -17,12 +17,13 @@ from urllib.parse import unquote, urlsplit
 class Faults:
     """What goes wrong.
 
-    `cut_after`: the link breaks once after N bytes. `truncate`: every file ends after N bytes and says so.
-    `corrupt`: one byte in the middle is another. `ranges`: whether a part can be asked for.
-    `missing`: names answered with 404.
+    `cut_after`: the link breaks once after N bytes; `at_cut` is called before that.
+    `truncate`: every file ends after N bytes and says so. `corrupt`: one byte in the middle is another.
+    `ranges`: whether a part can be asked for. `missing`: names answered with 404.
     """
 
     cut_after: int | None = None
+    at_cut: Callable[[], None] = lambda: None
     truncate: int | None = None
     corrupt: bool = False
     ranges: bool = True
@@ -137,13 +138,16 @@ class _Handler(BaseHTTPRequestHandler):
         self._body(content[start:] if body else b"")
 
     def _body(self, content: bytes) -> None:
-        faults = self._mirror.faults
+        faults, cut = self._mirror.faults, False
         if faults.cut_after is not None and content:
             content, faults.cut_after = content[: faults.cut_after], None
-            self.close_connection = True
+            self.close_connection = cut = True
         self._note(len(content))
         try:
             self.wfile.write(content)
+            if cut:
+                self.wfile.flush()
+                faults.at_cut()
         except ConnectionError:
             # The client went away: the tests of interrupted downloads do that.
             self.close_connection = True

@@ -82,7 +82,9 @@ def service(verb: Verb, name: str, *, manager: Name = "systemd", step: str = "")
 
 
 def start(name: str, *, manager: Name = "systemd") -> StartDaemon:
-    return StartDaemon(id="start", action="restart", target=name, manager=manager, service=name)
+    return StartDaemon(
+        id="start", action="restart", target=name, manager=manager, service=name, generation="new"
+    )
 
 
 def release(

@@ -50,6 +50,7 @@ START = StartDaemon(
     target="it",
     manager="process",
     service="buildkitd",
+    generation="new",
     back="old",
     platforms=("linux/amd64", "linux/arm64", "linux/arm"),
 )
@@ -127,7 +128,7 @@ def test_after_a_failure_the_way_back_is_the_one_from_before(host: Machine) -> N
     host.write(f"{NEW}/platforms", "linux/amd64")
     again = replace(SAVE, generation="new", version="BuildKit v2", folder=NEW)
     third = steps.file(paths.CONFIG, f"{MARK} third\n")
-    narrow = replace(START, back="new", platforms=("linux/s390x",))
+    narrow = replace(START, generation="third", back="new", platforms=("linux/s390x",))
     assert host.apply(again, third, narrow).states == ["done", "done", "failed"]
     assert seen(host) == (NEW, "new")
     saved = host.facts().previous
@@ -243,23 +244,25 @@ def test_a_restart_for_handlers_depends_on_them(host: Machine, *, works: bool) -
     assert host.at("/lab/told").exists() == works
 
 
-def test_the_files_of_the_listener_go_back_with_it_and_no_second_key_stays(host: Machine) -> None:
-    host.write(paths.TLS_KEY, "old key", 0o600)
-    saving = replace(SAVE, files=(paths.CONFIG, paths.TLS_KEY))
+def test_the_files_of_the_listener_go_back_with_it_and_no_copy_stays(host: Machine) -> None:
+    host.write(paths.TLS_CERT, "old certificate", 0o600)
+    saving = replace(SAVE, files=(paths.CONFIG, paths.TLS_CERT))
     plan = (
         saving,
-        steps.file(paths.TLS_KEY, "new key", step="key", mode="0600"),
+        steps.file(paths.TLS_CERT, "new certificate", step="certificate"),
         steps.link(paths.CURRENT, NEW),
     )
     host.write(f"{NEW}/broken", "")
     assert host.apply(*plan, START).states[-1] == "failed"
-    key = host.at(paths.TLS_KEY)
-    assert (key.read_text(), key.stat().st_mode & 0o777) == ("old key", 0o600)
+    certificate = host.at(paths.TLS_CERT)
+    assert (certificate.read_text(), certificate.stat().st_mode & 0o777) == ("old certificate", 0o600)
     place(host, NEW)
     assert host.apply(*plan, START).states[-1] == "done"
-    assert key.read_text() == "new key"
+    assert certificate.read_text() == "new certificate"
     copies = [
-        each for each in host.at(paths.OWN).rglob("*") if each.is_file() and "old key" in each.read_text()
+        each
+        for each in host.at(paths.OWN).rglob("*")
+        if each.is_file() and "old certificate" in each.read_text()
     ]
     assert copies == []
 
@@ -288,6 +291,26 @@ def test_a_release_that_is_the_way_back_stays(host: Machine) -> None:
     saved = host.facts().previous
     assert saved is not None
     assert saved.folder == OLD
+
+
+@pytest.mark.parametrize("starts", ["new", "old"])
+def test_what_runs_is_no_way_back_whichever_it_is(host: Machine, starts: str) -> None:
+    """After a rollback that was cut: what it had saved may be started again, or what it went back to."""
+    assert change(host).states == ["done"] * 4
+    assert host.apply(replace(SAVE, generation="new", version="BuildKit v2", folder=NEW)).states == ["done"]
+    assert host.apply(replace(START, generation=starts, back="")).states == ["done"]
+    facts = host.facts()
+    assert (facts.previous and facts.previous.generation) == {"new": "old", "old": "new"}[starts]
+    assert facts.older is None
+
+
+def test_a_run_that_was_cut_between_the_two_names_has_its_way_back(host: Machine) -> None:
+    assert change(host).states == ["done"] * 4
+    host.at(paths.PREVIOUS).rename(host.at(f"{paths.PREVIOUS}{paths.OLDER}"))
+    assert host.apply(replace(SAVE, generation="new", version="BuildKit v2", folder=NEW)).states == ["done"]
+    facts = host.facts()
+    assert (facts.previous and facts.previous.generation) == "new"
+    assert (facts.older and facts.older.generation) == "old"
 
 
 def test_what_was_saved_before_is_the_way_back_of_a_run_that_was_cut(host: Machine) -> None:

@@ -9,13 +9,14 @@ import pytest
 from provision import paths
 from provision.facts.host_record import HEADER, kept, parse_record
 from provision.facts.view import MARK
-from provision.plan.record import plan_tidying, sha256
+from provision.plan.record import is_ours, plan_tidying, sha256
 from provision.plan.steps import RecordLines
 from tests.shells import archives, steps
 from tests.shells.machine import WITHOUT_APPLETS, Machine
 
 TOML = paths.CONFIG
 OURS = f"{MARK} for BuildKit\n"
+OLD, NEW = sha256("old\n"), sha256("new\n")
 
 
 def record(machine: Machine) -> list[str]:
@@ -123,6 +124,52 @@ def test_a_file_without_a_mark_is_ours_if_it_is_as_we_left_it(machine: Machine) 
     machine.write(paths.MODULES, "changed by hand\n")
     assert machine.apply(steps.file(paths.MODULES, "binfmt_misc\n")).states == ["done"]
     assert machine.at(kept(paths.MODULES)).read_text() == "changed by hand\n"
+
+
+@pytest.mark.parametrize("there", ["old", "new"])
+def test_a_file_without_a_mark_is_ours_wherever_its_replacement_was_cut(
+    machine: Machine, there: str
+) -> None:
+    digests = f"{NEW}\t{OLD}"
+    machine.write(paths.MODULES, f"{there}\n")
+    cut = RecordLines(id="r", action="write", target="it", lines=(f"file\t{paths.MODULES}\t{digests}",))
+    assert machine.apply(cut, steps.file(paths.MODULES, "new\n")).states == ["done", "done"]
+    assert machine.listing("/etc/modules-load.d") == ["binfmt_misc.conf"]
+    assert record(machine) == [f"file\t{paths.MODULES}\t{NEW}"]
+    facts = machine.facts()
+    assert is_ours(facts.files[paths.MODULES], parse_record(f"file\t{paths.MODULES}\t{digests}"))
+
+
+@WITHOUT_APPLETS
+def test_while_one_is_replaced_the_record_has_both_digests(machine: Machine) -> None:
+    assert machine.apply(steps.file(paths.MODULES, "old\n")).states == ["done"]
+    machine.fake(
+        "mv", f'case "$*" in *{paths.MODULES}) cat {paths.RECORD} >/lab/seen ;; esac; /host/bin/mv "$@"'
+    )
+    assert machine.apply(steps.file(paths.MODULES, "new\n")).states == ["done"]
+    assert f"file\t{paths.MODULES}\t{NEW}\t{OLD}\n" in machine.at("/lab/seen").read_text()
+    assert record(machine)[-1] == f"file\t{paths.MODULES}\t{NEW}"
+
+
+def test_what_a_run_that_was_cut_had_kept_is_not_kept_again(machine: Machine) -> None:
+    machine.write(TOML, "theirs\n")
+    os.link(machine.at(TOML), machine.at(kept(TOML)))
+    for path in (paths.BUILDCTL, kept(paths.BUILDCTL)):
+        machine.at(path).symlink_to("/somewhere")
+    assert machine.apply(steps.file(TOML, OURS), steps.link(paths.BUILDCTL, "/x")).states == ["done", "done"]
+    assert machine.at(kept(TOML)).read_text() == "theirs\n"
+    assert str(machine.at(kept(paths.BUILDCTL)).readlink()) == "/somewhere"
+    assert machine.listing("/etc/buildkit") == ["buildkitd.toml", "buildkitd.toml.before-provision"]
+    assert machine.listing("/usr/local/bin") == ["buildctl", "buildctl.before-provision"]
+
+
+@WITHOUT_APPLETS
+def test_somebody_elses_link_is_there_until_ours_is(machine: Machine) -> None:
+    machine.at(paths.BUILDCTL).symlink_to("/somewhere")
+    machine.fake("mv", f'[ -h {paths.BUILDCTL} ] || echo "$*" >>/lab/away; /host/bin/mv "$@"')
+    assert machine.apply(steps.link(paths.BUILDCTL, paths.CLIENT)).states == ["done"]
+    assert str(machine.at(kept(paths.BUILDCTL)).readlink()) == "/somewhere"
+    assert not machine.at("/lab/away").exists()
 
 
 def test_no_file_is_touched_where_the_record_cannot_be_written(machine: Machine) -> None:

@@ -190,3 +190,21 @@ def test_certificates_are_read_and_keys_are_not(machine: Machine, tmp_path: Path
     )
     assert basis.certificates["/etc/tls/key.pem"].text == ""
     assert basis.certificates["/etc/tls/ca.pem"] == Certificate(lost=True)
+    assert basis.public_key == ""
+
+
+@pytest.mark.parametrize("fits", [True, False])
+def test_without_openssl_buildctl_tells_whether_a_key_fits(machine: Machine, fits: bool) -> None:
+    """Its words, as it prints them: it reads the pair before it finds that nobody listens."""
+    tls = Tls(cert="/etc/tls/a cert.pem", key="/etc/tls/a key.pem")
+    for path in (tls.cert, tls.key):
+        machine.write(path, "x")
+    words = {
+        True: "failed to list workers: Unavailable: connection error",
+        False: "could not read certificate/key: tls: private key does not match public key",
+    }
+    asked = f"--tlscert {tls.cert} --tlskey {tls.key} debug workers"
+    said = f'case "$# $*" in "10 "*" {asked}") echo "error: {words[fits]}" >&2 ;; esac; exit 1'
+    machine.write(paths.CLIENT, f"#!/bin/sh\n{said}\n", 0o755)
+    basis = machine.facts(Spec(buildkit=Buildkit(tls=tls))).basis
+    assert basis.public_key == ("" if fits else "another")

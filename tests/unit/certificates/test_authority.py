@@ -16,7 +16,7 @@ import pytest
 from provision.certificates import pem
 from provision.certificates.authority import Authority, AuthorityError
 from provision.certificates.life import DAY, Life
-from provision.certificates.server import reason
+from provision.certificates.server import due, unusable
 from provision.errors import UsageError
 from provision.transport import Secret
 
@@ -124,6 +124,8 @@ def test_a_revocation_that_is_cut_anywhere_can_be_run_again(
             else:
                 assert writes() < limit
                 break
+        # What signs is there at any moment.
+        assert pem.is_signed_by(authority.for_client("erin").certificate, authority.trusted)
         shut_out = not pem.is_signed_by(old["bob"], authority.trusted)
         assert shut_out or "bob" in authority.clients, f"after {limit} changes of the folder"
         if "bob" in authority.clients:
@@ -133,7 +135,7 @@ def test_a_revocation_that_is_cut_anywhere_can_be_run_again(
         assert {"alice", "carol"} <= set(authority.clients)
         for name in ("alice", "carol"):
             assert old[name].strip() in authority.trusted
-    assert cuts == 7  # two former clients, a key, a certificate, three names
+    assert cuts == 8  # two former clients, a key, its certificate, the key's name, three names
 
 
 def _cut_after(patched: pytest.MonkeyPatch, limit: int) -> Callable[[], int]:
@@ -185,15 +187,10 @@ def test_why_a_host_gets_another_certificate(authority: Authority, tmp_path: Pat
     now, names = time.time(), ("10.0.0.7", "pi1")
     good = authority.for_server("pi1", (*names, "extra"), 90).certificate
 
-    def why(certificate: str = good, *, has_key: bool = True, later: float = 0) -> str:
-        return reason(
-            certificate, has_key=has_key, authority=authority.servers, names=names, now=now + later * DAY
-        )
+    def why(certificate: str = good, *, later: float = 0) -> str:
+        return due(certificate, authority=authority.servers, names=names, now=now + later * DAY)
 
     assert why() == ""
-    assert why("") == "there is none"
-    assert why("nonsense") == "it cannot be read"
-    assert why(has_key=False) == "its key is missing"
     assert why(later=59) == ""
     assert why(later=61) == "it ends in 29 days"
     assert why(later=91) == "it has expired"
@@ -201,3 +198,28 @@ def test_why_a_host_gets_another_certificate(authority: Authority, tmp_path: Pat
     other = Authority(folder=tmp_path / "other")
     other.make()
     assert why(other.for_server("pi1", names).certificate) == "another authority has signed it"
+
+
+def test_what_no_daemon_starts_with(authority: Authority) -> None:
+    good = authority.for_server("pi1", ("pi1",)).certificate
+    assert unusable(good, "") == ""
+    assert unusable(good, "there is no key") == "there is no key"
+    for problem in ("", "there is no key"):
+        assert unusable("", problem) == "there is none"
+        assert unusable("nonsense", problem) == "it cannot be read"
+
+
+def test_a_certificate_is_renewed_for_the_key_that_the_host_has(
+    authority: Authority, tmp_path: Path
+) -> None:
+    """Whoever signed the one before, and whatever names and time it had."""
+    other = Authority(folder=tmp_path / "other")
+    other.make()
+    old = other.for_server("pi1", ("pi1",), days=-0.02)
+    new = authority.renewed(old.certificate, "pi2", ("pi2", "10.0.0.7"), 90)
+    assert pem.is_pair(new, old.key.reveal())
+    assert pem.is_signed_by(new, authority.servers)
+    assert due(new, authority=authority.servers, names=("pi2", "10.0.0.7"), now=time.time()) == ""
+    assert not pem.is_pair(new, authority.for_server("pi2", ("pi2",)).key.reveal())
+    assert not pem.is_pair(new, "nonsense")
+    assert not pem.is_pair("nonsense", old.key.reveal())

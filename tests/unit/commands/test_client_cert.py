@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from provision.certificates import pem
+from provision.certificates.authority import Authority
+from provision.commands.client_cert import keep
 from tests.lab.cli import Outcome, provision
 
 OWN = '[buildkit]\nlisten = ["tcp://127.0.0.1:1234"]\n[buildkit.tls]\nauthority = "own"\n'
@@ -54,6 +56,19 @@ def test_the_keys_of_the_authority_are_encrypted_with_a_passphrase(tmp_path: Pat
     wrong = run(tmp_path, "client-cert", "bob", more=secret.replace("open", "close"))
     assert wrong.envelope["errors"][0]["code"] == "authority"
     assert not (tmp_path / "bob").exists()
+
+
+def test_a_pair_of_this_machine_that_was_cut_apart_is_made_anew(tmp_path: Path) -> None:
+    authority, folder = Authority(folder=tmp_path / "authority"), tmp_path / "client"
+    authority.make()
+    keep(folder, authority)
+    made = {path: path.read_bytes() for path in folder.iterdir()}
+    keep(folder, authority)
+    assert {path: path.read_bytes() for path in folder.iterdir()} == made
+    # A run that was killed between the two.
+    (folder / "key.pem").write_text(authority.for_client("x").key.reveal())
+    keep(folder, authority)
+    assert pem.is_pair((folder / "cert.pem").read_text(), (folder / "key.pem").read_text())
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,7 @@ MORE: Final = (
         target="it",
         manager="systemd",
         service="it",
+        generation="g2",
         back="g",
         copy_for="v2",
         platforms=("linux/arm64",),

@@ -120,6 +120,25 @@ def test_releases_but_the_wanted_one_and_the_one_before_are_removed() -> None:
     assert removed == []
 
 
+def test_after_a_rollback_that_was_cut_the_way_back_is_what_was_saved_before() -> None:
+    """It had saved what runs. Whichever of the two the next run is for, the other one's release stays."""
+    files = {paths.UNIT: File(path=paths.UNIT, mode=0o644, text="unit")}
+    old = Previous(
+        generation="old", version="BuildKit v0.31.0", folder="/opt/buildkit/v0.31.0-a", files=files
+    )
+    cut = replace(previous(running()), older=old, releases={**SETTLED.releases, old.folder: "1"})
+    # Also where the daemon had been stopped, and not started yet.
+    for facts in (cut, replace(cut, daemon=None)):
+        assert not [step for step in planned(facts).steps if isinstance(step, RemoveTree)]
+    for facts in (cut, replace(cut, previous=None)):
+        back = plan_rollback(SPEC, facts)
+        assert back.generation == "old"
+        assert not [step for step in back.steps if isinstance(step, RemoveTree)]
+    start = only(plan_rollback(SPEC, cut), StartDaemon)
+    assert isinstance(start, StartDaemon)
+    assert (start.generation, start.back) == ("old", running())
+
+
 def test_there_is_no_way_back_to_what_runs() -> None:
     with pytest.raises(HostError, match="nothing to go back to") as raised:
         plan_rollback(SPEC, previous(running()))
