@@ -6,6 +6,7 @@ All of it is used, or refused with words: what was dropped could mean another ma
 from __future__ import annotations
 
 import getpass
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -13,11 +14,17 @@ from pathlib import Path
 from typing import Any, Final
 
 from provision.errors import UsageError
+from provision.lazy import LazyModule
 from provision.spec import Host
 from provision.transport import Secret
 
+_ssh_config: Any = LazyModule("paramiko.config")
+
 _USED: Final = frozenset({"key_filename", "timeout"})
 """Of `connect_kwargs`."""
+_DEFAULTS: Final = ("allow_agent", "look_for_keys")
+"""Of `connect_kwargs`, what means nothing where it is true."""
+_USER_CONFIGURATION: Final = "~/.ssh/config"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,14 +69,37 @@ def of_fabric(context: Any) -> FromFabric | None:
 
 
 def _options(context: Any) -> Iterator[tuple[str, str]]:
-    file = context.config._runtime_ssh_path  # noqa: SLF001 - `fab -S`, which has no public name
-    if file:
-        yield "ssh_config", str(file)
+    if file := _ssh_configuration(context):
+        yield "ssh_config", file
     seconds = context.connect_timeout
     if seconds == int(context.ssh_config.get("connecttimeout", 0)):
         seconds = None
     if seconds := context.connect_kwargs.get("timeout") or seconds:
         yield "connect_timeout", str(seconds)
+
+
+def _ssh_configuration(connection: Any) -> str | None:
+    """The file to read in place of the user's own. Raises UsageError for a configuration that is in no file."""
+    config, name = connection.config, connection.original_host
+    # `fab -S`, and what Config() was given: none of them has a public name.
+    given, own, system = config._runtime_ssh_path, config._user_ssh_path, config._system_ssh_path  # noqa: SLF001
+    if given or own != _USER_CONFIGURATION:
+        return str(given or own)
+    read = _ssh_config.SSHConfig()
+    for file in (Path(own).expanduser(), Path(system)) if config.load_ssh_configs else ():
+        if file.is_file():
+            with file.open(encoding="utf-8") as lines:
+                read.parse(lines)
+    carried = dict(connection.ssh_config)
+    if carried == dict(read.lookup(name)):
+        return None if config.load_ssh_configs else os.devnull
+    if carried == {"hostname": name}:  # an empty one, which keeps Fabric from reading any
+        return os.devnull
+    raise UsageError(
+        f"the SSH configuration of the Connection to {name} is in no file",
+        cause="a program has made it, and ssh is asked for what the configuration means",
+        hint="Write it into a file, and name that: ssh_config_path in Fabric's settings, or fab -S FILE.",
+    )
 
 
 def _place(connection: Any) -> str:
@@ -140,14 +170,21 @@ def _refuse_unsupported(connection: Any, *, keys: bool = True) -> None:
     """`keys`: whether keys of its own can be used."""
     used = _USED if keys else _USED - {"key_filename"}
     name = connection.original_host
-    brought = [key for key, value in connection.connect_kwargs.items() if value and key not in used]
+    given = connection.connect_kwargs
+    brought = [key for key, value in given.items() if value and key not in (*used, *_DEFAULTS)]
+    brought += [f"{key}=False" for key in _DEFAULTS if not given.get(key, True)]
     if not keys and not _keys(connection):
         brought = [key for key in brought if key != "key_filename"]
     if connection.config.get("authentication", {}).get("strategy_class"):
         brought.append("authentication.strategy_class")
+    if connection.config.sudo.get("user") not in (None, "root"):
+        brought.append(f"sudo.user={connection.config.sudo.user}")
     if brought:
         raise UsageError(
             f"the Connection to {name} has {', '.join(brought)}, which cannot be used",
-            cause="a login is made by keys in files, or by an agent, as the SSH configuration says",
-            hint="Add the key to an agent (ssh-add), or name it by IdentityFile in the SSH configuration.",
+            cause="a login is by keys in files or an agent, as the SSH configuration says; then sudo makes root",
+            hint=(
+                "Add the key to an agent (ssh-add), or say it in the SSH configuration: IdentityFile, IdentitiesOnly, "
+                "IdentityAgent, ConnectTimeout, Ciphers and their like."
+            ),
         )

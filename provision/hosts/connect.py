@@ -22,13 +22,12 @@ from provision.transport.password import Password
 # SSH is imported only when a remote host is named; Fabric once such a host has been called (transport/ssh).
 if TYPE_CHECKING:
     from provision.transport import local, ssh
-    from provision.transport.ssh import addresses, new_keys
     from provision.transport.ssh import config as ssh_config
+    from provision.transport.ssh import new_keys
     from provision.transport.ssh.new_keys import NewKeys
 else:
     local, ssh = LazyModule("provision.transport.local"), LazyModule("provision.transport.ssh")
     ssh_config = LazyModule("provision.transport.ssh.config")
-    addresses = LazyModule("provision.transport.ssh.addresses")
     new_keys = LazyModule("provision.transport.ssh.new_keys")
 
 _SUDO: Final[Mapping[bool | None, Sudo]] = {True: "always", False: "never", None: "auto"}
@@ -164,14 +163,4 @@ def known_to_ssh(name: str, config: str | None) -> bool:
 
     Raises UsageError for a configuration that `ssh` does not accept.
     """
-    settings = SshSettings(config=Path(config) if config else None)
-    end = ssh_config.resolve(Target(name=name, host=name), settings)
-    # Behind a jump host or a command, the name is for that one to resolve.
-    if end.proxy or end.host.lower() != name.lower():
-        return True
-    try:
-        # A resolver that does not answer in time has not said no.
-        addresses.addresses(name, end.port, end.family, end.connect_timeout)
-    except OSError:
-        return False
-    return True
+    return ssh_config.means_something(name, SshSettings(config=Path(config) if config else None))

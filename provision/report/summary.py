@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from rich.console import RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -95,7 +96,7 @@ def _group_error(group: Group, host: HostResult, error: ProvisionError) -> Itera
     what = f"{cells.count(len(group.hosts), 'host')}: {group.why}"
     shared = ProvisionError(what, cause=error.cause, hint=error.hint, fix=error.fix)
     yield from cells.error(shared, host.place, of=f" ({clean(host.host)})")
-    yield Text(f"  hosts: {group.names}")
+    yield Padding(Text(f"hosts: {group.names}"), (0, 0, 0, 2))
 
 
 def _reason(host: HostResult) -> str:

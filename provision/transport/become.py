@@ -171,7 +171,7 @@ def refusal(name: str, user: str, output: str, status: int | None) -> ProvisionE
         if any(sign in low for sign in signs):
             kind = PasswordRefusedError if "sorry, try again" in signs else BecomeError
             return kind(f"{name}: {message}", cause=_cause(cause, output), hint=hint.format(user=user))
-    if "sudo" in low:
+    if "sudo: " in low:
         return BecomeError(
             f"{name}: sudo failed",
             cause=_cause("", output),

@@ -32,7 +32,9 @@ def no_answer_from_sudo(name: str, output: str) -> BecomeError:
     """Neither a question nor an answer came in time."""
     return BecomeError(
         f"{name}: sudo did not answer",
-        cause=_last_line(output) or "It waits for something other than a password (a token, a finger).",
+        cause=_last_line(output)
+        or "It waits for something other than a password (a token, a finger), "
+        "or a start-up file of the login shell waits for a line.",
         hint="Allow the login user sudo with a password or without one (NOPASSWD).",
     )
 
@@ -92,8 +94,15 @@ def stuck(name: str) -> DeadlineError:
     )
 
 
-def lost(name: str, output: str) -> ConnectionLostError:
-    """The stream ended before the script did."""
+def lost(name: str, output: str, status: int | None) -> ConnectionLostError:
+    """The stream ended before the script did. A link that breaks brings no exit status."""
+    if status is not None:
+        return ConnectionLostError(
+            f"{name}: the shell there ended before the script did (exit status {status})",
+            cause=_last_line(output)
+            or "Somebody ended it, or took its input: a start-up file of the login shell, or a ForceCommand.",
+            hint="See whether this prints the word: echo word | ssh HOST cat",
+        )
     return ConnectionLostError(
         f"{name}: the link broke while a script ran there",
         cause=_last_line(output) or "The network failed, the host went down, or its sshd was stopped.",

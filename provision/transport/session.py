@@ -30,6 +30,8 @@ _TURN: Final = 150.0
 """Seconds that sudo's question may wait for the verdict of another host; sudo itself gives up after five minutes."""
 _BEGIN: Final = 60.0
 """Seconds until the far sh must be there."""
+_LOOK: Final = 0.2
+"""Seconds after which a wait for the far sh looks whether it is still wanted."""
 _MOST_OUTPUT: Final = 64 * 1024 * 1024
 """Bytes of one answer, both outputs together."""
 _RECORD: Final = 64
@@ -211,8 +213,13 @@ class Session:
         limit = run.limit if self._incoming.ready else min(run.limit, self._begin_by)
         if self._incoming.over and time.monotonic() < limit:
             raise self._lost_error()
+        until = limit
+        if not self._incoming.ready:
+            if self._outgoing.stopping:
+                raise StoppedError(f"{self._name}: stopped before a shell answered")
+            until = min(limit, time.monotonic() + _LOOK)
         # Asked first: a host that never stops talking would keep the wait from its end.
-        if time.monotonic() > limit or not self._take(run, until=limit):
+        if time.monotonic() > limit or not (self._take(run, until=until) or time.monotonic() < limit):
             raise self._no_answer_error()
 
     def _take(self, run: _Run, *, until: float) -> bool:
@@ -239,13 +246,15 @@ class Session:
         try:
             yield
         except NonsenseError as error:
-            raise errors.nonsense(self._name, str(error)) from error
+            raise errors.nonsense(self._name, self._masked(str(error))) from error
 
     def _answer(self, run: _Run, timeout: float) -> Answer:
         stderr = self._masked(self._incoming.errors_of_the_script(2))
         assert run.end is not None  # noqa: S101 - _await_end returned
         if run.end.overdue:
-            raise errors.overdue(self._name, timeout, stderr, run.records)
+            raise errors.overdue(
+                self._name, timeout, stderr, [self._masked(record) for record in run.records[-1:]]
+            )
         if self._outgoing.stopping and run.end.status > 128 and not run.records:
             # The signal came before the script's shell had set its trap.
             raise StoppedError(f"{self._name}: stopped before the script began")
@@ -264,7 +273,7 @@ class Session:
         status = self._stream.status()
         self.close()
         if self._incoming.ready:
-            return errors.lost(self._name, self._masked(output))
+            return errors.lost(self._name, self._masked(output), status)
         if self._opening.astray in output:
             return errors.astray(self._name)
         return self._refusal(self._masked(output), status)
@@ -273,10 +282,11 @@ class Session:
         if self._incoming.ready:
             self.close()
             return errors.stuck(self._name)
+        # Before its input ends, which may make it say something else.
+        output = self._masked(self._incoming.unread_output)
         if not (self._outgoing.greeted or self._question_seen) and self._ends_in_silence():
             return errors.astray(self._name)
         self.close()
-        output = self._masked(self._incoming.unread_output)
         if self._opening.password:
             return errors.no_answer_from_sudo(self._name, output)
         return errors.no_shell(self._name, _BEGIN, output)

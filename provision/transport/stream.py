@@ -71,10 +71,13 @@ class Frames:
     def __init__(self, nonce: str) -> None:
         self._greeting = f"{nonce} ready\n".encode()
         self._mark = b"\0" + nonce.encode() + b" "
+        self._error_mark = b"\0" + nonce.encode()
         self._rest = bytearray()
         self._looked = 0
         """Bytes of `_rest` in which what ends them was not found."""
         self.ready = False
+        self.merged = False
+        """Standard error comes here as well: something between puts both into one (`2>&1` in an audit)."""
 
     @property
     def rest(self) -> str:
@@ -120,6 +123,10 @@ class Frames:
 
     def _items(self, line: bytes) -> list[str | End]:
         text, mark, end = line.partition(self._mark)
+        if not mark and line.endswith(self._error_mark):
+            self.merged = True
+            text = line.removesuffix(self._error_mark)
+            return [_text(text)] if text else []
         if not mark:
             return [_text(line)]
         found = re.fullmatch(rb"(\d{1,3}) (ended|overdue)", end)
@@ -292,7 +299,7 @@ class Incoming:
 
     def errors_of_the_script(self, seconds: float) -> str:
         """Standard error of the script that has ended. It may come a little later than the end on standard output."""
-        self._settle(seconds, lambda: self._errors.ended)
+        self._settle(seconds, lambda: self._errors.ended or self._frames.merged)
         return self._errors.take()
 
     def last_output(self, seconds: float) -> str:

@@ -12,8 +12,9 @@ from pathlib import Path
 import paramiko
 import psutil
 import pytest
+from paramiko.common import cMSG_USERAUTH_BANNER
 
-from provision.errors import HostError, UnreachableError
+from provision.errors import HostError, ProvisionError, UnreachableError
 from provision.transport import SshSettings, Target
 from provision.transport.session import SessionTransport
 from provision.transport.ssh import SSH
@@ -119,9 +120,11 @@ def bounded_memory(most: int = 100) -> Iterator[None]:
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    yield
-    over.set()
-    watcher.join()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
     assert max(seen) >> 20 < most
 
 
@@ -173,6 +176,76 @@ def test_a_server_that_does_not_heed_the_window(folder: Path) -> None:
 def channel_of(box: SessionTransport) -> paramiko.Channel:
     assert box._session
     return box._session._stream._channel  # type: ignore[attr-defined]
+
+
+class Chatterbox(Server):
+    """Talks before the login (RFC 4252 §5.4), without an end."""
+
+    def __init__(self, transport: paramiko.Transport) -> None:
+        self._transport = transport
+
+    def check_auth_none(self, _username: str) -> int:
+        words = paramiko.Message()
+        words.add_byte(cMSG_USERAUTH_BANNER)
+        words.add_string("x" * 200_000 + "\n")
+        words.add_string("en")
+        with suppress(OSError, EOFError, paramiko.SSHException):
+            while self._transport.is_active():
+                self._transport._send_message(words)
+        return int(paramiko.AUTH_FAILED)
+
+
+def chatterbox(folder: Path) -> Serve:
+    def serve(peer: socket.socket) -> None:
+        transport = paramiko.Transport(peer)
+        transport.add_server_key(paramiko.Ed25519Key.from_private_key_file(str(folder / "host_key")))
+        transport.start_server(server=Chatterbox(transport))
+        while transport.is_active():
+            transport.join(0.2)
+
+    return serve
+
+
+@contextmanager
+def bounded_files(most: int = 4) -> Iterator[None]:
+    """No file that this process has open, under a name or without one, may grow beyond so many MiB."""
+    seen, over = [0], threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.02):
+            for number in Path("/proc/self/fd").iterdir():
+                with suppress(OSError):
+                    seen.append(number.stat().st_size if number.is_file() else 0)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+    assert max(seen) >> 20 < most
+
+
+def test_a_jump_host_that_never_stops_talking(folder: Path) -> None:
+    with serving(chatterbox(folder)) as port, bounded_memory(), bounded_files():
+        jumping = Target(name="box", host="127.0.0.1", port=9, jump=f"me@127.0.0.1:{port}", sudo="never")
+        settings = SshSettings(config=folder / "config", connect_timeout=1.0, attempts=1)
+        with pytest.raises(UnreachableError):
+            SSH(jumping, settings).open()
+
+
+def test_a_host_that_never_stops_talking_to_ssh(folder: Path) -> None:
+    """Which is asked whether it vouches for the host."""
+    key = " ".join((folder / "host_key.pub").read_text().split()[:2])
+    with serving(chatterbox(folder)) as port, bounded_memory():
+        (folder / "config").write_text(
+            f"KnownHostsCommand /bin/echo [127.0.0.1]:{port} {key}\nStrictHostKeyChecking yes\n"
+            f"{(folder / 'config').read_text()}",
+            encoding="ascii",
+        )
+        with pytest.raises(ProvisionError):
+            host(folder, port).open()
 
 
 # Logins

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from provision.errors import BecomeError, HostError, ProvisionError
-from provision.transport import Secret, SshSettings, Target, session
+from provision.transport import Secret, SshSettings, StoppedError, Target, session
 from provision.transport.password import Password, PasswordRefusedError
 from provision.transport.ssh import SSH
 from tests.lab.patience import until
@@ -122,6 +123,19 @@ def test_a_second_factor_is_told_from_a_wrong_password(serve: Serve, tmp_path: P
     )
     box = serve(users=True, path=path)
     assert "second question" in refused(box, "pw", Secret(PASSWORD)).message
+
+
+@pytest.mark.parametrize("password", [PASSWORD, None])
+def test_a_question_that_is_none_of_ours_is_left_at_once(
+    serve: Serve, tmp_path: Path, password: str | None
+) -> None:
+    """A finger on a token, for one, or a start-up file that waits. Nothing was begun there."""
+    box = serve(users=True, path=fake_sudo(tmp_path, 'echo "Touch the token" >&2; sleep 100'))
+    with SSH(box.target("pw"), box.settings, Secret(password) if password else None) as host:
+        timer = threading.Timer(1, host.stop)
+        timer.start()
+        with pytest.raises(StoppedError):
+            host.ask("id -u", timeout=60)
 
 
 def test_a_host_that_prints_the_password_is_not_quoted(serve: Serve, tmp_path: Path) -> None:

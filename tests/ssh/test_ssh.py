@@ -112,6 +112,29 @@ def test_a_login_without_a_shell_is_explained(serve: Serve) -> None:
     assert "status 3" in caught.value.message
 
 
+@pytest.mark.parametrize("user", ["ci", "pw"])
+def test_an_audit_that_puts_both_outputs_into_one(serve: Serve, tmp_path: Path, user: str) -> None:
+    log = tmp_path / "log"
+    log.touch()
+    log.chmod(0o666)
+    server = serve(users=True, ForceCommand=f'sh -c "$SSH_ORIGINAL_COMMAND" 2>&1 | tee -a {log}')
+    with SSH(server.target(user), server.settings, Secret(PASSWORD)) as host:
+        assert host.ask("echo well", timeout=10).records == ("well",)
+        assert host.ask("echo well; echo oops >&2; exit 3", timeout=10).status == 3
+    assert PASSWORD not in log.read_text(encoding="utf-8", errors="replace")
+
+
+def test_a_login_that_takes_the_input_away_is_no_broken_link(serve: Serve) -> None:
+    server = serve(users=True)
+    (server.folder / "home" / "ci" / ".bashrc").write_text("exec </dev/null\n", encoding="ascii")
+    with (
+        SSH(server.target("ci"), server.settings) as host,
+        pytest.raises(ConnectionLostError, match="the shell there ended") as caught,
+    ):
+        host.ask("id -un", timeout=10)
+    assert "took its input" in caught.value.cause
+
+
 STEPS = """
     for step in 1 2 3 4 5 6 7 8; do
       [ -z "$PROVISION_STOP" ] || { echo stopped >>LOG; exit 9; }

@@ -54,9 +54,16 @@ class SSH(SessionTransport):
         self._user = end.user
         self.address = end.host
 
-        def connect() -> handshake.Connection:
+        def connect(known_by_ssh: tuple[str, str] | None = None) -> handshake.Connection:
             dialed = dial(self.name, end)
-            return handshake.Connection(self.name, end, dialed, self._new_keys, self._ssh.keepalive)
+            try:
+                return handshake.Connection(
+                    self.name, end, dialed, self._new_keys, self._ssh.keepalive, known_by_ssh
+                )
+            except handshake.AnotherKeyError as error:
+                if known_by_ssh:
+                    raise
+                return connect(error.vouched)
 
         connection = retried_while_busy(connect, self._ssh.attempts, self._stopped)
         try:

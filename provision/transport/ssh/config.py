@@ -23,9 +23,10 @@ from typing import Final
 from provision.errors import UsageError
 from provision.transport import SshSettings, Target
 from provision.transport.ssh import openssh
+from provision.transport.ssh.addresses import addresses
 from provision.transport.ssh.jumps import through
 from provision.transport.ssh.keywords import Values, refused
-from provision.transport.ssh.tokens import expand, tokens, with_variables
+from provision.transport.ssh.tokens import expand, home, in_jumps, tokens, with_home, with_variables
 
 _ASK_SECONDS: Final = 20
 """`Match exec` runs the user's own programs, so `ssh -G` can take a while."""
@@ -52,6 +53,8 @@ class Endpoint:
     """The words of `ssh` by which a person would get there."""
     proxy: tuple[str, ...] = ()
     """The program that makes the connection; none for TCP."""
+    connections: int = 1
+    """Times that TCP is tried (ConnectionAttempts)."""
     jumps: tuple[str, ...] = ()
     """The jump hosts that `proxy` goes through."""
     proxy_command: str | None = None
@@ -86,16 +89,40 @@ def resolve(target: Target, ssh: SshSettings, depth: int = 0) -> Endpoint:
 
     Raises UsageError for a name or a configuration that ssh does not accept, or that is not supported.
     """
-    if not re.fullmatch(r"[^\s\0-][^\s\0]*", target.host) or (target.user or "").startswith("-"):
-        raise UsageError(
-            f"{target.name}: {target.host!r} is no host name", hint="Give a name or an address."
-        )
-    values = dict(_ask_ssh(target.name, _words(target, ssh), _stamp(ssh)))
+    values = said(target, ssh)
     # Where the configuration names no user, ssh prints our own name.
     own = pwd.getpwuid(os.getuid()).pw_name
     if ssh.user and not target.user and values.get("user") == (own,) and not _names_user(target, ssh):
         values["user"] = (ssh.user,)
     return endpoint(target, ssh, values, depth)
+
+
+def said(target: Target, ssh: SshSettings) -> dict[str, tuple[str, ...]]:
+    """What `ssh -G` prints of a target. Raises UsageError for a name or a configuration that ssh does not accept."""
+    if not re.fullmatch(r"[^\s\0-][^\s\0]*", target.host) or (target.user or "").startswith("-"):
+        raise UsageError(
+            f"{target.name}: {target.host!r} is no host name", hint="Give a name or an address."
+        )
+    return dict(_ask_ssh(target.name, _words(target, ssh), _stamp(ssh)))
+
+
+def means_something(name: str, ssh: SshSettings) -> bool:
+    """Whether the configuration has an address or a way for a name, or it resolves. Raises UsageError as `said`.
+
+    What else is wrong with a host's configuration is that host's failure.
+    """
+    values = said(Target(name=name, host=name), ssh)
+    # Behind a jump host or a command, the name is for that one to resolve.
+    ways = (values.get(keyword, ("none",))[0] for keyword in ("proxyjump", "proxycommand"))
+    if values["hostname"][0].lower() != name.lower() or any(way != "none" for way in ways):
+        return True
+    seconds = ssh.connect_timeout or float(values.get("connecttimeout", ("0",))[0].replace("none", "0"))
+    try:
+        # A resolver that does not answer in time has not said no.
+        addresses(name, 22, values.get("addressfamily", ("any",))[0], seconds or _CONNECT_SECONDS)
+    except OSError:
+        return False
+    return True
 
 
 def _words(target: Target, ssh: SshSettings, *more: str) -> tuple[str, ...]:
@@ -111,7 +138,7 @@ def _words(target: Target, ssh: SshSettings, *more: str) -> tuple[str, ...]:
     )
 
 
-def _by_hand(target: Target, ssh: SshSettings) -> tuple[str, ...]:
+def _by_hand(target: Target, ssh: SshSettings, values: Values) -> tuple[str, ...]:
     """How a person would call `ssh` to get there as this tool does."""
     return _words(
         target,
@@ -119,6 +146,8 @@ def _by_hand(target: Target, ssh: SshSettings) -> tuple[str, ...]:
         *(("-o", f'UserKnownHostsFile="{ssh.known_hosts}"') if ssh.known_hosts else ()),
         *(word for file in target.identity_files for word in ("-i", str(file))),
         *(("-J", target.jump) if target.jump else ()),
+        # With one, ssh takes no program to run.
+        *(("-o", "RemoteCommand=none") if "remotecommand" in values else ()),
     )
 
 
@@ -136,23 +165,19 @@ def endpoint(target: Target, ssh: SshSettings, values: Values, depth: int = 0) -
     host, port = one("hostname") or target.host, target.port or int(one("port") or 22)
     user = target.user or one("user") or getpass.getuser()
     jump = one("proxyjump") if target.jump is None else target.jump
-    jumps = tuple(jump.split(",")) if jump and jump != "none" else ()
+    jump = None if jump == "none" else jump
     alias = one("hostkeyalias")
-    known = tokens(
-        host=host, port=port, user=user, name=target.host, alias=alias, jump=jump if jumps else ""
-    )
+    known = tokens(host=host, port=port, user=user, name=target.host, alias=alias, jump=jump)
+    jumps = tuple(in_jumps(jump, known).split(",")) if jump else ()
 
-    def path(text: str) -> Path:
-        return _home(target.name, with_variables(target.name, expand(target.name, text, known)))
-
-    # The files of known_hosts and the agent's socket are printed with their tokens replaced.
+    # The other files are printed with their tokens replaced (ssh.c).
     def paths(keyword: str) -> tuple[Path, ...]:
-        return tuple(path(text) for text in values.get(keyword, ()) if text.lower() != "none")
+        return tuple(
+            with_home(target.name, with_variables(target.name, expand(target.name, text, known)))
+            for text in values.get(keyword, ())
+            if text.lower() != "none"
+        )
 
-    files = [text for key in ("userknownhostsfile", "globalknownhostsfile") for text in values.get(key, ())]
-    places = (
-        [ssh.known_hosts] if ssh.known_hosts else [Path(word) for text in files for word in _split(text)]
-    )
     command = expand(target.name, text, known) if (text := one("proxycommand")) and not jumps else None
     if jumps:
         proxy = through(
@@ -169,13 +194,13 @@ def endpoint(target: Target, ssh: SshSettings, values: Values, depth: int = 0) -
         port=port,
         user=user,
         key_name=(alias or (host if port == 22 else f"[{host}]:{port}")).lower(),
-        known_hosts=tuple(file for file in places if str(file) != "none")
-        or (Path("~/.ssh/known_hosts").expanduser(),),
+        known_hosts=(ssh.known_hosts,) if ssh.known_hosts else tuple(_known_hosts(values)),
         connect_timeout=seconds,
-        by_hand=_by_hand(target, ssh),
+        by_hand=_by_hand(target, ssh, values),
         proxy=proxy,
         jumps=jumps,
         proxy_command=command,
+        connections=int(one("connectionattempts") or 1),
         passes_socket=command is not None and one("proxyusefdpass") == "yes",
         family=one("addressfamily") or "any",
         bind=one("bindaddress"),
@@ -186,14 +211,14 @@ def endpoint(target: Target, ssh: SshSettings, values: Values, depth: int = 0) -
         ),
         certificates=paths("certificatefile"),
         identities_only=one("identitiesonly") == "yes",
-        agent=_home(target.name, agent) if (agent := _agent(values)) else None,
+        agent=with_home(target.name, agent) if (agent := _agent(values)) else None,
         accept_new=(one("stricthostkeychecking") or "ask") in _ACCEPT,
         hash_names=one("hashknownhosts") == "yes",
-        revoked=paths("revokedhostkeys"),
+        revoked=tuple(with_home(target.name, text) for text in (one("revokedhostkeys"),) if text),
         vouching=dict(_vouching(one)),
         smallest_rsa=int(one("requiredrsasize") or 0),
         algorithms={key: tuple((one(key) or "").split(",")) for key in _ALGORITHMS if one(key)},
-        unsupported=dict(refused(values, at_once=False)),
+        unsupported=dict((*refused(values, at_once=False), *_shared(one))),
     )
 
 
@@ -204,11 +229,19 @@ def _vouching(one: Callable[[str], str | None]) -> Iterator[tuple[str, str]]:
         yield "VerifyHostKeyDNS", "yes"
 
 
-def _home(name: str, text: str) -> Path:
-    try:
-        return Path(text).expanduser()
-    except RuntimeError:
-        raise UsageError(f"{name}: {text!r} in the SSH configuration names no user's home") from None
+def _shared(one: Callable[[str], str | None]) -> Iterator[tuple[str, str]]:
+    """A connection that a person has opened, perhaps by a way that this tool does not know."""
+    path = one("controlpath")
+    if path and Path(path).is_socket():
+        yield f"ControlPath {path}", "the connection that is open there is not shared"
+
+
+def _known_hosts(values: Values) -> Iterator[Path]:
+    """The user's files come first, and new keys go to the first of all: nowhere, where the user has none."""
+    for text in values.get("userknownhostsfile", (str(home() / ".ssh/known_hosts"),)):
+        yield from (Path(os.devnull if word == "none" else word) for word in _split(text))
+    for text in values.get("globalknownhostsfile", ()):
+        yield from (Path(word) for word in _split(text) if word != "none")
 
 
 def _split(text: str) -> list[str]:
@@ -233,7 +266,7 @@ def _agent(values: Values) -> str | None:
 def _stamp(ssh: SshSettings) -> int:
     """Changes with the configuration file."""
     with suppress(OSError):
-        return (ssh.config or Path("~/.ssh/config").expanduser()).stat().st_mtime_ns
+        return (ssh.config or home() / ".ssh/config").stat().st_mtime_ns
     return 0
 
 
@@ -242,10 +275,10 @@ def _ask_ssh(name: str, command: tuple[str, ...], _stamp: int) -> Values:
     """Once for each host of a run: `Match exec` may be slow."""
     try:
         done = openssh.ask((command[0], "-G", "-v", *command[1:]), _ASK_SECONDS)
-    except openssh.SlowError as error:
-        started = re.findall(r"Executing command: '(.*)'", str(error))
+    except openssh.EndlessError as error:
+        started = re.findall(r"Executing command: '(.*)'", error.err)
         raise UsageError(
-            f"{name}: the SSH configuration was not read within {_ASK_SECONDS} s",
+            f"{name}: the SSH configuration was not read {error.why}",
             cause=f"A `Match exec` of it does not end: {started[-1]}"
             if started
             else "A program of it does not end.",

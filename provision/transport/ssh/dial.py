@@ -13,17 +13,17 @@ import re
 import signal
 import socket
 import subprocess
-import tempfile
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import IO, Any, Final
+from typing import Any, Final
 
 from provision import __version__
 from provision.errors import ProvisionError
-from provision.transport.ssh.addresses import addresses
+from provision.transport.ssh.addresses import addresses, of_interface
 from provision.transport.ssh.config import Endpoint
 from provision.transport.ssh.errors import closed, jump_failed, network, not_ssh, proxy_failed, silent
+from provision.transport.ssh.openssh import Said
 
 VERSION: Final = f"SSH-2.0-provision_{__version__}"
 """Our version line, which sshd logs."""
@@ -40,7 +40,7 @@ class DialedSocket:
 
     sock: socket.socket
     process: subprocess.Popen[bytes] | None = None
-    errors: IO[bytes] | None = None
+    errors: Said | None = None
 
     def greeted(self) -> Any:
         """The socket for Paramiko, which sends its version first."""
@@ -57,14 +57,8 @@ class DialedSocket:
             self.errors.close()
 
     def said(self) -> str:
-        """The program's standard error so far."""
-        if not self.errors:
-            return ""
-        with suppress(ValueError):  # closed by another thread
-            size = self.errors.seek(0, os.SEEK_END)
-            self.errors.seek(max(size - 16 * 1024, 0))
-            return self.errors.read().decode(errors="replace")
-        return ""
+        """The end of the program's standard error so far."""
+        return self.errors.text if self.errors else ""
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -121,12 +115,12 @@ def dial(name: str, end: Endpoint) -> DialedSocket:
 def _run(end: Endpoint) -> DialedSocket:
     """Starts the program. In a session of its own, which Ctrl-C does not reach, and which can be ended as a whole."""
     near, far = socket.socketpair()
-    errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by DialedSocket.close()
-    with far:
+    errors, said = socket.socketpair()
+    with far, said:
         process = subprocess.Popen(
-            end.proxy, stdin=far.fileno(), stdout=far.fileno(), stderr=errors, start_new_session=True
+            end.proxy, stdin=far.fileno(), stdout=far.fileno(), stderr=said.fileno(), start_new_session=True
         )
-    dialed = DialedSocket(sock=near, process=process, errors=errors)
+    dialed = DialedSocket(sock=near, process=process, errors=Said(errors))
     return _handed_over(dialed, end) if end.passes_socket else dialed
 
 
@@ -144,6 +138,15 @@ def _handed_over(dialed: DialedSocket, end: Endpoint) -> DialedSocket:
 
 
 def _connect(end: Endpoint) -> socket.socket:
+    """As often as ssh_config(5), ConnectionAttempts, says, a second apart. Raises OSError."""
+    for _ in range(1, end.connections):
+        with suppress(OSError):
+            return _connect_once(end)
+        time.sleep(1)
+    return _connect_once(end)
+
+
+def _connect_once(end: Endpoint) -> socket.socket:
     problem: OSError = socket.gaierror(socket.EAI_AGAIN, "DNS did not answer in time")
     for family, kind, protocol, _, address in addresses(end.host, end.port, end.family, end.connect_timeout):
         sock = socket.socket(family, kind, protocol)
@@ -166,10 +169,8 @@ def _choose_own_side(sock: socket.socket, end: Endpoint) -> None:
     """ssh_config(5), BindAddress and BindInterface."""
     if end.bind:
         sock.bind((end.bind, 0))
-    if end.interface:
-        if not hasattr(socket, "SO_BINDTODEVICE"):
-            raise OSError(f"BindInterface {end.interface} of the SSH configuration needs Linux")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, end.interface.encode())
+    elif end.interface:
+        sock.bind(of_interface(end.interface, sock.family))
 
 
 def _first_bytes(sock: socket.socket, seconds: float) -> bytes | None:
@@ -206,6 +207,8 @@ def _refuses(answer: bytes) -> bool:
 
 def _not_ssh_error(name: str, end: Endpoint, dialed: DialedSocket, answer: bytes | None) -> ProvisionError:
     text = (answer or b"").decode(errors="replace").strip()
+    if answer == b"" and dialed.errors:
+        dialed.errors.settle()
     if not answer and end.jumps:
         return jump_failed(name, end, dialed.said())
     if answer is None:

@@ -121,6 +121,11 @@ _JUMP_FAILURES: Final[tuple[tuple[str, str, str], ...]] = (
     ),
     ("Could not resolve hostname", "a jump host has no address", "See whether its name is spelled right."),
     ("ssh: connect to host", "a jump host cannot be reached", "See whether it is up, and its port."),
+    (
+        "timed out",
+        "a jump host does not answer in time",
+        "See whether it is overloaded; connect_timeout in [ssh] gives it more time.",
+    ),
 )
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import fabric
 import paramiko
@@ -27,9 +27,19 @@ from provision.transport.ssh.login import Login
 from provision.transport.ssh.new_keys import NewKeys
 from provision.transport.ssh.vouch import vouched
 
+_CERTIFICATE: Final = "-cert-v01@openssh.com"
+
 # Paramiko logs the tracebacks of errors that are explained here. With a handler of its own they do not go to Python's
 # last resort (stderr), and a program that wants them can still add another handler.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
+
+
+class AnotherKeyError(HostKeyError):
+    """The host shows another key than the one for which `ssh` vouches: it has several."""
+
+    def __init__(self, name: str, vouched: tuple[str, str]) -> None:
+        super().__init__(f"{name}: the host shows another key than {' '.join(vouched)}")
+        self.vouched = vouched
 
 
 class HostKeyPolicy:
@@ -46,6 +56,10 @@ class HostKeyPolicy:
         end, smallest = self._endpoint, self._endpoint.smallest_rsa
         shown = HostKey(name=end.key_name, kind=key.get_name(), blob=key.asbytes())
         error = check(end, self._name, self._facts, shown)
+        if error and self._may_be_vouched_for() and (found := vouched(self._name, end)):
+            if found[0] != shown.kind:
+                raise AnotherKeyError(self._name, found)
+            error = check(end, self._name, replace(self._facts, vouched=found), shown)
         if error and not (isinstance(error, UnknownKeyError) and self._new.accept(self._name, end, shown)):
             raise error
         if shown.kind == "ssh-rsa" and key.get_bits() < smallest:
@@ -55,19 +69,35 @@ class HostKeyPolicy:
                 hint="Give the host new keys (ssh-keygen -A there), and known_hosts the new ones.",
             )
 
+    def _may_be_vouched_for(self) -> bool:
+        """A certificate counts beside keys in known_hosts that are out of date."""
+        facts = self._facts
+        return bool(facts.keys and not facts.vouched and (facts.by_authority or self._endpoint.vouching))
+
 
 class Connection:
     """One login at one host, and the socket below it."""
 
-    def __init__(self, name: str, end: Endpoint, dialed: DialedSocket, new: NewKeys, keepalive: int) -> None:
-        """Takes over the socket. Raises HostKeyError, UnreachableError, BusyError."""
+    def __init__(
+        self,
+        name: str,
+        end: Endpoint,
+        dialed: DialedSocket,
+        new: NewKeys,
+        keepalive: int,
+        known_by_ssh: tuple[str, str] | None = None,
+    ) -> None:
+        """Takes over the socket. Raises HostKeyError, UnreachableError, BusyError.
+
+        `known_by_ssh`: the key of an AnotherKeyError.
+        """
         self._name = name
         self._end = end
         self._dialed = dialed
         try:
-            facts = new.added_to(known(end), end.key_name)
-            if not facts.keys and (facts.by_authority or end.vouching):
-                facts = replace(facts, vouched=vouched(end))
+            facts = replace(new.added_to(known(end), end.key_name), vouched=known_by_ssh)
+            if not (facts.keys or facts.vouched) and (facts.by_authority or end.vouching):
+                facts = replace(facts, vouched=vouched(name, end))
             self._fabric = _prepared(name, end, self._dialed, facts)
             self._fabric.client.set_missing_host_key_policy(HostKeyPolicy(name, end, facts, new))
             self._fabric.open()
@@ -151,10 +181,18 @@ def _as_broken_pipe() -> Iterator[None]:
         raise BrokenPipeError from error
 
 
+def _algorithms(end: Endpoint, facts: Known) -> Mapping[str, tuple[str, ...]]:
+    """Where certificates count, each stands for its key, which is what Paramiko is shown."""
+    keyword, keys = "hostkeyalgorithms", end.algorithms.get("hostkeyalgorithms", ())
+    if not keys or not (facts.vouched or (facts.by_authority and not facts.keys)):
+        return end.algorithms
+    return {**end.algorithms, keyword: tuple(each.removesuffix(_CERTIFICATE) for each in keys)}
+
+
 def _prepared(name: str, end: Endpoint, dialed: DialedSocket, facts: Known) -> Any:
     def transport(sock: Any, **options: Any) -> Guarded:
         made = Guarded(sock, **options)
-        made.allow(name, end.algorithms, facts.kinds)
+        made.allow(name, _algorithms(end, facts), facts.kinds)
         return made
 
     seconds = end.connect_timeout

@@ -39,6 +39,8 @@ def through(
         "ServerAliveCountMax": "3",
         "ForwardAgent": "no",
         "PermitLocalCommand": "no",
+        # One that is there is shared, but not this one: it ends with its host, and would end all that share it.
+        "ControlMaster": "no",
         "RemoteCommand": "none",
         "ConnectTimeout": str(round(end.connect_timeout) or 1),
         **({"UserKnownHostsFile": f'"{ssh.known_hosts}"'} if ssh.known_hosts else {}),

@@ -78,7 +78,7 @@ class Known:
     @property
     def kinds(self) -> tuple[str, ...]:
         """The kinds of the keys, for the negotiation: a server should show a key that we know."""
-        return tuple(dict.fromkeys((*(key.kind for key in self.keys), *(self.vouched or ())[:1])))
+        return tuple(dict.fromkeys((*(self.vouched or ())[:1], *(key.kind for key in self.keys))))
 
 
 def known(endpoint: Endpoint) -> Known:
@@ -91,7 +91,7 @@ def known(endpoint: Endpoint) -> Known:
     return Known(
         keys=plain.keys,
         revoked=(*found.revoked, *plain.revoked),
-        by_authority=found.by_authority,
+        by_authority=found.by_authority or plain.by_authority,
         without_port=True,
     )
 
@@ -121,10 +121,14 @@ def _entries(file: Path, name: str) -> Iterator[tuple[str, HostKey]]:
 def check(endpoint: Endpoint, name: str, facts: Known, shown: HostKey) -> HostKeyError | None:
     """The error for the key that a host shows; None if it is a known key."""
     if shown.blob in {key.blob for key in facts.revoked}:
-        return _revoked_key_error(name, f"known_hosts marks {shown} as @revoked")
+        return revoked_key_error(name, f"known_hosts marks {shown} as @revoked")
     for file in endpoint.revoked:
-        if why := _revocation(file, shown):
-            return _revoked_key_error(name, why)
+        try:
+            data = file.read_bytes()
+        except OSError as error:
+            return _unread_revocations_error(name, file, error)
+        if _revokes(file, data, shown):
+            return revoked_key_error(name, f"RevokedHostKeys {file} has {shown}")
     if shown.blob in {key.blob for key in facts.keys} or facts.vouched == (shown.kind, shown.fingerprint):
         return None
     # As in ssh: another key at another port is no sign of harm, it is another sshd (a container's).
@@ -132,22 +136,16 @@ def check(endpoint: Endpoint, name: str, facts: Known, shown: HostKey) -> HostKe
     return (_changed_key_error if changed else _unknown_key_error)(endpoint, name, facts, shown)
 
 
-def _revocation(file: Path, shown: HostKey) -> str:
-    """Why a key must not be accepted, by a file of RevokedHostKeys; empty if the file does not have it."""
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        return f"RevokedHostKeys {file} cannot be read ({error.strerror}), and then ssh accepts no key"
+def _revokes(file: Path, data: bytes, shown: HostKey) -> bool:
+    """Whether a file of RevokedHostKeys, with these bytes, has a key."""
     public = shown.line.split(" ", 1)[1]
     if not data.startswith(_REVOCATIONS):
         lines = (line.split() for line in data.decode(errors="replace").splitlines())
-        revoked = any(public.split()[1] in fields for fields in lines)
-    else:
-        with tempfile.NamedTemporaryFile("w", suffix=".pub", encoding="ascii") as key:
-            key.write(f"{public}\n")
-            key.flush()
-            revoked = openssh.ask(("ssh-keygen", "-Q", "-f", str(file), key.name), _SECONDS).status != 0
-    return f"RevokedHostKeys {file} has {shown}" if revoked else ""
+        return any(public.split()[1] in fields for fields in lines)
+    with tempfile.NamedTemporaryFile("w", suffix=".pub", encoding="ascii") as key:
+        key.write(f"{public}\n")
+        key.flush()
+        return openssh.ask(("ssh-keygen", "-Q", "-f", str(file), key.name), _SECONDS).status != 0
 
 
 def add(file: Path, keys: Iterable[HostKey], *, hashed: bool = False) -> None:
@@ -166,11 +164,20 @@ def _append(file: Path, data: bytes) -> None:
         opened.write(missing + data)
 
 
-def _revoked_key_error(name: str, cause: str) -> HostKeyError:
+def revoked_key_error(name: str, cause: str) -> HostKeyError:
+    """The host's key, or an authority that signed it, is in the hands of others."""
     return HostKeyError(
         f"{name}: the host's key was revoked",
-        cause=f"{cause}: anyone who has it can pose as this host." if "cannot" not in cause else f"{cause}.",
+        cause=f"{cause}: anyone who has it can pose as this host.",
         hint="Give the host new keys (ssh-keygen -A there), and known_hosts the new ones.",
+    )
+
+
+def _unread_revocations_error(name: str, file: Path, error: OSError) -> HostKeyError:
+    return HostKeyError(
+        f"{name}: nobody knows whether the host's key was revoked",
+        cause=f"RevokedHostKeys {file} cannot be read ({error.strerror}), and then ssh accepts no key.",
+        hint="Make the file readable, or take RevokedHostKeys out of the SSH configuration.",
     )
 
 

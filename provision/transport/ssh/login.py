@@ -90,30 +90,42 @@ class Login(AuthStrategy):  # type: ignore[misc]
         """Raises LoginError, SlowLoginError; SSHException if the link breaks."""
         tried: list[str] = []
         try:
-            for offer in self._offers():
-                tried.append(offer.label)
-                try:
-                    more = transport.auth_publickey(self._endpoint.user, offer.key)
-                except BadAuthenticationType:
-                    break
-                except AuthenticationException as error:
-                    if "timeout" in str(error).lower():
-                        raise SlowLoginError from error
-                    if transport.is_active():
-                        continue
-                    self._notes.append("the server hung up (too many keys? then set IdentitiesOnly)")
-                    break
-                finally:
-                    self._listen(transport)
-                if not more:
-                    return
-                raise self._error(tried, list(more), "the key was right, but the server wants more than one")
+            accepted = self._with_keys(transport, tried)
         finally:
             if self._agent:
                 self._agent.close()
+        if accepted is None:
+            return
+        if accepted:
+            raise self._error(tried, accepted, "a key was right, but the server wants more than one")
         accepted = self._without_key(transport)
         if accepted is not None:
             raise self._error(tried, accepted)
+
+    def _with_keys(self, transport: Any, tried: list[str]) -> list[str] | None:
+        """Logs in; else what the server wants besides a key that was right, if one was."""
+        wanted: list[str] = []
+        for offer in self._offers():
+            tried.append(offer.label)
+            try:
+                more = transport.auth_publickey(self._endpoint.user, offer.key)
+            except BadAuthenticationType:
+                break
+            except AuthenticationException as error:
+                if "timeout" in str(error).lower():
+                    raise SlowLoginError from error
+                if transport.is_active():
+                    continue
+                self._notes.append("the server hung up (too many keys? then set IdentitiesOnly)")
+                break
+            finally:
+                self._listen(transport)
+            if not more:
+                return None
+            wanted = list(more)
+            if "publickey" not in wanted:  # else it wants another key
+                break
+        return wanted
 
     def _without_key(self, transport: Any) -> list[str] | None:
         """Logs in with nothing, as some servers let in by other means (Tailscale SSH); else the methods they accept.

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import atexit
 import os
+import selectors
 import shutil
 import signal
+import socket
 import subprocess
+import threading
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,6 +18,9 @@ from typing import Final
 
 from provision.errors import UsageError
 
+_MOST: Final = 1024 * 1024
+"""Bytes that a program may say: `ssh -v` repeats what a host says, which may be without end."""
+_KEPT: Final = 16 * 1024
 _RUNNING: Final[set[int]] = set()
 """Leaders of the sessions that run now."""
 
@@ -27,12 +34,19 @@ class Done:
     err: str
 
 
-class SlowError(Exception):
-    """The time was up. Carries what the program had said on standard error."""
+class EndlessError(Exception):
+    """A program was ended: the time was up, or it had said too much."""
+
+    def __init__(self, why: str, err: str) -> None:
+        super().__init__(why)
+        self.why = why
+        """`within 20 s`"""
+        self.err = err
+        """What it had said on standard error."""
 
 
 def ask(words: Sequence[str], seconds: float) -> Done:
-    """Run a program to its end. Raises SlowError, and UsageError where OpenSSH is missing.
+    """Run a program to its end. Raises EndlessError, and UsageError where OpenSSH is missing.
 
     What it started is ended with it: `Match exec` runs the user's own programs.
     """
@@ -52,9 +66,7 @@ def ask(words: Sequence[str], seconds: float) -> Done:
     ) as process:
         _RUNNING.add(process.pid)
         try:
-            out, err = process.communicate(timeout=seconds)
-        except subprocess.TimeoutExpired as error:
-            raise SlowError((error.stderr or b"").decode(errors="replace")) from None
+            out, err = _all_that_is_said(process, time.monotonic() + seconds, f"within {seconds:g} s")
         finally:
             _RUNNING.discard(process.pid)
             _end(process.pid)
@@ -65,9 +77,68 @@ def ask(words: Sequence[str], seconds: float) -> Done:
     )
 
 
+def _all_that_is_said(
+    process: subprocess.Popen[bytes], until: float, time_is_up: str
+) -> tuple[bytes, bytes]:
+    """Both outputs, once the program has ended. Raises EndlessError."""
+    out, err = bytearray(), bytearray()
+    with selectors.DefaultSelector() as open_ends:
+        for pipe, said in ((process.stdout, out), (process.stderr, err)):
+            assert pipe is not None  # noqa: S101 - `ask` made it
+            open_ends.register(pipe, selectors.EVENT_READ, said)
+        why = ""
+        while open_ends.get_map() and not why:
+            ready = open_ends.select(min(until - time.monotonic(), 0.1))
+            if not ready and process.poll() is not None:
+                break  # a child that it has left in the background holds them open
+            for key, _ in ready:
+                if data := os.read(key.fd, 65536):
+                    key.data.extend(data)
+                else:
+                    open_ends.unregister(key.fileobj)
+            if len(out) + len(err) > _MOST:
+                why = f"within {_MOST >> 20} MiB of output"
+            elif time.monotonic() > until:
+                why = time_is_up
+        with suppress(subprocess.TimeoutExpired):
+            if not why:
+                process.wait(max(until - time.monotonic(), 0))
+                return bytes(out), bytes(err)
+    raise EndlessError(why or time_is_up, err.decode(errors="replace"))
+
+
 def _end(leader: int) -> None:
     with suppress(ProcessLookupError):
         os.killpg(leader, signal.SIGKILL)
+
+
+class Said:
+    """What comes through a socket, read by a thread as it comes: the last 16 KiB of it, whatever a host says."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._tail = b""
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        with suppress(OSError):
+            while data := self._sock.recv(65536):
+                self._tail = (self._tail + data)[-_KEPT:]
+
+    def settle(self) -> None:
+        """Waits for what has been said before the program ended, but not for children that it has left."""
+        self._thread.join(1)
+
+    @property
+    def text(self) -> str:
+        return self._tail.decode(errors="replace")
+
+    def close(self) -> None:
+        """Wakes the thread; close() alone does not."""
+        with suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RDWR)
+        self._sock.close()
 
 
 @atexit.register

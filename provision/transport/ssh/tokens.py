@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
-import getpass
 import hashlib
 import os
+import pwd
 import re
 import socket
 from collections.abc import Mapping
 from pathlib import Path
 
 from provision.errors import UsageError
+
+
+def home() -> Path:
+    """The user's home as `ssh` has it: by the password database, whatever HOME says (sudo -E, a container of CI)."""
+    return Path(pwd.getpwuid(os.getuid()).pw_dir)
+
+
+def with_home(name: str, text: str) -> Path:
+    """A path with the home that `~` or `~user` stands for. Raises UsageError for a user whom nobody knows."""
+    user, _, rest = text.partition("/")
+    if user == "~":
+        return home() / rest
+    try:
+        return Path(user).expanduser() / rest if user.startswith("~") else Path(text)
+    except RuntimeError:
+        raise UsageError(f"{name}: {text!r} in the SSH configuration names no user's home") from None
 
 
 def tokens(
@@ -22,7 +38,7 @@ def tokens(
     return {
         "%": "%",
         "C": hashlib.sha1(together.encode(), usedforsecurity=False).hexdigest(),
-        "d": str(Path.home()),
+        "d": str(home()),
         "h": host,
         "i": str(os.getuid()),
         "j": jump or "",
@@ -32,7 +48,7 @@ def tokens(
         "n": name,
         "p": str(port),
         "r": user,
-        "u": getpass.getuser(),
+        "u": pwd.getpwuid(os.getuid()).pw_name,
     }
 
 
@@ -45,6 +61,11 @@ def expand(name: str, text: str, known: Mapping[str, str]) -> str:
         return known[found[1]]
 
     return re.sub("%(.?)", value, text)
+
+
+def in_jumps(text: str, known: Mapping[str, str]) -> str:
+    """ProxyJump with its tokens. Every other "%" stays: the zone of an IPv6 address has one."""
+    return re.sub("%([%hnpr])", lambda found: known[found[1]], text)
 
 
 def with_variables(name: str, text: str) -> str:

@@ -7,6 +7,7 @@ from typing import Final
 
 from provision.transport.ssh import openssh
 from provision.transport.ssh.config import Endpoint
+from provision.transport.ssh.known_hosts import revoked_key_error
 
 _KEY: Final = re.compile(
     r"^debug1: Server host (?:key|certificate): (\S+?)(?:-cert-v01@openssh\.com)? (SHA256:[A-Za-z0-9+/]+)",
@@ -16,12 +17,19 @@ _AFTER_THE_CHECK: Final = re.compile(
     r"^debug1: Authentications that can continue|^Authenticated to ", re.MULTILINE
 )
 """What `ssh -v` says once it has accepted the host's key (sshconnect2.c)."""
+_REVOKED: Final = re.compile(
+    r"^.*host key.* (?:is marked as revoked|revoked by file) ?.*", re.MULTILINE | re.IGNORECASE
+)
+"""A host that is not known may be accepted all the same, one with such a key never."""
 _TURNS: Final = 3
 """Times ConnectTimeout for the whole: to connect, to exchange keys, to be refused the login."""
 
 
-def vouched(end: Endpoint) -> tuple[str, str] | None:
-    """Kind and fingerprint of the key for which `ssh` would log in; None if it would not. One connection, no login."""
+def vouched(name: str, end: Endpoint) -> tuple[str, str] | None:
+    """Kind and fingerprint of the key for which `ssh` would log in; None if it would not. One connection, no login.
+
+    Raises HostKeyError where the key or its authority was revoked.
+    """
     options = {
         "BatchMode": "yes",
         "StrictHostKeyChecking": "yes",
@@ -37,7 +45,9 @@ def vouched(end: Endpoint) -> tuple[str, str] | None:
     seconds = _TURNS * end.connect_timeout * (1 + len(end.jumps))
     try:
         said = openssh.ask((end.by_hand[0], *words, *end.by_hand[1:], "true"), seconds).err
-    except openssh.SlowError:
+    except openssh.EndlessError:
         return None
+    if found := _REVOKED.search(said):
+        raise revoked_key_error(name, found[0].strip(". \r"))
     keys = _KEY.findall(said)
     return keys[-1] if keys and _AFTER_THE_CHECK.search(said) else None

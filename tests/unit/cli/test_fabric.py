@@ -5,10 +5,12 @@ from __future__ import annotations
 import getpass
 import subprocess
 import sys
+from io import StringIO
 from pathlib import Path
 
 import fabric
 import pytest
+from paramiko.config import SSHConfig
 
 from provision.cli.fabric import FromFabric, of_fabric
 from provision.errors import UsageError
@@ -17,14 +19,17 @@ from tests.lab.checkout import ROOT
 from tests.lab.cli import FAB, environment
 
 
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+
 def fabric_connection(host: str, ssh_config: str = "", **more: object) -> fabric.Connection:
-    from io import StringIO  # noqa: PLC0415
-
-    from paramiko.config import SSHConfig  # noqa: PLC0415
-
-    parsed = SSHConfig()
-    parsed.parse(StringIO(ssh_config))
-    return fabric.Connection(host, config=fabric.Config(ssh_config=parsed), **more)
+    """Of a user with this ~/.ssh/config."""
+    file = Path.home() / ".ssh" / "config"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(ssh_config)
+    return fabric.Connection(host, config=fabric.Config(), **more)
 
 
 # carol: a user who is not the one that runs the tests, whose name is left out as Fabric's own default.
@@ -141,6 +146,9 @@ def test_gateways_of_the_ssh_configuration_are_left_to_our_own_reading_of_it() -
         ({"connect_kwargs": {"password": "geheim"}}, "has password, which"),
         ({"connect_kwargs": {"passphrase": "geheim"}}, "has passphrase, which"),
         ({"connect_kwargs": {"pkey": "a key"}}, "has pkey, which"),
+        ({"connect_kwargs": {"allow_agent": False}}, "has allow_agent=False, which"),
+        ({"connect_kwargs": {"look_for_keys": False}}, "has look_for_keys=False, which"),
+        ({"connect_kwargs": {"disabled_algorithms": {"keys": ["x"]}}}, "has disabled_algorithms, which"),
         ({"gateway": ("key_filename", "/k")}, "the Connection to gate has key_filename, which"),
         ({"gateway": ("password", "geheim")}, "the Connection to gate has password, which"),
     ],
@@ -153,6 +161,52 @@ def test_what_cannot_be_used_is_refused(more: dict[str, object], words: str) -> 
         brought(**more)  # type: ignore[arg-type]
     assert words in caught.value.message
     assert "geheim" not in f"{caught.value.message}{caught.value.cause}{caught.value.hint}"
+
+
+def test_what_is_as_it_always_is_means_nothing() -> None:
+    brought(connect_kwargs={"allow_agent": True, "look_for_keys": True, "password": None})
+
+
+def carried(config: fabric.Config) -> FromFabric | None:
+    return of_fabric(fabric.Connection("pi1", config=config))
+
+
+@pytest.mark.parametrize("clone", [False, True])
+def test_a_configuration_that_no_file_has_is_refused(tmp_path: Path, clone: bool) -> None:
+    """What ours would read instead may mean another machine. `fab` itself works on a clone."""
+    text = "Host pi1\n  HostName 10.0.0.5\n"
+    (tmp_path / "file").write_text(text)
+    parsed = SSHConfig()
+    parsed.parse(StringIO(text))
+    made = fabric.Config(ssh_config=parsed)
+    with pytest.raises(UsageError, match="is in no file"):
+        carried(made.clone() if clone else made)
+    for same in (
+        fabric.Config(runtime_ssh_path=str(tmp_path / "file")),
+        fabric.Config(overrides={"ssh_config_path": str(tmp_path / "file")}),
+        fabric.Config(user_ssh_path=str(tmp_path / "file")),
+    ):
+        found = carried(same.clone() if clone else same)
+        assert found is not None
+        assert found.options == {"ssh_config": str(tmp_path / "file")}
+
+
+@pytest.mark.parametrize("how", ["none is loaded", "an empty one"])
+def test_no_configuration_at_all(how: str, tmp_path: Path) -> None:
+    (tmp_path / ".ssh").mkdir()
+    (tmp_path / ".ssh" / "config").write_text("Host pi1\n  HostName 10.0.0.5\n")
+    empty = {"ssh_config": SSHConfig()} if "empty" in how else {"overrides": {"load_ssh_configs": False}}
+    found = carried(fabric.Config(**empty))
+    assert found is not None
+    assert found.options == {"ssh_config": "/dev/null"}
+    found = carried(fabric.Config())
+    assert found is not None
+    assert found.options == {}
+
+
+def test_another_user_than_root_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"sudo\.user=admin"):
+        carried(fabric.Config(overrides={"sudo": {"user": "admin"}}))
 
 
 @pytest.mark.needs("ssh")

@@ -46,15 +46,13 @@ def test_more_hosts_at_once_than_descriptors(tmp_path: Path) -> None:
 @pytest.mark.needs("ssh")
 def test_a_host_that_cannot_be_asked_for_its_key_fails_alone(tmp_path: Path) -> None:
     """A circle of jump hosts is that host's fault, and no reason to refuse the others."""
-    (tmp_path / "ssh_config").write_text(
-        "Host one.test\n  ProxyJump two.test\nHost two.test\n  ProxyJump one.test\n"
-    )
+    (tmp_path / "ssh_config").write_text("Host one\n  ProxyJump two\nHost two\n  ProxyJump one\n")
     (tmp_path / "provision.toml").write_text('[ssh]\nconfig = "ssh_config"\nknown_hosts = "known_hosts"\n')
     done = provision(
-        *("platforms", "--hosts", "one.test,127.0.0.1:1", "--accept-new-host-keys", "--format", "json"),
+        *("platforms", "--hosts", "one,127.0.0.1:1", "--accept-new-host-keys", "--format", "json"),
         cwd=tmp_path,
     )
-    assert [host["host"] for host in done.envelope["hosts"]] == ["one.test", "127.0.0.1:1"]
+    assert [host["host"] for host in done.envelope["hosts"]] == ["one", "127.0.0.1:1"]
     assert "jump host" in done.envelope["hosts"][0]["error"]["message"]
     assert done.envelope["hosts"][1]["status"] == "unreachable"
     assert done.code == 3

@@ -58,6 +58,19 @@ def test_what_comes_before_the_ready_line_is_noise_but_can_be_shown() -> None:
     assert frames.feed(b"no newline" + READY + b"x\n") == ["x"]
 
 
+def test_standard_error_that_comes_along_is_told_from_the_script_s_lines() -> None:
+    """Through an audit that ends in `2>&1`."""
+    frames = Frames(NONCE)
+    error_mark = f"\0{NONCE}\n".encode()
+    assert frames.feed(READY + b"whole\noops" + error_mark + mark(0)) == [
+        "whole",
+        "oops",
+        End(status=0, overdue=False),
+    ]
+    assert frames.merged
+    assert frames.feed(error_mark + mark(1)) == [End(status=1, overdue=False)]
+
+
 def test_another_nonce_marks_nothing() -> None:
     frames = Frames(NONCE)
     assert frames.feed(READY + b"\0fedcba 0 ended\n") == ["\0fedcba 0 ended"]
@@ -78,6 +91,12 @@ def test_standard_error_is_bounded_and_belongs_to_its_script() -> None:
     assert first.endswith("the last\n")
     assert len(first) <= 100
     assert errors.text == "of the next"
+
+
+@pytest.mark.parametrize("printed", ["fatal: unrecognized command 'exec sh -c 'set -- sudo -n' sh'"])
+def test_a_command_that_is_repeated_is_no_verdict_of_sudo(printed: str) -> None:
+    assert "gave no shell" in refusal("pi", "ci", printed, 128).message
+    assert "sudo failed" in refusal("pi", "ci", "sudo: sh: command not found", 1).message
 
 
 def test_a_secret_shows_nowhere() -> None:

@@ -98,6 +98,26 @@ def test_what_ssh_prints_raw_is_expanded(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @needs_ssh
+def test_home_is_where_ssh_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """HOME may say something else: sudo -E, a container of a CI system."""
+    own = pwd.getpwuid(os.getuid())
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("LOGNAME", "somebody")
+    found = ask(
+        tmp_path, "IdentityFile ~/.ssh/a\nIdentityFile %d/b-%u\nIdentityFile ~root/c\nRevokedHostKeys ~/r\n"
+    )
+    home = Path(own.pw_dir)
+    assert found.identities == (
+        home / ".ssh/a",
+        home / f"b-{own.pw_name}",
+        Path(pwd.getpwnam("root").pw_dir) / "c",
+    )
+    assert found.revoked == (home / "r",)
+    assert {file.parent for file in ask(tmp_path, "").identities} == {home / ".ssh"}
+    assert ask(tmp_path, "").known_hosts[0] == home / ".ssh/known_hosts"
+
+
+@needs_ssh
 @pytest.mark.parametrize("path", ["${PROVISION_NOWHERE}/id", "~no-such-user/id", "/k/%Q"])
 def test_what_cannot_be_expanded_is_refused_in_words(tmp_path: Path, path: str) -> None:
     with pytest.raises(UsageError) as caught:

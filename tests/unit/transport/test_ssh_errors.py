@@ -78,6 +78,7 @@ JUMP_CASES = [
     ("ssh: Could not resolve hostname gate: Name or service not known", UnreachableError, "no address"),
     ("ssh: connect to host gate port 22: Connection refused", UnreachableError, "cannot be reached"),
     ("kex_exchange_identification: Connection closed by remote host", BusyError, "at once"),
+    ("Connection timed out during banner exchange", UnreachableError, "in time"),
     ("", UnreachableError, "sends nothing"),
     ("something new", UnreachableError, "ended"),
 ]
