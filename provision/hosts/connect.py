@@ -22,12 +22,11 @@ from provision.transport.password import Password
 # SSH is imported only when a remote host is named; Fabric once such a host has been called (transport/ssh).
 if TYPE_CHECKING:
     from provision.transport import local, ssh
-    from provision.transport.ssh import config as ssh_config
-    from provision.transport.ssh import new_keys
+    from provision.transport.ssh import asked, new_keys
     from provision.transport.ssh.new_keys import NewKeys
 else:
     local, ssh = LazyModule("provision.transport.local"), LazyModule("provision.transport.ssh")
-    ssh_config = LazyModule("provision.transport.ssh.config")
+    asked = LazyModule("provision.transport.ssh.asked")
     new_keys = LazyModule("provision.transport.ssh.new_keys")
 
 _SUDO: Final[Mapping[bool | None, Sudo]] = {True: "always", False: "never", None: "auto"}
@@ -163,4 +162,4 @@ def known_to_ssh(name: str, config: str | None) -> bool:
 
     Raises UsageError for a configuration that `ssh` does not accept.
     """
-    return ssh_config.means_something(name, SshSettings(config=Path(config) if config else None))
+    return asked.means_something(name, SshSettings(config=Path(config) if config else None))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import socket
 import subprocess
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -56,14 +57,21 @@ def same(server: Sshd) -> bool:
 # Jump hosts
 
 
-def test_a_host_that_is_done_takes_no_other_along(sshd: Sshd) -> None:
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A folder for sockets, whose names may not be longer than 107 bytes (unix(7))."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
+def test_a_host_that_is_done_takes_no_other_along(sshd: Sshd, short: Path) -> None:
     """With ControlMaster, the first way through a jump host would be that of all others."""
     with Proxy(sshd.port) as gate, Proxy(sshd.port) as one, Proxy(sshd.port) as two:
         for proxy in (gate, one, two):
             sshd.trust(proxy.port)
         sshd.configure(
             f"Host gate\n HostName 127.0.0.1\n Port {gate.port}\n ControlMaster auto\n"
-            f" ControlPath {sshd.folder}/shared-%C\nHost *\n IdentityFile {sshd.key}"
+            f" ControlPath {short}/shared-%C\nHost *\n IdentityFile {sshd.key}"
         )
         first, second = (
             SSH(sshd.target(port=proxy.port, sudo="never", jump="gate"), sshd.settings)
@@ -71,22 +79,22 @@ def test_a_host_that_is_done_takes_no_other_along(sshd: Sshd) -> None:
         )
         with second:
             with first:
-                assert not list(sshd.folder.glob("shared-*"))
+                assert not list(short.iterdir())
                 second.open()
             assert second.ask("echo well", timeout=10).records == ("well",)
 
 
-def test_a_connection_to_a_jump_host_that_is_open_is_shared(sshd: Sshd) -> None:
+def test_a_connection_to_a_jump_host_that_is_open_is_shared(sshd: Sshd, short: Path) -> None:
     """Somebody may have opened it by a way that no program knows."""
     with Proxy(sshd.port) as gate:
         sshd.trust(gate.port)
         sshd.configure(
-            f"Host gate\n HostName 127.0.0.1\n Port {gate.port}\n ControlPath {sshd.folder}/shared\nHost *"
+            f"Host gate\n HostName 127.0.0.1\n Port {gate.port}\n ControlPath {short}/shared\nHost *"
         )
         words = ["ssh", "-F", str(sshd.folder / "ssh_config"), "-i", str(sshd.key), "-N", "-M", "gate"]
         with subprocess.Popen(words, stdin=subprocess.DEVNULL) as master:
             try:
-                while not (sshd.folder / "shared").exists():
+                while not (short / "shared").exists():
                     assert master.poll() is None
                 # The key is for the host alone.
                 assert ours(sshd.target(sudo="never", jump="gate"), sshd.settings)
@@ -251,11 +259,19 @@ def test_a_server_that_wants_two_keys(serve: Serve, tmp_path: Path) -> None:
     assert "the server wants more than one" in caught.value.cause
 
 
-def test_an_open_connection_that_is_not_shared_is_named(sshd: Sshd, tmp_path: Path) -> None:
+@pytest.mark.parametrize("where", ["KexAlgorithms of the host", "KexAlgorithms of the configuration"])
+def test_an_algorithm_of_two_names(serve: Serve, where: str) -> None:
+    only = "curve25519-sha256"
+    server = serve(**({"KexAlgorithms": only} if "host" in where else {}))
+    server.configure(f"KexAlgorithms {only}" if "configuration" in where else "")
+    assert same(server)
+
+
+def test_an_open_connection_that_is_not_shared_is_named(sshd: Sshd, short: Path) -> None:
     """By which `ssh` gets in, perhaps after a password."""
-    shared = tmp_path / "shared"
+    shared = short / "shared"
     sshd.configure(f"ControlPath {shared}")
-    other = sshd.target(identity_files=(tmp_path / "none",))
+    other = sshd.target(identity_files=(short / "none",))
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(shared))
         with pytest.raises(UnreachableError) as caught:

@@ -23,6 +23,7 @@ _MOST_PACKET: Final = 256 * 1024 + 1024
 """OpenSSH's PACKET_MAX_SIZE, and what goes around a packet."""
 _MOST_UNREAD: Final = 8 * 1024 * 1024
 """Bytes that a channel holds: more than its window of 2 MiB only if the server does not heed it."""
+_NEW_NAMES: Final = {"curve25519-sha256@libssh.org": "curve25519-sha256"}
 _MISSED: Final = 3
 """Keepalives without an answer, as ServerAliveCountMax of OpenSSH."""
 
@@ -44,6 +45,17 @@ class Guarded(Transport):  # type: ignore[misc]
         MSG_CHANNEL_DATA: _within_window(Channel._feed),  # noqa: SLF001
         MSG_CHANNEL_EXTENDED_DATA: _within_window(Channel._feed_extended),  # noqa: SLF001
     }
+
+    # Paramiko 5 knows this exchange only by the name that it had before RFC 8731.
+    _kex_info: Final = {
+        **{_NEW_NAMES.get(name, name): made for name, made in Transport._kex_info.items()},  # noqa: SLF001
+        **Transport._kex_info,  # noqa: SLF001
+    }
+    _preferred_kex: tuple[str, ...] = tuple(
+        name
+        for each in Transport._preferred_kex  # noqa: SLF001
+        for name in dict.fromkeys((_NEW_NAMES.get(each, each), each))
+    )
 
     def __init__(self, sock: Any, **options: Any) -> None:
         super().__init__(sock, **options)

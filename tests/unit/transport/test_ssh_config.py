@@ -15,7 +15,7 @@ import pytest
 
 from provision.errors import UsageError
 from provision.transport import SshSettings, Target
-from provision.transport.ssh import config
+from provision.transport.ssh import asked
 from provision.transport.ssh.config import Endpoint, endpoint, resolve
 from provision.transport.ssh.jumps import parsed
 
@@ -135,7 +135,7 @@ def test_an_address_family_and_an_own_address(tmp_path: Path) -> None:
 
 @needs_ssh
 def test_a_match_exec_that_hangs_is_named_and_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(config, "_ASK_SECONDS", 1)
+    monkeypatch.setattr(asked, "_ASK_SECONDS", 1)
     left = tmp_path / "left"
     with pytest.raises(UsageError, match="not read within 1 s") as caught:
         ask(tmp_path, f'Match exec "sleep 3; touch {left}"\n User x\n')
