@@ -1,12 +1,21 @@
-"""The user's folders for this tool's own files on this machine (XDG base directories). None of them is made here."""
+"""Who runs this tool, and where its own files are on this machine (XDG base directories). No folder is made here."""
 
 from __future__ import annotations
 
+import getpass
 import os
 from pathlib import Path
 from typing import Final
 
 _NAME: Final = "provision"
+
+
+def own_name() -> str:
+    """The name of the user; a number where nobody knows a name, as in a container with any user id (OpenShift)."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 def state() -> Path:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import getpass
 import secrets
 import socket
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import ClassVar, Final
 
+from provision import user_folders
 from provision.errors import HostError
 from provision.facts import LastRun
 from provision.facts.records import Record, number
@@ -54,11 +54,7 @@ def _expected(seen: LastRun | None) -> str:
 
 def _caller() -> str:
     """Who runs this, and where, for whoever meets the lock."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a user without a name, as in a container
-        user = "somebody"
-    return " ".join(f"{user}@{socket.gethostname()}".split())
+    return " ".join(f"{user_folders.own_name()}@{socket.gethostname()}".split())
 
 
 def waiting(record: Record) -> str:

@@ -363,6 +363,11 @@ def _call(
     style: Style,
     interruption: Interruption,
 ) -> Call:
+    if context.config.run.dry:  # `fab --dry`, `./inv --dry`: it holds for Invoke's own run() alone
+        raise UsageError(
+            "--dry is Invoke's, and would not keep this command from anything",
+            hint="plan shows what provision would change; plan --remove and plan --rollback what those would.",
+        )
     fabric = None if typed["hosts"] else of_fabric(context)
     if fabric:
         typed = {**typed, **{key: value for key, value in fabric.options.items() if not typed[key]}}

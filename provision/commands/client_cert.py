@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import re
 import socket
 import tempfile
@@ -12,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from provision import user_folders
 from provision.certificates import pem
 from provision.certificates.authority import Authority, AuthorityError, write_private
 from provision.certificates.life import CERTIFICATE_DAYS, DAY
@@ -106,7 +106,7 @@ def keep(folder: Path, authority: Authority) -> None:
         good = good and pem.is_pair(text, key.read_text(encoding="ascii", errors="replace"))
         if good and ca.read_text(encoding="ascii", errors="replace") == authority.servers:
             return
-    name = re.sub(r"[^A-Za-z0-9._@-]", "-", f"{getpass.getuser()}@{socket.gethostname()}")[:64]
+    name = re.sub(r"[^A-Za-z0-9._@-]", "-", f"{user_folders.own_name()}@{socket.gethostname()}")[:64]
     make(name, folder, authority, CERTIFICATE_DAYS, variables=False)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import shutil
 import socket
@@ -11,6 +10,7 @@ import sys
 import threading
 from contextlib import suppress
 
+from provision import user_folders
 from provision.errors import BecomeError, ProvisionError
 from provision.transport import Secret, Sudo
 from provision.transport.become import opening, refusal
@@ -61,7 +61,7 @@ class Local(SessionTransport):
         return session
 
     def _refusal(self, output: str, status: int | None) -> ProvisionError:
-        return refusal(self.name, getpass.getuser(), output, status)
+        return refusal(self.name, user_folders.own_name(), output, status)
 
 
 class _Process:

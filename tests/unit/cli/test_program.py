@@ -27,8 +27,9 @@ from provision.report import Style
 from provision.result import HostResult
 from provision.spec import Config, Host, Ssh
 from provision.transport.ssh import SSH
+from provision.user_folders import own_name
 from tests.lab.checkout import ROOT
-from tests.lab.cli import COMMAND, environment, provision
+from tests.lab.cli import COMMAND, FAB, environment, provision
 
 SLIPS = {
     ("provison",): ("there is no command 'provison'", "Did you mean provision?"),
@@ -64,6 +65,25 @@ def test_a_slip_is_told_what_was_meant(words: tuple[str, ...], tmp_path: Path) -
     seen = provision(*words, cwd=tmp_path)
     assert (seen.code, seen.out) == (1, "")
     assert seen.err == f"error: {what}\n  what to do: {to_do}\n"
+
+
+@pytest.mark.parametrize("program", [COMMAND, FAB], ids=["provision", "fab"])
+def test_a_dry_run_of_invoke_is_none_of_ours(program: Path, tmp_path: Path) -> None:
+    """It would have done all of it."""
+    (tmp_path / "fabfile.py").write_text(
+        f"import sys\nsys.path.insert(0, {str(ROOT)!r})\nfrom tasks import namespace\n"
+    )
+    done = subprocess.run(
+        [program, "--dry", "platforms", "--hosts", "127.0.0.1:1"],
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: --dry is Invoke's")
+    assert "plan shows what provision would change" in done.stderr
 
 
 @pytest.mark.parametrize("words", [(), ("--help",)], ids=["nothing", "help"])
@@ -148,6 +168,13 @@ def test_modules_in_the_users_folder_are_not_ours(tmp_path: Path) -> None:
     inv = [sys.executable, "-I", "-c", start_of_inv(), str(ROOT), "--version"]
     done = subprocess.run(inv, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, f"inv {__version__}\n", "")
+
+
+def test_a_user_without_a_name_has_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 54321)
+    assert own_name() == "54321"
 
 
 def test_what_python_compiled_is_kept(tmp_path: Path) -> None:
