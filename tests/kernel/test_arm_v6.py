@@ -20,7 +20,7 @@ from provision.spec import Buildkit
 from tests.lab.programs import hello
 from tests.lab.release import workshop
 
-pytestmark = [pytest.mark.needs("runc"), pytest.mark.thorough]
+pytestmark = [pytest.mark.needs("gcc", "libseccomp"), pytest.mark.thorough]
 
 PLATFORM: Final = "linux/arm/v6"
 # QEMU's user mode may hang or crash when a program with threads forks, more so when signals interrupt it; the

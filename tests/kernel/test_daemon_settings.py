@@ -23,7 +23,7 @@ from provision.spec import Buildkit, Dns, Log, Registry
 from tests.lab.release import VERSION, publish
 
 # The daemon is compiled first.
-pytestmark = [pytest.mark.needs("runc"), pytest.mark.thorough]
+pytestmark = [pytest.mark.needs("gcc", "libseccomp"), pytest.mark.thorough]
 
 # The daemon ends with the namespace's first process, whatever becomes of the test.
 _UNSHARE: Final = ("unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork", "--kill-child")

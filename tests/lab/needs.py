@@ -1,4 +1,4 @@
-"""The programs that tests start and that a machine may lack: what for, and which package brings each.
+"""The programs that tests start or compile with and that a machine may lack: what for, which package brings each.
 
 This is the only list of them. The marker `needs("ssh-keygen")`, the rungs' requirements and `./inv test --all` all
 take a program's row from here.
@@ -10,6 +10,7 @@ import os
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 # Programs for administrators (sshd, runc) are installed where a normal user's PATH does not look.
@@ -26,9 +27,13 @@ class Need:
     dnf: str = ""
     apk: str = ""
     pacman: str = ""
+    header: str = ""
+    """Where C finds it, if it is a library and no program."""
 
     @property
     def met(self) -> bool:
+        if self.header:
+            return Path(self.header).exists()
         return shutil.which(self.program, path=SEARCH) is not None
 
     def packages(self, manager: str) -> tuple[str, ...]:
@@ -95,12 +100,28 @@ ROWS: Final = (
     ),
     _same("fish", "one of the shells that complete commands"),
     Need(
+        program="gcc",
+        why="compiles runc's part in C",
+        apt="gcc libc6-dev pkg-config",
+        dnf="gcc glibc-static pkgconf-pkg-config",
+        apk="gcc musl-dev pkgconf",
+        pacman="gcc pkgconf",
+    ),
+    Need(
         program="gpg",
         why="encrypts what `pass` keeps",
         apt="gnupg",
         dnf="gnupg2",
         apk="gnupg",
         pacman="gnupg",
+    ),
+    Need(
+        program="libseccomp",
+        why="is linked into runc, which starts the steps of a build",
+        apt="libseccomp-dev",
+        dnf="libseccomp-devel libseccomp-static",
+        apk="libseccomp-dev libseccomp-static",
+        header="/usr/include/seccomp.h",
     ),
     _same("mke2fs", "makes the disks of test hosts", "e2fsprogs"),
     Need(
@@ -123,7 +144,6 @@ ROWS: Final = (
         apk="qemu-system-x86_64",
         pacman="qemu-system-x86",
     ),
-    _same("runc", "starts the steps of a build"),
     _same("skopeo", "looks at the images that were pushed"),
     Need(
         program="ssh",

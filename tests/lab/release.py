@@ -1,7 +1,7 @@
 """A BuildKit release, built here and laid out like the ones upstream publishes.
 
-The product builds `buildkitd` and `buildctl` from source; `buildkit-runc` is the distribution's runc. The real
-asset's runc is static and this one needs libseccomp, which every Debian with systemd has (systemd links it).
+The product builds `buildkitd` and `buildctl` from source. `buildkit-runc` is built from its Go module as upstream
+builds it: static, with libseccomp, so that it runs on every system.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import shutil
+import subprocess
 import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from provision.buildkit.go.watch import Nobody
 from provision.spec import DEFAULT_VERSION
 from tests.lab.cache import Cache, fingerprint
 
+RUNC = Path(__file__).parent / "runc"
 VERSION = DEFAULT_VERSION
 EARLIER = "v0.31.2"
 
@@ -81,10 +83,19 @@ def statement(asset: str, sha256: str) -> dict[str, object]:
     }
 
 
-def runc() -> Path | None:
-    """The distribution's runc; `sbin` is on no normal user's PATH."""
-    found = shutil.which("runc", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
-    return Path(found) if found else None
+def runc(cache: Cache | None = None) -> Path:
+    """The program that starts build steps, compiled once by a Go on PATH."""
+    # As BuildKit's Dockerfile does.
+    tags = "apparmor seccomp netgo cgo static_build osusergo"
+    words = ("-trimpath", "-buildvcs=false", "-tags", tags, "-ldflags", "-s -w -extldflags -static")
+
+    def build(target: Path) -> None:
+        environment = {**os.environ, "CGO_ENABLED": "1", "GOTOOLCHAIN": "auto"}
+        command = ["go", "build", *words, "-o", str(target), "github.com/opencontainers/runc"]
+        subprocess.run(command, cwd=RUNC, env=environment, check=True)
+
+    key = fingerprint(*words, RUNC / "go.mod", RUNC / "go.sum")
+    return (cache or Cache.default()).get("runc", key, build)
 
 
 def workshop(cache: Cache | None = None) -> Path:
@@ -93,9 +104,7 @@ def workshop(cache: Cache | None = None) -> Path:
 
 
 def _built(version: str, asset: str, platform: str, cache: Cache) -> Path:
-    container_runtime = runc()
-    if container_runtime is None:
-        raise FileNotFoundError("runc")
+    container_runtime = runc(cache)
     found, module = toolchain.find(), pinned()
     key = fingerprint(version, asset, found.builds(module.go), module.fingerprint, container_runtime)
 

@@ -116,13 +116,24 @@ RUNGS: Final[Mapping[str, tuple[str, ...]]] = {
         "mke2fs",
         "private-binfmt",
         "go",
-        "runc",
+        "gcc",
+        "libseccomp",
         "docker-registry",
         "skopeo",
         "ssh",
         "ssh-keygen",
     ),
-    "vm": ("root", "qemu-system-x86_64", "mmdebstrap", "mke2fs", "go", "runc", "ssh", "ssh-keygen"),
+    "vm": (
+        "root",
+        "qemu-system-x86_64",
+        "mmdebstrap",
+        "mke2fs",
+        "go",
+        "gcc",
+        "libseccomp",
+        "ssh",
+        "ssh-keygen",
+    ),
 }
 """The ladder, from the bottom up: what each rung needs."""
 APART: Final = ("sid",)
