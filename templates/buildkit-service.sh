@@ -165,11 +165,17 @@ ready() {
 # alone: waits until no other start is at work. Two at once would each take the other's daemon for somebody else's.
 alone() {
   mkdir -p "$folder" && begun $$ || return 1
+  tries=0
   # With -C only one can create the file.
   until (set -C; printf '%s %s\n' $$ "$begun" >"$folder/lock") 2>/dev/null; do
     holder='' time=''
     { read -r holder time <"$folder/lock"; } 2>/dev/null
-    same "${holder:-none}" "$time" || rm -f "$folder/lock"
+    if ! same "${holder:-none}" "$time"; then
+      rm -f "$folder/lock"
+      # Nobody has it, and it cannot be had: the file system is read-only or full.
+      tries=$((tries + 1))
+      [ "$tries" -lt 20 ] || { complain "no file can be made in $folder"; return 1; }
+    fi
     pause; begun $$
   done
   trap 'rm -f "$folder/lock"' EXIT
@@ -177,7 +183,11 @@ alone() {
 
 start() {
   alone || return 1
-  if alive; then echo "buildkitd already runs (process $pid)"; return 0; fi
+  if alive; then
+    [ ! -e {{ paths.STARTED }} ] || { echo "buildkitd already runs (process $pid)"; return 0; }
+    # Somebody took its mark away, and the socket with it: nobody reaches it.
+    stop
+  fi
   why_not || [ $? -eq 3 ] || complain "$reason"
   ! others || return 1
   handlers

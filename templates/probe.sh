@@ -97,6 +97,8 @@ mounts() {
   # Fields of mountinfo: id parent dev root POINT OPTIONS optional... - TYPE source superoptions (proc(5)).
   while read -r _ _ _ _ point options rest; do
     type=${rest#*- }; type=${type%% *}
+    # The filesystem itself can be read-only, as after an error, where its mount is not.
+    case ${rest##* } in ro|ro,*) options=$options,ro ;; esac
     [ "$point" != /proc/sys ] || settings=${options%%,*}
     case $point in
       {{ paths.BINFMT }}|/dev/shm|/run|{{ paths.SCRATCH }}) ;;
@@ -127,6 +129,21 @@ $(df -Pk "$@" 2>/dev/null | tail -n +2)
 END-OF-BLOCKS
 $(df -Pi "$@" 2>/dev/null | tail -n +2)
 END-OF-INODES
+}
+
+# The real folder behind each that a step writes to, or the one that it would be made in.
+trees() {
+  set --
+  for place in {{ trees | map('q') | join(' ') }}; do
+    while [ ! -d "$place" ]; do place=${place%/*}; place=${place:-/}; done
+    set -- "$@" "$place"
+  done
+  for wanted in {{ trees | map('q') | join(' ') }}; do
+    place=; read -r place <&6
+    record tree "$wanted" "$place"
+  done 6<<END-OF-FOLDERS
+$({ readlink -f "$@" 2>/dev/null || for path do readlink -f "$path"; done; })
+END-OF-FOLDERS
 }
 
 {% include "workplace.sh" %}
@@ -603,6 +620,7 @@ trap 'exit 1' HUP INT TERM
 
 system
 mounts
+trees
 workplace temporary
 binfmt_state
 binfmt_trial

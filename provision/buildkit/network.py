@@ -80,6 +80,28 @@ def unreachable_resolvers(buildkit: Buildkit, resolvers: Mapping[str, tuple[str,
     return servers if servers and all(map(_on_loopback, servers)) else ()
 
 
+_LOST: Final = "No such file or directory"
+
+
+def no_resolvers(buildkit: Buildkit, resolvers: Mapping[str, tuple[str, ...]], problem: str) -> str:
+    """That the host has no name server for build steps, in words; empty if it has, or that is not known.
+
+    `problem` is why the file that names them cannot be read.
+    """
+    if hinders_steps(problem):
+        return f"{paths.RESOLVER} cannot be read: {problem}"
+    if buildkit.dns.nameservers:
+        return ""
+    if problem:
+        return f"there is no {paths.RESOLVER}"
+    return f"{paths.RESOLVER} names no server" if resolvers.get(paths.RESOLVER) == () else ""
+
+
+def hinders_steps(problem: str) -> bool:
+    """Whether no build step starts with that file: the daemon minds every error but that it is not there."""
+    return problem not in ("", _LOST)
+
+
 def _on_loopback(server: str) -> bool:
     try:
         return ipaddress.ip_address(server.partition("%")[0]).is_loopback

@@ -359,6 +359,8 @@ class Facts:
     mounts: tuple[Mount, ...] = ()
     late_mounts: frozenset[str] = frozenset()
     """Mount points that the boot does not wait for, by fstab(5)."""
+    trees: Mapping[str, str] = field(default_factory=dict)
+    """Folder that a step or the daemon may write to -> the real one behind it, or the one that it would be made in."""
     disks: Mapping[str, Disk] = field(default_factory=dict)
     binfmt: Binfmt = Binfmt()
     entries: tuple[Entry, ...] = ()
@@ -413,6 +415,10 @@ class Facts:
     def unit(self, name: str) -> Unit:
         """A unit; an empty one where systemd does not run."""
         return self.units.get(name, Unit())
+
+    def mount_behind(self, folder: str) -> Mount | None:
+        """The mount that really holds a folder, or would: a link may lead to another than its path."""
+        return self.mount_of(self.trees.get(folder) or folder)
 
     def mount_of(self, path: str) -> Mount | None:
         """The mount that holds `path`: the one with the longest mount point above it, of equals the last."""

@@ -77,6 +77,7 @@ def _facts(of: Found, expected: Mapping[str, int]) -> Facts:
         mounts=tuple(
             Mount(point=r[0], type=r[1], options=frozenset(words(r[2]))) for r in of.get("mount", ())
         ),
+        trees={r[0]: r[1] for r in of.get("tree", ())},
         late_mounts=frozenset(r[0] for r in of.get("late-mount", ())),
         disks={
             r[0]: Disk(size=number(r[1]), free=number(r[2]), inodes=number(r[3]), all_inodes=number(r[4]))

@@ -8,20 +8,20 @@ from typing import Final, Literal
 
 from provision.facts.records import Record, number, words
 
-Kind = Literal["none", "folder", "link", "other"]
-_KINDS: Final[Mapping[str, Kind]] = {"folder": "folder", "link": "link", "other": "other"}
+Kind = Literal["none", "folder", "file", "link", "other"]
+_KINDS: Final[Mapping[str, Kind]] = {"folder": "folder", "file": "file", "link": "link", "other": "other"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """A folder that the daemon writes to."""
+    """A folder that the daemon writes to, or the file of its log."""
 
     kind: Kind = "none"
-    """link: a symlink that leads nowhere. One that leads to a folder is a folder."""
+    """link: a symlink that leads nowhere. One that leads to a folder is a folder. other: no folder."""
     target: str = ""
     """Where it leads, if it is a symlink."""
     problem: str = ""
-    """Why no file could be made there."""
+    """Why no file could be made there, or why the file cannot be written to."""
 
     @property
     def full(self) -> bool:
@@ -89,10 +89,16 @@ class Basis:
     strangers: tuple[Stranger, ...] = ()
     no_namespaces: tuple[str, ...] = ()
     """Kinds of namespaces of which the kernel allows none."""
+    namespaces_used_up: bool = False
+    """Whether there are as many of some kind as the kernel allows."""
     no_control_group: str = ""
     """Why no control group could be made."""
+    no_devices: tuple[str, ...] = ()
+    """Devices of build steps that are not there, or are no devices."""
     resolvers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """By the file that names them."""
+    no_resolvers: str = ""
+    """Why the file that names them cannot be read."""
     command_line: str = ""
     """The file that holds the kernel's command line."""
     certificates: Mapping[str, Certificate] = field(default_factory=dict)
@@ -118,8 +124,11 @@ def read(of: Mapping[str, Sequence[Record]]) -> Basis:
         lock=lock[0][0] == "yes" if lock else None,
         strangers=tuple(map(_stranger, of.get("stranger", ()))),
         no_namespaces=tuple(r[0] for r in of.get("no-namespaces", ())),
+        namespaces_used_up="namespaces-used-up" in of,
         no_control_group=(groups[0][0] or "mkdir failed") if groups else "",
+        no_devices=next((words(r[0], " ") for r in of.get("no-devices", ())), ()),
         resolvers={r[0]: words(r[1], " ") for r in of.get("resolvers", ())},
+        no_resolvers=next(((r[0] or "it is no file") for r in of.get("no-resolvers", ())), ""),
         command_line=next((r[0] for r in of.get("command-line", ())), ""),
         certificates={
             r[0]: Certificate(lost=r[1] == "lost", modified=number(r[1]), text=r.text)

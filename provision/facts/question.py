@@ -45,6 +45,20 @@ MANAGED: Final = (
 )
 """Files whose whole content is a fact."""
 
+TREES: Final = tuple(
+    dict.fromkeys(
+        (
+            *(
+                path.rpartition("/")[0]
+                for path in MANAGED
+                if path not in (paths.SOCKET, paths.SOCKET_FOLDER)
+            ),
+            *(paths.RELEASES, paths.CACHE, paths.OWN, paths.EMULATORS, "/etc", "/usr", "/run"),
+            *(paths.STATE, paths.SCRATCH),
+        )
+    )
+)
+"""Folders that steps or the daemon write to, whose real places are a fact."""
 
 DISKS: Final = ("/", paths.STATE, paths.RELEASES, "/tmp")  # noqa: S108 - looked at, not used
 """Folders for whose filesystems the room is a fact."""
@@ -105,6 +119,7 @@ def question(spec: Spec, *, registries: bool = False, sizes: bool = False) -> Qu
         users=spec.buildkit.users,
         source=spec.buildkit.source,
         disks=DISKS,
+        trees=TREES,
         init_scripts=openrc.SERVICES,
         start_line=process.START_LINE,
         certificates=[path for path in (tls.cert, tls.key, tls.ca) if path] if tls else [],

@@ -18,7 +18,7 @@ from provision.facts.managers import reading, running_manager, service_manager
 from provision.facts.strangers import in_the_way, stop
 from provision.fix import PROVISION, Fix, run
 from provision.health.finding_table import finding
-from provision.placed import astray, current
+from provision.placed import astray, current, lost, noexec, unwritable
 from provision.result import Finding
 from provision.spec import Spec
 
@@ -32,11 +32,12 @@ def findings(spec: Spec, facts: Facts) -> tuple[Finding, ...]:
     damaged = tuple(release(facts))
     return (
         *damaged,
-        *(() if damaged else runtime(facts)),
+        *(() if damaged or lost(facts) else runtime(facts)),
         *state(spec, facts),
         *capabilities(spec, facts),
         *control_groups(spec, facts),
         *namespaces(spec, facts),
+        *devices(facts),
         *strangers(facts),
         *program(spec, facts),
     )
@@ -44,8 +45,10 @@ def findings(spec: Spec, facts: Facts) -> tuple[Finding, ...]:
 
 def release(facts: Facts) -> Iterator[Finding]:
     """The programs of the release in use, compared with what was unpacked."""
-    damage = _known(facts)
-    if damage:
+    damage, installed = _known(facts), current(facts)
+    if installed and lost(facts):
+        yield _damaged([f"nothing is left: there is no {installed.folder}"])
+    elif damage:
         yield _damaged([f"{each.program} {'is gone' if each.lost else 'was changed'}" for each in damage])
 
 
@@ -76,6 +79,11 @@ def _damaged(seen: Sequence[str]) -> Finding:
 
 def runtime(facts: Facts) -> Iterator[Finding]:
     """The program that starts build steps: the release's own, else the host's runc."""
+    if mount := noexec(facts, paths.RELEASES):
+        evidence = f"{paths.PROGRAMS} lies on {mount.point}, which is mounted noexec"
+        fix = Fix.by(run("mount", "-o", "remount,exec", mount.point))
+        yield finding("runtime-broken", "error", evidence, "neither a build step nor buildkitd starts", fix)
+        return
     found = facts.basis.runtime
     if found is None or (found.path and not found.problem):
         return
@@ -86,26 +94,16 @@ def runtime(facts: Facts) -> Iterator[Finding]:
 
 
 def state(spec: Spec, facts: Facts) -> Iterator[Finding]:
-    """The folders that the daemon writes to, and whether it still has the one at their path open."""
+    """The places that the daemon writes to, and whether it still has the state at its path open."""
     manager = service_manager(spec, facts)
-    restart = Fix.by(manager.commands.restart, words="what it had cached is lost")
-    for path in (paths.STATE, paths.SCRATCH):
-        place = facts.basis.places.get(path)
-        if place is None:
-            continue
-        fix = Fix(words=f"make {path} a folder that root can write to, then restart {manager.service}")
-        if place.problem and not place.full:
-            evidence = f"no file can be made in {path}: {place.problem}"
-        elif place.kind == "link":
-            evidence = f"{path} is a link to {place.target}, which is not there"
-        elif place.kind == "other":
-            evidence = f"{path} is no folder"
-        elif path == astray(facts):
-            evidence, fix = f"buildkitd runs, and what it has open is no longer at {path}", restart
-        else:
-            continue
+    path, evidence = unwritable(spec, facts)
+    what = "file" if path == paths.LOG else "folder"
+    fix = Fix(words=f"make {path} a {what} that root can write to, then restart {manager.service}")
+    if not path and (lost := astray(facts)):
+        evidence = f"buildkitd runs, and what it has open is no longer at {lost}"
+        fix = Fix.by(manager.commands.restart, words="what it had cached is lost")
+    if evidence:
         yield finding("state-folder", "error", evidence, "builds fail, or the next start of buildkitd", fix)
-        return
 
 
 def capabilities(spec: Spec, facts: Facts) -> Iterator[Finding]:
@@ -160,7 +158,9 @@ def control_groups(spec: Spec, facts: Facts) -> Iterator[Finding]:
 def namespaces(spec: Spec, facts: Facts) -> Iterator[Finding]:
     """The kernel's limits, which some hardening guides set to 0."""
     network = ("net",) if spec.buildkit.network in ("bridge", "cni") else ()
-    lacking = [each for each in (*NAMESPACES, *network) if each in facts.basis.no_namespaces]
+    # With version 1 a build step has none of its own (cgroupV2NamespaceSupported in executor/oci/spec_linux.go).
+    groups = ("cgroup",) if facts.system.control_groups == "2" else ()
+    lacking = [each for each in (*NAMESPACES, *groups, *network) if each in facts.basis.no_namespaces]
     if lacking:
         settings = [f"user.max_{each}_namespaces" for each in lacking]
         yield finding(
@@ -173,6 +173,22 @@ def namespaces(spec: Spec, facts: Facts) -> Iterator[Finding]:
                 words="and remove the 0 from /etc/sysctl.d",
             ),
         )
+    elif facts.basis.namespaces_used_up:
+        yield finding(
+            "namespaces",
+            "error",
+            "no further namespaces can be made: as many are there as /proc/sys/user allows",
+            _NO_STEP,
+            Fix(words="raise the limit that is reached, of those that `sysctl -a -r user.max_` shows"),
+        )
+
+
+def devices(facts: Facts) -> Iterator[Finding]:
+    """The daemon starts programs with /dev/null, and runc takes all of them from here in a user namespace."""
+    if lacking := facts.basis.no_devices:
+        evidence = f"{', '.join(lacking)} {'are' if len(lacking) > 1 else 'is'} missing, or no device"
+        fix = Fix(words="make it anew (mknod), or restart the machine or container, which does that")
+        yield finding("devices", "error", evidence, _NO_STEP, fix)
 
 
 def strangers(facts: Facts) -> Iterator[Finding]:

@@ -15,7 +15,7 @@ from provision.binfmt import Entry
 from provision.facts import Facts, Rule
 from provision.facts.interpreters import unfit
 from provision.facts.managers import reading, service_manager
-from provision.facts.view import ArchitectureOnHost, concerned
+from provision.facts.view import MARK, ArchitectureOnHost, concerned
 from provision.facts.view import view as view_of
 from provision.fix import PROVISION, Fix, HostCommand, run
 from provision.health import emulation
@@ -54,9 +54,12 @@ def registrations(spec: Spec, facts: Facts) -> tuple[Coming, ...]:
     a later rule replaces its namesake.
     """
     found: dict[str, Coming] = {}
-    for rule in effective(facts.rules, reading(spec, facts).boot.folders):
+    boot = reading(spec, facts).boot
+    for rule in effective(facts.rules, boot.folders):
         if rule.masked or rule.path.startswith("/run/"):
             continue  # /run is empty after a boot
+        if not boot.happens and not rule.text.startswith(MARK):
+            continue  # the daemon's start registers this tool's alone
         for entry in binfmt.parse_rules(rule.text):
             found.pop(entry.name, None)
             found[entry.name] = Coming(entry=entry, path=rule.path)
@@ -71,10 +74,10 @@ def coming(view: ArchitectureOnHost, order: Sequence[Coming] | None = None) -> C
 
 
 def findings(spec: Spec, facts: Facts) -> tuple[Finding, ...]:
-    """Faults that the next boot brings and that are not there now."""
-    if not reading(spec, facts).boot.happens:
-        return (_nothing(spec, facts),)
+    """Faults that the next boot brings and that are not there now; where nobody boots it, the next start by hand."""
     order = registrations(spec, facts)
+    if not reading(spec, facts).boot.happens:
+        return (_nothing(spec, facts), *_coming_back(spec, facts, order))
     return (*_over_native(spec, facts, order), *_coming_back(spec, facts, order))
 
 
@@ -132,7 +135,8 @@ def _coming_back(spec: Spec, facts: Facts, order: Sequence[Coming]) -> tuple[Fin
     if not views:
         return ()
     general = tuple(_lack(each) for each in reading(spec, facts).boot.lacks)
-    held = _held(spec, facts)
+    # A table that lasts as long as a job is all that a job needs.
+    held = _held(spec, facts) if reading(spec, facts).boot.happens else ()
     if general:
         return (*general, *held)
     # Architectures that are broken now are skipped: their fix rewrites the boot file anyway.

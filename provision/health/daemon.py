@@ -19,7 +19,7 @@ from provision.facts.view import concerned, view
 from provision.fix import PROVISION, Fix, HostCommand, provision_for, run
 from provision.health import emulation
 from provision.health.finding_table import finding
-from provision.placed import current
+from provision.placed import current, lost, noexec
 from provision.result import Finding
 from provision.services.manager import Commands, Service, ServiceManager
 from provision.spec import DEFAULT_VERSION, LATEST, Spec
@@ -33,7 +33,7 @@ def findings(spec: Spec, facts: Facts) -> tuple[Finding, ...]:
         return (*_service(spec, facts), stopped)
     worker = facts.worker
     if worker is None:
-        # Without its client nobody knows whether it answers: that the client is gone is said already.
+        # Without its client nobody knows whether it answers: that it is gone, or may not run, is said already.
         silent = () if _lost_client(facts) else (_silent(spec, facts),)
         return (*_service(spec, facts), *silent)
     return (
@@ -62,6 +62,8 @@ def _stopped(spec: Spec, facts: Facts) -> Finding | None:
 
 
 def _lost_client(facts: Facts) -> bool:
+    if noexec(facts, paths.RELEASES) or lost(facts):
+        return True
     installed = current(facts)
     damage = facts.basis.damage.get(installed.folder, ()) if installed else ()
     return any(each.program == "buildctl" for each in damage)
@@ -196,8 +198,7 @@ def _listing(spec: Spec, facts: Facts, worker: Workers) -> Iterator[Finding]:
     manager = service_manager(spec, facts)
     restart = manager.commands.restart
     tmpdir = (facts.daemon.tmpdir or "/tmp") if facts.daemon else paths.SCRATCH  # noqa: S108 - as Go does
-    mount = facts.mount_of(tmpdir)
-    if mount and "noexec" in mount.options:
+    if mount := noexec(facts, tmpdir):
         yield finding(
             "worker-tmpdir",
             "error",

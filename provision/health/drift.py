@@ -11,7 +11,7 @@ from provision.facts import Facts
 from provision.facts.managers import reading, service_manager
 from provision.fix import PROVISION, Fix
 from provision.health.finding_table import finding
-from provision.placed import current, placed
+from provision.placed import current, lost, placed
 from provision.placed.changes import file_change, link_change
 from provision.result import Finding
 from provision.spec import Spec
@@ -55,6 +55,7 @@ def _drift(spec: Spec, facts: Facts) -> Iterator[Finding]:
 class _Difference:
     seen: str
     gone: bool = False
+    """Whether the next start of buildkitd, or the next boot, fails by it."""
 
 
 def _of_release(spec: Spec, facts: Facts) -> Iterator[_Difference]:
@@ -63,10 +64,11 @@ def _of_release(spec: Spec, facts: Facts) -> Iterator[_Difference]:
     if installed is None:
         link = facts.files.get(paths.CURRENT)
         seen = f"leads to {link.target or 'no release'}" if link else "is gone"
-        yield _Difference(seen=f"{paths.CURRENT} {seen}", gone=link is None)
+        yield _Difference(seen=f"{paths.CURRENT} {seen}", gone=link is None or lost(facts))
         return
     wanted = placed(spec, facts, installed)
     manager, service = service_manager(spec, facts), reading(spec, facts).service
+    programs = {each.path for each in wanted.files if each.mode & 0o111}
     changes = {
         **{each.path: file_change(each.path, each.text, facts, each.mode) for each in wanted.files},
         **{each.path: link_change(each, facts) for each in wanted.links},
@@ -77,10 +79,10 @@ def _of_release(spec: Spec, facts: Facts) -> Iterator[_Difference]:
         if path == manager.path and service.state == "missing":
             continue
         gone = change.action == "create"
+        stopped = not gone and path in programs and not facts.files[path].mode & 0o111
+        words = "is gone" if gone else "may not be run" if stopped else "differs"
         # The link for people is no part of a start.
-        yield _Difference(
-            seen=f"{path} {'is gone' if gone else 'differs'}", gone=gone and path != paths.BUILDCTL
-        )
+        yield _Difference(seen=f"{path} {words}", gone=(gone or stopped) and path != paths.BUILDCTL)
 
 
 def _of_group(spec: Spec, facts: Facts) -> Iterator[_Difference]:

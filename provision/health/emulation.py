@@ -180,7 +180,7 @@ def dynamic(view: ArchitectureOnHost, _spec: Spec) -> Finding | None:
         "error",
         f"{view.winner.interpreter} is dynamically linked (it asks for {header.interpreter or 'a loader'})",
         "it starts on the host and fails inside every container",
-        _with_packages(view, "install"),
+        _with_packages(view),
         view.platform,
     )
 
@@ -239,7 +239,7 @@ def deleted(view: ArchitectureOnHost, spec: Spec) -> Finding | None:
     if view.winner is None or not view.ran or not view.deleted:
         return None
     if spec.emulation.interpreters == PACKAGES:
-        fix = _with_packages(view, "reinstall")
+        fix = _reinstalled(view)
     else:
         fix = Fix.by(PROVISION, words=f"first put {view.winner.interpreter} back")
     return finding(
@@ -292,13 +292,25 @@ _VERBS: Final = {
 }
 
 
-def _with_packages(view: ArchitectureOnHost, verb: str) -> Fix:
-    """QEMU's files installed or reinstalled, and then registered."""
-    manager = packages.manager(view.facts)
+def _with_packages(view: ArchitectureOnHost) -> Fix:
+    """QEMU's files installed, and then registered; by the package that the host's manager was asked for, if it was."""
+    manager, said = packages.manager(view.facts), packages.answer(view.facts)
     if manager is None:
-        return Fix.by(PROVISION, words=f"first {verb} QEMU's static emulators")
-    words = (*_VERBS[manager.command][verb].split(), *manager.packages_for((view.arch.qemu,)))
-    return Fix.by(run(*words), PROVISION)
+        return Fix.by(PROVISION, words="first install QEMU's static emulators")
+    names = said.packages if said else manager.packages_for((view.arch.qemu,))
+    return Fix.by(run(*_VERBS[manager.command]["install"].split(), *names), PROVISION)
+
+
+def _reinstalled(view: ArchitectureOnHost) -> Fix:
+    """The package whose file is gone, installed again. Where another file or package is to take its place, as after an
+    upgrade to Ubuntu 26.04, `provision` does that.
+    """
+    manager, names = packages.manager(view.facts), packages.installed(view.facts)
+    if manager is None:
+        return Fix.by(PROVISION, words="first reinstall QEMU's static emulators")
+    if not names:
+        return _AGAIN
+    return Fix.by(run(*_VERBS[manager.command]["reinstall"].split(), *names), PROVISION)
 
 
 CHECKS: Final[tuple[HandlerCheck, ...]] = (

@@ -302,7 +302,7 @@ AREAS: Final[Mapping[str, tuple[FindingRow, ...]]] = MappingProxyType(
             _row(
                 "state-folder",
                 "service",
-                "buildkitd's state or its folder for temporary files is gone, read-only or not the one it has open",
+                "buildkitd cannot write to its state, temporary files, socket's folder or log; or has other files open",
                 "a folder that can be written to, then a restart",
             ),
             _row(
@@ -315,8 +315,14 @@ AREAS: Final[Mapping[str, tuple[FindingRow, ...]]] = MappingProxyType(
             _row(
                 "namespaces",
                 "service",
-                "the kernel's limit for a kind of namespace is 0",
+                "the kernel's limit for a kind of namespace is 0, or reached",
                 "the `sysctl` commands that are shown",
+            ),
+            _row(
+                "devices",
+                "service",
+                "a device that build steps get, such as `/dev/null`, is missing or a plain file",
+                "making it anew",
             ),
             _row(
                 "daemon-foreign",
@@ -337,6 +343,12 @@ AREAS: Final[Mapping[str, tuple[FindingRow, ...]]] = MappingProxyType(
                 None,
                 "the host's name servers are on loopback, where build steps do not reach them",
                 "`[buildkit.dns] nameservers`, then `provision`",
+            ),
+            _row(
+                "resolver-missing",
+                None,
+                "`resolv.conf` is missing or names no server; an error if it cannot be read: no build step starts",
+                "`[buildkit.dns] nameservers`, then `provision`; or the file",
             ),
             _row(
                 "network-plugins",

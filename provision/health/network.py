@@ -29,13 +29,28 @@ def findings(spec: Spec, facts: Facts) -> tuple[Finding, ...]:
     )
 
 
+_PUBLIC = "BuildKit gives them 8.8.8.8 instead: names fail where that is blocked, and local names always"
+
+
 def _resolvers(spec: Spec, facts: Facts) -> Iterator[Finding]:
+    basis = facts.basis
+    if seen := network.no_resolvers(spec.buildkit, basis.resolvers, basis.no_resolvers):
+        fatal = network.hinders_steps(basis.no_resolvers)
+        yield finding(
+            "resolver-missing",
+            "error" if fatal else "warning",
+            seen if fatal else f"{seen}, so build steps get none of this host's",
+            "no build step starts" if fatal else _PUBLIC,
+            Fix(words=f"write a {paths.RESOLVER} with the servers that this host asks")
+            if fatal
+            else Fix.by(PROVISION, words=network.NAMESERVERS),
+        )
     if servers := network.unreachable_resolvers(spec.buildkit, facts.basis.resolvers):
         yield finding(
             "resolver-loopback",
             "warning",
             f"{paths.RESOLVER} names {', '.join(servers)} alone, which build steps cannot reach",
-            "BuildKit gives them 8.8.8.8 instead: names fail where that is blocked, and local names always",
+            _PUBLIC,
             Fix.by(PROVISION, words=network.NAMESERVERS),
         )
 

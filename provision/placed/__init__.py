@@ -13,7 +13,7 @@ from provision import paths
 from provision.buildkit import daemon
 from provision.buildkit.version import is_version
 from provision.certificates.files import ServerFiles
-from provision.facts import Facts
+from provision.facts import Facts, Mount
 from provision.facts.managers import service_manager
 from provision.services.manager import ServiceFile, Settings
 from provision.spec import Spec
@@ -86,10 +86,47 @@ def current(facts: Facts) -> Installation | None:
     return Installation(version=found["version"], folder=found[0])
 
 
+def lost(facts: Facts) -> bool:
+    """Whether the link to the release is there and leads to none: to a folder that is gone, or is no release."""
+    link, installed = facts.files.get(paths.CURRENT), current(facts)
+    if installed is None:
+        return link is not None and (link.target or "").startswith(f"{paths.RELEASES}/")
+    return installed.folder not in facts.releases
+
+
 def disk_bytes(facts: Facts) -> int:
     """The size of the filesystem that holds the daemon's state; 0 if it is unknown."""
     disk = facts.disks.get(paths.STATE)
     return disk.size * 1024 if disk else 0
+
+
+def unwritable(spec: Spec, facts: Facts) -> tuple[str, str]:
+    """The first place that the daemon cannot write to, and what was seen there; both are empty if it can to all.
+
+    How full the disk of its state is, is a fact of its own.
+    """
+    log = () if service_manager(spec, facts).name == "systemd" else (paths.LOG,)
+    for path in (paths.STATE, paths.SCRATCH, paths.SOCKET_FOLDER, *log):
+        place = facts.basis.places.get(path)
+        if place is None:
+            continue
+        own_disk = path not in (paths.STATE, paths.SCRATCH)
+        if place.kind == "file" and place.problem:
+            return path, f"{path} cannot be written to: {place.problem}"
+        if place.problem and (own_disk or not place.full):
+            return path, f"no file can be made in {path}: {place.problem}"
+        # Without that folder there is no socket, which has a finding of its own.
+        if place.kind == "link" and path != paths.SOCKET_FOLDER:
+            return path, f"{path} is a link to {place.target}, which is not there"
+        if place.kind == "other" and path != paths.SOCKET_FOLDER:
+            return path, f"{path} is no folder"
+    return "", ""
+
+
+def noexec(facts: Facts, folder: str) -> Mount | None:
+    """The mount that holds that folder, if no program may run from it."""
+    mount = facts.mount_behind(folder)
+    return mount if mount and "noexec" in mount.options else None
 
 
 def astray(facts: Facts) -> str:

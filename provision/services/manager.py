@@ -133,7 +133,9 @@ class Boot:
     happens: bool = True
     """Whether anything of this tool's is started at boot at all."""
     folders: tuple[str, ...] = ()
-    """Folders whose rules are registered, highest first: a file hides those of its name in the folders after it."""
+    """Folders whose rules are registered, highest first: a file hides those of its name in the folders after it. Where
+    nothing happens by itself, those that the start of the daemon reads.
+    """
     lacks: tuple[Lack, ...] = ()
     files: tuple[ServiceFile, ...] = ()
     """Files that are needed, whether they are there already or not."""

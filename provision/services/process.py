@@ -76,7 +76,7 @@ def read(seen: Seen) -> Reading:
     service = Service(enabled=None)
     if seen.script:
         service = Service(state=state, words=words, enabled=None, last_words=seen.mark.last_words)
-    return Reading(service=service, boot=Boot(happens=False))
+    return Reading(service=service, boot=Boot(happens=False, folders=(paths.RULES,)))
 
 
 MANAGER: Final = ServiceManager(

@@ -19,7 +19,7 @@ contents() {
 
 # Where builds write: what is there, and what a file made there ends with.
 places() {
-  for place in {{ paths.STATE }} {{ paths.SCRATCH }}; do
+  for place in {{ paths.STATE }} {{ paths.SCRATCH }} {{ paths.SOCKET_FOLDER }}; do
     kind=none target=
     [ ! -h "$place" ] || { kind="link"; target=$(readlink "$place"); }
     [ ! -e "$place" ] || kind=other
@@ -31,6 +31,11 @@ places() {
     fi
     record place "$place" "$kind" "$target" "${problem##*: }"
   done
+  # Where systemd does not run the daemon, its start writes there first.
+  if [ -e {{ paths.LOG }} ] && [ "$uid" -eq 0 ]; then
+    problem=$( { : >>{{ paths.LOG }}; } 2>&1)
+    record place {{ paths.LOG }} file '' "${problem##*: }"
+  fi
 }
 
 # The program that starts build steps, found as the daemon finds it (executor/runcexecutor/executor.go).
@@ -63,7 +68,22 @@ footing() {
     [ ! "$held" -ef {{ paths.LOCK }} ] || seen=yes
   done
   # Not every user may look, and a daemon that is starting does not have it yet.
-  [ "$seen" = yes ] || case $(ls -l "/proc/$1/fd" 2>/dev/null) in *buildkitd.lock*) ;; *) return ;; esac
+  open=$(ls -l "/proc/$1/fd" 2>/dev/null)
+  case $open in *buildkitd.lock*) ;; *) [ "$seen" = yes ] || return ;; esac
+  # A part of it may have been taken away: then a database is open that is no longer there.
+  root=${open%%/buildkitd.lock*}; root=${root##* -> }
+  while IFS= read -r line; do
+    case ${line##* -> } in
+      "$root"/*.db) ;;
+      *.db|*'.db (deleted)') seen=no ;;
+    esac
+  done <<END-OF-FILES
+$open
+END-OF-FILES
+  # Or a folder that steps are started in, or layers are kept in. It makes both when it starts.
+  for worker in {{ paths.STATE }}/runc-overlayfs {{ paths.STATE }}/runc-native; do
+    [ ! -d "$worker" ] || { [ -d "$worker/executor" ] && [ -d "$worker/snapshots/snapshots" ]; } || seen=no
+  done
   record lock "$seen"
 }
 
@@ -101,6 +121,12 @@ namespaces() {
     count=; { read -r count <"/proc/sys/user/max_${kind}_namespaces"; } 2>/dev/null
     [ "$count" != 0 ] || record no-namespaces "$kind"
   done
+  # Another limit may be reached. What else stands against them has other words, and facts of its own.
+  { [ "$uid" -eq 0 ] && have unshare; } || return 0
+  # shellcheck disable=SC2046 # none is no word
+  case $(unshare -m -p -i -u $([ "$tree" != 2 ] || echo -C) -f true 2>&1 </dev/null) in
+    *'No space left on device'*) record namespaces-used-up ;;
+  esac
 }
 
 # runc makes a control group for each build step.
@@ -114,10 +140,23 @@ control_group() {
   [ ! -d "$place" ] || rmdir "$place"
 }
 
+# Devices that each build step gets. In a user namespace runc cannot make them, and takes those that are here.
+devices() {
+  lacking=
+  for device in null zero full random urandom tty; do
+    [ -c "/dev/$device" ] || lacking="$lacking /dev/$device"
+  done
+  [ -z "$lacking" ] || record no-devices "$lacking"
+}
+
 # Name servers, as the daemon reads them for build steps (executor/oci/resolvconf.go).
 resolvers() {
+  [ -f {{ paths.RESOLVER }} ] || {
+    problem=$(cat {{ paths.RESOLVER }} 2>&1 >/dev/null)
+    record no-resolvers "${problem##*: }"
+  }
   for path in {{ paths.RESOLVERS | q }}; do
-    [ -r "$path" ] || continue
+    [ -f "$path" ] && [ -r "$path" ] || continue
     servers=
     while read -r word server _ || [ -n "$word" ]; do
       [ "$word" != nameserver ] || servers="$servers $server"
@@ -167,6 +206,7 @@ basis() {
   strangers
   namespaces
   control_group
+  devices
   resolvers
   command_line
   # What an earlier run built (templates/deep.sh).

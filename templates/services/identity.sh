@@ -2,8 +2,30 @@
 {% include "host/begun.sh" %}
 
 
-# recall: sets `number` and `time` to what the daemon's mark has; fails where there is none.
-recall() { number='' time=''; { read -r number time <{{ paths.STARTED }}; } 2>/dev/null; }
+# recall: sets `number` and `time` to what the daemon's mark has, else to a daemon that has lost its mark; fails where
+# there is neither.
+recall() {
+  number='' time=''
+  { read -r number time <{{ paths.STARTED }}; } 2>/dev/null || { [ -x {{ paths.SERVICE_SCRIPT }} ] && lost; }
+}
+
+# lost: a daemon of a release that has the state, and no mark any more (rm -r {{ paths.SOCKET_FOLDER }}). One that systemd
+# started never had one.
+lost() {
+  for process in /proc/[0-9]*; do
+    name=; { read -r name <"$process/comm"; } 2>/dev/null
+    [ "$name" = buildkitd ] || continue
+    case $(readlink "$process/exe") in {{ paths.RELEASES }}/*) ;; *) continue ;; esac
+    ! grep -q '/{{ paths.SERVICE }}' "$process/cgroup" || continue
+    for held in "$process"/fd/*; do
+      [ "$held" -ef {{ paths.LOCK }} ] || continue
+      number=${process#/proc/}
+      begun "$number" && { time=$begun; return; }
+    done
+  done
+  number=''
+  return 1
+}
 
 # alive: sets `pid` to the daemon that the mark names, if it still runs. A number alone proves nothing, as it may be
 # another process's by now: when it was started counts too, and that a program of a release runs.

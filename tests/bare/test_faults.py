@@ -1,4 +1,4 @@
-"""The faults of what buildkitd stands on, where it is a process: a CI job's machine, Debian 12 and 13.
+"""The faults of what buildkitd stands on, where it is a process: a CI job's machine, Debian 11, 12 and 13.
 
 The product's own plan and health, on a session into the root: no Python is needed there.
 """
@@ -6,7 +6,7 @@ The product's own plan and health, on a session into the root: no Python is need
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from tests.lab.release import publish
 MANAGER = "process"
 WANTED = ("linux/amd64", "linux/arm64", "linux/s390x")
 
-pytestmark = pytest.mark.needs("qemu-aarch64-static")
+pytestmark = pytest.mark.needs("qemu-aarch64-static", "gcc", "libseccomp")
 
 
 @dataclass(kw_only=True)
@@ -55,9 +55,9 @@ class Bench:
         self.root.run(text.replace("RESTART", RESTART[MANAGER]))
 
 
-@pytest.fixture(scope="module", params=SUITES)
-def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    folder: Path = tmp_path_factory.mktemp("bench")
+@contextmanager
+def provisioned(suite: str, folder: Path) -> Iterator[Bench]:
+    """Such a root, proven by builds."""
     release = publish(folder / "mirror")
     spec = Spec(
         platforms=WANTED,
@@ -70,7 +70,7 @@ def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         ),
     )
     run = RunSettings(cache=folder / "cache", timeout=300, progress=Progress(), version=release.version)
-    with BareRoot(request.param) as root:
+    with BareRoot(suite) as root:
         space = Local(name="bare", become=False, within=tuple(root.command()))
         with closing(space):
             made = Bench(root=root, space=space, spec=spec, run=run)
@@ -78,6 +78,12 @@ def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             assert (done.status, done.error) == ("changed", None), done
             assert {row.platform for row in done.platforms if row.builds} == {*WANTED}
             yield made
+
+
+@pytest.fixture(scope="module", params=("bullseye", *SUITES))
+def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    with provisioned(request.param, tmp_path_factory.mktemp("bench")) as made:
+        yield made
 
 
 def test_a_sound_host_has_none(bench: Bench) -> None:

@@ -40,6 +40,7 @@ cat "/proc/$$/limits" >/lab/limits
 cat "/proc/$$/stat" >/lab/stat
 printf '%s\\n' "$@" >/lab/arguments
 umask >/lab/umask
+[ ! -e /var/lib/buildkit/buildkitd.lock ] || exec 7</var/lib/buildkit/buildkitd.lock
 readlink "/proc/$$/cwd" >/lab/cwd
 echo "the daemon's first words"
 [ ! -e /lab/fails ] || { echo "no room at the inn" >&2; printf 'main.main\\n\\tmain.go:1\\n' >&2; exit 1; }
@@ -177,6 +178,27 @@ def test_started_twice_it_is_the_same_daemon(service: Service) -> None:
     assert service("restart").status == 0
     assert service.pid() != pid
     assert not running(pid)
+
+
+@WITHOUT_APPLETS
+def test_one_whose_mark_was_taken_away_is_found_and_replaced(service: Service) -> None:
+    service.machine.write(paths.LOCK, "")
+    assert service("start").status == 0
+    pid = service.pid()
+    service.space.run(f"rm -r {paths.SOCKET_FOLDER}")
+    assert service("status").records == (f"buildkitd runs (process {pid})",)
+    answer = service("start")
+    assert (answer.status, answer.stderr) == (0, "")
+    assert service.pid() != pid
+    assert not running(pid)
+
+
+def test_where_it_can_make_no_file_it_does_not_wait_for_ever(service: Service) -> None:
+    service.machine.at(paths.SOCKET_FOLDER).mkdir()
+    service.space = service.machine.open(f"mount -t tmpfs -o ro tmpfs {paths.SOCKET_FOLDER}")
+    answer = service("start")
+    assert (answer.status, answer.records) == (1, ())
+    assert f"no file can be made in {paths.SOCKET_FOLDER}" in answer.stderr
 
 
 def test_two_at_once_start_one_daemon(service: Service) -> None:

@@ -106,10 +106,11 @@ def test_the_runtime(installed: Machine) -> None:
 
 
 def test_the_folders_it_writes_to(machine: Machine) -> None:
-    assert machine.facts().basis.places == {paths.STATE: Place(), paths.SCRATCH: Place()}
+    none = {path: Place() for path in (paths.STATE, paths.SCRATCH, paths.SOCKET_FOLDER)}
+    assert machine.facts().basis.places == none
     machine.at(paths.SCRATCH).mkdir(parents=True)
     folder = Place(kind="folder")
-    assert machine.facts().basis.places == {paths.STATE: folder, paths.SCRATCH: folder}
+    assert machine.facts().basis.places == {**none, paths.STATE: folder, paths.SCRATCH: folder}
     assert machine.listing(paths.STATE) == ["tmp"]
     machine.at(paths.STATE).rename(machine.at("/srv"))
     machine.at(paths.STATE).symlink_to("/srv")
@@ -133,6 +134,21 @@ def test_a_folder_that_is_read_only_or_full(machine: Machine) -> None:
     assert (place.full, place.problem) == (True, "No space left on device")
 
 
+def test_what_a_start_writes_to(machine: Machine) -> None:
+    machine.at(paths.SOCKET_FOLDER).mkdir(parents=True)
+    machine.write(paths.LOG, "")
+    os.utime(machine.at(paths.LOG), (9, 9))
+    places = machine.facts().basis.places
+    assert places[paths.SOCKET_FOLDER] == Place(kind="folder")
+    assert places[paths.LOG] == Place(kind="file")
+    assert machine.at(paths.LOG).stat().st_mtime == 9
+    machine.at(paths.LOG).unlink()
+    machine.at(paths.LOG).mkdir()
+    assert machine.facts().basis.places[paths.LOG] == Place(kind="file", problem="Is a directory")
+    machine.open(f"mount -t tmpfs -o ro tmpfs {paths.SOCKET_FOLDER}; {MOUNTED}")
+    assert machine.facts().basis.places[paths.SOCKET_FOLDER].problem == "Read-only file system"
+
+
 def test_limits(machine: Machine) -> None:
     basis = machine.facts().basis
     assert basis.no_namespaces == ()
@@ -140,10 +156,23 @@ def test_limits(machine: Machine) -> None:
     # The limits of a user namespace are its own.
     machine.open(f"echo 0 >/proc/sys/user/max_pid_namespaces; {MOUNTED}")
     assert machine.facts().basis.no_namespaces == ("pid",)
+    one = "echo 1 >/proc/sys/user/max_uts_namespaces"
+    machine.open(f"{one}; {MOUNTED}")
+    assert not machine.facts().basis.namespaces_used_up
+    machine.open(f"{one}; unshare -u sleep 30 </dev/null >/dev/null 2>&1 & {MOUNTED}")
+    basis = machine.facts().basis
+    assert (basis.no_namespaces, basis.namespaces_used_up) == ((), True)
 
 
 def test_name_servers(machine: Machine) -> None:
-    assert machine.facts().basis.resolvers == {}
+    basis = machine.facts().basis
+    assert (basis.resolvers, basis.no_resolvers) == ({}, "No such file or directory")
+    machine.at(paths.RESOLVER).symlink_to("resolv.conf")
+    basis = machine.facts().basis
+    assert (basis.resolvers, basis.no_resolvers) == ({}, "Too many levels of symbolic links")
+    machine.at(paths.RESOLVER).unlink()
+    machine.write(paths.RESOLVER, "search lan\n")
+    assert machine.facts().basis.resolvers == {paths.RESOLVER: ()}
     machine.write(paths.RESOLVER, "# x\nsearch lan\nnameserver 127.0.0.53\noptions edns0\n")
     machine.write(paths.RESOLVED, "nameserver 192.0.2.1\nnameserver ::1")
     assert machine.facts().basis.resolvers == {

@@ -143,6 +143,26 @@ def test_no_program_may_run_anywhere(machine: Machine) -> None:
     assert facts.binfmt.fix_binary is None
 
 
+def test_what_is_read_only(machine: Machine) -> None:
+    """Its mount, or the filesystem that it is of; behind a link, too."""
+    machine.at("/srv/opt").mkdir(parents=True)
+    machine.at("/mnt").mkdir()
+    machine.at("/opt").rmdir()
+    machine.at("/opt").symlink_to("srv/opt")
+    facts = machine.facts()
+    assert facts.trees[paths.RELEASES] == "/srv/opt"
+    assert facts.trees["/etc/systemd/system"] == "/etc"
+    assert facts.trees["/usr/local/bin"] == "/usr/local/bin"
+    own = "mount -t tmpfs -o ro tmpfs /usr/local/lib"
+    bound = "mount -t tmpfs -o ro tmpfs /mnt; mount --bind /mnt /srv/opt; mount -o remount,bind,rw /srv/opt"
+    machine.open(f"{own}; {bound}; {MOUNTED}")
+    facts = machine.facts()
+    for path, read_only in ((paths.RELEASES, True), (paths.EMULATORS, True), ("/usr/local/bin", False)):
+        mount = facts.mount_of(facts.trees[path])
+        assert mount
+        assert ("ro" in mount.options) == read_only, (path, mount)
+
+
 def test_no_place_for_temporary_files(machine: Machine) -> None:
     places = "/tmp /var/tmp /run /dev/shm /root"
     machine.open(f"for place in {places}; do mount -t tmpfs -o ro tmpfs $place; done; {MOUNTED}")

@@ -31,6 +31,7 @@ REQUIREMENTS: Final[tuple[Requirement, ...]] = (
     machine.root,
     machine.users,
     machine.temporary,
+    machine.mounts,
     *EMULATION,
     buildkit.service_manager,
     daemon.nobody_else,

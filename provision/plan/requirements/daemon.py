@@ -10,6 +10,7 @@ from provision.buildkit.daemon import CAPABILITIES
 from provision.facts.managers import service_manager
 from provision.facts.strangers import in_the_way, stop
 from provision.fix import Fix, run
+from provision.placed import unwritable
 from provision.plan.requirements.requirement import Verdict, doubtful, met, requirement, unmet
 from provision.plan.target import Target
 
@@ -35,20 +36,19 @@ def nobody_else(target: Target) -> Verdict:
 
 @requirement("state", needed=f"{paths.STATE} as a folder that can be written to, or nothing there")
 def state(target: Target) -> Verdict:
-    """What is there belongs to somebody: no step removes it."""
-    for path in (paths.STATE, paths.SCRATCH):
-        place = target.facts.basis.places.get(path)
-        if place is None:
-            continue
-        if place.kind == "other":
-            return unmet(f"{path} is no folder", fix=Fix(words=f"move {path} away"))
-        if place.kind == "link":
-            seen = f"{path} is a link to {place.target}, which is not there"
-            return unmet(seen, fix=Fix(words=f"make that folder, or {_MOUNT}"))
-        if place.problem and not place.full:
-            fix = Fix(words=f"make it writable for root, or mount another disk at {paths.STATE}")
-            return unmet(f"no file can be made in {path}: {place.problem}", fix=fix)
-    return met("nothing stands against it")
+    """What is there belongs to somebody: no step removes it. The folder of the socket and the log count, too."""
+    path, seen = unwritable(target.spec, target.facts)
+    if not path:
+        return met("nothing stands against it")
+    place = target.facts.basis.places[path]
+    words = f"make it writable for root, or mount another disk at {paths.STATE}"
+    if path not in (paths.STATE, paths.SCRATCH):
+        words = f"make {path} writable for root"
+    elif place.kind == "other":
+        words = f"move {path} away"
+    elif place.kind == "link":
+        words = f"make that folder, or {_MOUNT}"
+    return unmet(seen, fix=Fix(words=words))
 
 
 @requirement("overlay", needed=f"a filesystem for {paths.STATE} that overlayfs works on")
@@ -111,7 +111,12 @@ def _text(target: Target, path: str) -> str:
 @requirement("resolvers", needed="name servers that build steps can reach")
 def resolvers(target: Target) -> Verdict:
     """BuildKit gives build steps public servers where all of the host's are on loopback."""
-    found = target.facts.basis.resolvers
+    found, problem = target.facts.basis.resolvers, target.facts.basis.no_resolvers
+    if seen := networks.no_resolvers(target.spec.buildkit, found, problem):
+        words = networks.NAMESERVERS.removeprefix("first ")
+        if networks.hinders_steps(problem):
+            words = f"write a {paths.RESOLVER} with the servers that this host asks"
+        return doubtful(seen, fix=Fix(words=words))
     if servers := networks.unreachable_resolvers(target.spec.buildkit, found):
         seen = f"{paths.RESOLVER} names {', '.join(servers)} alone: build steps get 8.8.8.8 instead"
         return doubtful(seen, fix=Fix(words=networks.NAMESERVERS.removeprefix("first ")))

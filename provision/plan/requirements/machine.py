@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from provision import paths
+from provision.buildkit.release import Release
 from provision.errors import BecomeError
 from provision.facts.managers import service_manager
-from provision.fix import PROVISION, Fix
+from provision.fix import PROVISION, Fix, run
+from provision.placed import Installation, noexec, placed
+from provision.placed.changes import file_change, link_change
 from provision.plan.requirements.requirement import Verdict, doubtful, met, requirement, unmet
-from provision.plan.target import Target
+from provision.plan.target import Target, release_folder
 
 MIB: Final = 1024
 GIB: Final = 1024 * 1024
@@ -62,6 +66,54 @@ def temporary(target: Target) -> Verdict:
         f"programs may run in no folder for temporary files ({', '.join(bad) or 'none is writable'})",
         fix=Fix(words="mount /var/tmp read-write and without noexec"),
     )
+
+
+@requirement(
+    "mounts", needed="file systems that can be written to, and that programs may run from, as needed"
+)
+def mounts(target: Target) -> Verdict:
+    """Image and rescue systems are read-only in part, a disk is after an error; hardened systems forbid programs."""
+    facts = target.facts
+    for folder in dict.fromkeys(_written(target)):
+        mount = facts.mount_behind(folder)
+        if mount and "ro" in mount.options:
+            fix = Fix(words="mount it read-write, or use a machine whose system can be changed")
+            return unmet(f"{folder} lies on {mount.point}, which is read-only", fix=fix)
+    # From the second the daemon starts the programs that tell it which platforms are emulated.
+    for folder in (paths.RELEASES, *((paths.SCRATCH,) if target.emulates else ())):
+        if mount := noexec(facts, folder):
+            words = f"and in /etc/fstab, if it stands there; or mount another disk at {folder}"
+            fix = Fix.by(run("mount", "-o", "remount,exec", mount.point), words=words)
+            return unmet(f"{folder} lies on {mount.point}, which is mounted noexec", fix=fix)
+    return met("nothing is read-only or noexec that must not be")
+
+
+def _written(target: Target) -> Iterator[str]:
+    """Folders that the steps for this host write to. That of the state is a requirement of its own."""
+    facts, spec, choices = target.facts, target.spec, target.choices
+    if target.unpacks:
+        yield from (paths.RELEASES, paths.CACHE)
+    if isinstance(target.release, Release):
+        folder = release_folder(target.release)
+        wanted = placed(spec, facts, Installation(version=target.release.version, folder=folder), target.tls)
+        yield from (
+            _folder(each.path)
+            for each in wanted.files
+            if file_change(each.path, each.text, facts, each.mode)
+        )
+        yield from (_folder(each.path) for each in wanted.links if link_change(each, facts))
+    if any(choice.install for choice in choices):
+        yield "/usr"
+    if any(choice.send for choice in choices):
+        yield from (paths.EMULATORS, paths.CACHE)
+    if any(choice.path and paths.rule(choice.arch.qemu) not in facts.files for choice in choices):
+        yield from (paths.RULES, paths.OWN)
+    if spec.buildkit.group not in facts.groups:
+        yield from ("/etc", paths.OWN)
+
+
+def _folder(path: str) -> str:
+    return path.rpartition("/")[0]
 
 
 @requirement("cgroups", needed="control groups, for build steps")

@@ -16,12 +16,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from provision import health, paths
-from provision.facts import Facts
+from provision.facts import ControlGroups, Facts
 from provision.facts.basis import Basis, Certificate, Damage, Place, Runtime, Stranger
 from provision.placed import current
 from provision.services.manager import Unit
 from provision.spec import Dns, Registry, Spec, Tls
-from tests.unit.health.test_health import label
+from tests.unit.health.test_health import daemon, label
+from tests.unit.plan.faults import mounted
 from tests.unit.recorded import SPEC, buildkit, networked, run_by
 
 ALL: Final = (1 << 41) - 1
@@ -64,6 +65,19 @@ def sound(spec: Spec = SPEC) -> Facts:
 
 def basis(**changes: Any) -> Callable[[Facts], Facts]:
     return lambda facts: replace(facts, basis=replace(facts.basis, **changes))
+
+
+def both(*changes: Callable[[Facts], Facts]) -> Callable[[Facts], Facts]:
+    def change(facts: Facts) -> Facts:
+        for each in changes:
+            facts = each(facts)
+        return facts
+
+    return change
+
+
+def groups(version: ControlGroups) -> Callable[[Facts], Facts]:
+    return lambda facts: replace(facts, system=replace(facts.system, control_groups=version))
 
 
 def damage(program: str, *, lost: bool = True) -> Callable[[Facts], Facts]:
@@ -167,6 +181,18 @@ CASES: Final[dict[str, Case]] = {
         change=basis(runtime=Runtime(path="/usr/bin/runc", problem="status 126: Permission denied")),
         finding="runtime-broken",
     ),
+    "no program may run from /opt": Case(
+        change=both(mounted("/opt", "noexec"), lambda facts: replace(facts, worker=None)),
+        finding="runtime-broken",
+    ),
+    "no program may run from where the state leads": Case(
+        change=both(
+            mounted("/data", "noexec"),
+            daemon(tmpdir=paths.SCRATCH),
+            lambda facts: replace(facts, trees={paths.SCRATCH: "/data/tmp"}),
+        ),
+        finding="worker-tmpdir",
+    ),
     "settings that are no TOML": Case(change=text(paths.CONFIG, "no toml ["), finding="settings-broken"),
     "settings that are gone": Case(change=without(paths.CONFIG), finding="drift"),
     "settings of somebody else's": Case(
@@ -195,6 +221,17 @@ CASES: Final[dict[str, Case]] = {
     "the folder for temporary files is gone": Case(
         change=place(paths.SCRATCH, kind="none"), finding="state-folder"
     ),
+    "the folder of the socket is read-only": Case(
+        change=place(paths.SOCKET_FOLDER, kind="folder", problem="Read-only file system"),
+        finding="state-folder",
+    ),
+    "the disk of the socket is full": Case(
+        change=place(paths.SOCKET_FOLDER, kind="folder", problem="No space left on device"),
+        finding="state-folder",
+    ),
+    "a folder where systemd has no log": Case(
+        change=place(paths.LOG, kind="file", problem="Is a directory"), finding=""
+    ),
     "a capability is taken away": Case(
         change=basis(capabilities={"daemon": ALL & ~(1 << 27), "init": ALL}), finding="capabilities"
     ),
@@ -208,12 +245,17 @@ CASES: Final[dict[str, Case]] = {
     "control groups are read-only": Case(
         change=basis(no_control_group="Read-only file system"), finding="control-groups"
     ),
-    "control groups of version 1 without devices": Case(
-        change=lambda facts: replace(facts, system=replace(facts.system, control_groups="partial")),
-        finding="control-groups",
-    ),
+    "control groups of version 1 without devices": Case(change=groups("partial"), finding="control-groups"),
     "no namespaces": Case(change=basis(no_namespaces=("pid", "user")), finding="namespaces"),
     "no user namespaces, which no build step has": Case(change=basis(no_namespaces=("user",)), finding=""),
+    "a file in the place of /dev/null": Case(change=basis(no_devices=("/dev/null",)), finding="devices"),
+    "as many namespaces as there may be": Case(change=basis(namespaces_used_up=True), finding="namespaces"),
+    "no control group namespaces": Case(
+        change=both(basis(no_namespaces=("cgroup",)), groups("2")), finding="namespaces"
+    ),
+    "no control group namespaces, with version 1": Case(
+        change=both(basis(no_namespaces=("cgroup",)), groups("1")), finding=""
+    ),
     "another daemon has the socket": Case(change=stranger(socket=True), finding="daemon-foreign"),
     "another daemon has the state": Case(change=stranger(state=True, unit=""), finding="daemon-foreign"),
     "what our unit runs is no stranger": Case(change=stranger(state=True, unit=paths.SERVICE), finding=""),
@@ -247,6 +289,24 @@ CASES: Final[dict[str, Case]] = {
     "a resolver on loopback, and servers of the configuration": Case(
         change=basis(resolvers={paths.RESOLVER: ("127.0.0.1",)}),
         finding="",
+        spec=buildkit(dns=Dns(nameservers=("192.0.2.1",))),
+    ),
+    "no file of name servers": Case(
+        change=basis(resolvers={}, no_resolvers="No such file or directory"),
+        finding="resolver-missing",
+        severity="warning",
+    ),
+    "no file of name servers, and servers of the configuration": Case(
+        change=basis(resolvers={}, no_resolvers="No such file or directory"),
+        finding="",
+        spec=buildkit(dns=Dns(nameservers=("192.0.2.1",))),
+    ),
+    "a file without name servers": Case(
+        change=basis(resolvers={paths.RESOLVER: ()}), finding="resolver-missing", severity="warning"
+    ),
+    "a file of name servers that leads to itself": Case(
+        change=basis(resolvers={}, no_resolvers="Too many levels of symbolic links"),
+        finding="resolver-missing",
         spec=buildkit(dns=Dns(nameservers=("192.0.2.1",))),
     ),
     "a bridge without iptables": Case(
@@ -298,6 +358,12 @@ def test_one_thing_wrong_is_one_finding(name: str) -> None:
     found = health.find(case.spec, case.change(sound(case.spec)))
     expected = [(case.finding, case.severity)] if case.finding else []
     assert [(each.id, each.severity) for each in found] == expected
+
+
+@pytest.mark.parametrize("manager", ["openrc", "process"])
+def test_a_log_that_cannot_be_written_to_keeps_the_daemon_from_its_next_start(manager: Any) -> None:
+    facts = place(paths.LOG, kind="file", problem="Is a directory")(run_by(manager))
+    assert "state-folder" in [each.id for each in health.find(SPEC, facts)]
 
 
 @pytest.mark.parametrize("manager", ["openrc", "process"])

@@ -11,6 +11,7 @@ from provision import binfmt, health, paths
 from provision.architectures import of_platform
 from provision.binfmt import Entry
 from provision.facts import LATE, Facts
+from provision.fix import HostCommand
 from provision.health import deep
 from provision.health.finding_table import AREAS, ROWS
 from provision.result import Finding
@@ -220,6 +221,25 @@ def test_a_fault_is_found(name: str) -> None:
 
 def test_the_facts_of_every_finding_are_here() -> None:
     assert {each.id for each in all_findings()} == set(ROWS)
+
+
+@pytest.mark.parametrize(
+    ("installed", "command"),
+    [
+        (("qemu-user-static",), "apt-get install --reinstall qemu-user-static"),
+        (("qemu-user",), "apt-get install --reinstall qemu-user"),
+        # After an upgrade to Ubuntu 26.04 the package is gone, too.
+        ((), ""),
+    ],
+)
+def test_an_emulator_that_is_gone_is_brought_back_by_what_the_system_has(
+    installed: tuple[str, ...], command: str
+) -> None:
+    facts = both(without_emulator, probe(executable=f"{QEMU} (deleted)"))(settled())
+    (found,) = health.find(SPEC, replace(facts, installed_packages={"apt-get": installed}))
+    assert found.id == "emulator-deleted"
+    commands = [" ".join(each.arguments) for each in found.fix.commands if isinstance(each, HostCommand)]
+    assert commands == [command] * bool(command)
 
 
 def test_every_finding_has_all_its_parts() -> None:

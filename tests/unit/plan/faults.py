@@ -88,6 +88,19 @@ def buildkit(**changes: Any) -> Callable[[Spec], Spec]:
     return lambda spec: replace(spec, buildkit=replace(spec.buildkit, **changes))
 
 
+def mounted(point: str, option: str) -> Callable[[Facts], Facts]:
+    more = Mount(point=point, type="ext4", options=frozenset({option}))
+    return lambda seen: replace(seen, mounts=(*seen.mounts, more))
+
+
+def image_system(seen: Facts) -> Facts:
+    """As Fedora CoreOS: the root is read-only, /etc and /var are not, and the other folders are links into /var."""
+    trees = {paths.RELEASES: "/var/opt", "/usr/local/bin": "/var/usrlocal/bin"}
+    for point, option in (("/", "ro"), ("/etc", "rw"), ("/var", "rw"), ("/run", "rw")):
+        seen = mounted(point, option)(seen)
+    return replace(seen, trees=trees)
+
+
 def basis(**changes: Any) -> Callable[[Facts], Facts]:
     return lambda seen: replace(seen, basis=replace(seen.basis, **changes))
 
@@ -126,6 +139,18 @@ FAULTS: Final[Mapping[str, Fault]] = {
     ),
     "no writable folder for temporary files": Fault(
         facts=lambda seen: replace(seen, temporary={}, probes={}), breaks="temporary"
+    ),
+    "a read-only /etc": Fault(
+        facts=mounted("/etc", "ro"),
+        spec=lambda spec: replace(spec, platforms=("linux/arm64", "linux/arm/v7")),
+        breaks="mounts",
+        on=("bare",),
+    ),
+    "a read-only /usr, where packages go": Fault(facts=mounted("/usr", "ro"), breaks="mounts", on=("bare",)),
+    "an /opt from which no program may run": Fault(facts=mounted("/opt", "noexec"), breaks="mounts"),
+    "a state from which no program may run": Fault(facts=mounted(paths.STATE, "noexec"), breaks="mounts"),
+    "a read-only system, whose /opt and /etc are elsewhere": Fault(
+        facts=image_system, spec=lambda spec: replace(spec, platforms=("linux/amd64",)), breaks=""
     ),
     "an old kernel": Fault(facts=system(kernel="4.7.10"), breaks="kernel"),
     "a kernel of no number": Fault(facts=system(kernel=""), breaks="kernel"),
@@ -260,6 +285,10 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "a file where the state belongs": Fault(facts=place(kind="other"), breaks="state"),
     "a link to nowhere where the state belongs": Fault(facts=place(kind="link"), breaks="state"),
     "a read-only state": Fault(facts=place(kind="folder", problem="Read-only file system"), breaks="state"),
+    "a read-only folder of the socket": Fault(
+        facts=basis(places={paths.SOCKET_FOLDER: Place(kind="folder", problem="Read-only file system")}),
+        breaks="state",
+    ),
     "a state on a full disk": Fault(
         facts=place(kind="folder", problem="No space left on device"), breaks=""
     ),
@@ -285,6 +314,14 @@ FAULTS: Final[Mapping[str, Fault]] = {
     ),
     "name servers on loopback": Fault(
         facts=basis(resolvers={paths.RESOLVER: ("127.0.0.1",)}), breaks="", doubts={"resolvers": ALWAYS}
+    ),
+    "no name servers": Fault(
+        facts=basis(no_resolvers="No such file or directory"), breaks="", doubts={"resolvers": ALWAYS}
+    ),
+    "a file of name servers that leads to itself": Fault(
+        facts=basis(no_resolvers="Too many levels of symbolic links"),
+        breaks="",
+        doubts={"resolvers": ALWAYS},
     ),
     "a mirror for a name that no image has": Fault(
         spec=buildkit(registries={"index.docker.io": Registry(mirrors=("m",))}),
