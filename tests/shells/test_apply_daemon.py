@@ -23,6 +23,7 @@ OLD, NEW = "/opt/buildkit/v1-aaaaaaaaaaaa", "/opt/buildkit/v2-bbbbbbbbbbbb"
 
 BUILDCTL = """#!/bin/sh
 # Answers for the daemon whose release the link names.
+[ ! -e /lab/silent ] || exit 1
 case "$*" in
   *histories*) echo "TYPE REF"; cat /lab/builds 2>/dev/null; true ;;
   *workers*) cat "${0%/bin/buildctl}/platforms" ;;
@@ -207,6 +208,18 @@ def test_when_time_is_up_the_daemon_is_left_as_it_is(host: Machine) -> None:
     assert detail == "time is up, and builds still run: 1. The daemon was left as it is"
     assert seen(host) == (OLD, "old")
     assert not host.at("/lab/told").exists()
+
+
+def test_of_a_daemon_that_is_too_busy_to_answer_each_step_that_runs_counts(host: Machine) -> None:
+    host.write("/lab/silent", "")
+    host.write("/lab/buildkit-runc", "#!/bin/sh\nread -r _ </lab/gate\n", 0o755)
+    host.space.run("mkfifo /lab/gate; setsid /lab/buildkit-runc </dev/null >/dev/null 2>&1 &")
+    try:
+        applied = host.apply(replace(DRAIN, seconds=1), START)
+        assert applied.states == ["failed", "skipped"]
+        assert applied.steps["drain"].detail.startswith("time is up, and builds still run: ")
+    finally:
+        host.space.run("echo >/lab/gate")
 
 
 def test_a_build_that_began_meanwhile_is_waited_for_before_the_restart(host: Machine) -> None:
