@@ -66,6 +66,7 @@ class Section:
             **({"AddressFamily": end.family} if end.family != plain.family else {}),
             **({"RequiredRSASize": str(end.smallest_rsa)} if end.smallest_rsa != plain.smallest_rsa else {}),
             **({"ProxyUseFdpass": "yes"} if end.passes_socket else {}),
+            **({"ConnectionAttempts": str(end.connections)} if end.connections != plain.connections else {}),
         }
         changed = {key: each for key, each in end.algorithms.items() if each != plain.algorithms.get(key)}
         return {**texts, **{key: ",".join(each) for key, each in changed.items()}}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -30,6 +31,9 @@ Host *
   ProxyCommand false
   LocalForward 1 127.0.0.1:1
   ExitOnForwardFailure yes
+  ControlMaster auto
+  ControlPersist 20
+  ControlPath SHORT/%C
 """
 """What the person has for all hosts, and what must not count for those of `builder`."""
 
@@ -49,9 +53,13 @@ def theirs(folder: Path, target: Target, settings: SshSettings) -> subprocess.Co
     """By OpenSSH, with what `builder` writes and with the words of BuildKit's connection helper."""
     found = way("fleet", "box", target, settings, resolve)
     assert found.sections
-    (folder / "config").write_text(ssh_files.text("fleet", found.sections, 15) + EVERYWHERE)
     words = ["ssh", "-F", str(folder / "config"), *destination(found.endpoint), CAME]
-    return subprocess.run(words, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    with tempfile.TemporaryDirectory() as short:  # a socket's name may have 107 bytes
+        everywhere = EVERYWHERE.replace("SHORT", short)
+        (folder / "config").write_text(ssh_files.text("fleet", found.sections, 15) + everywhere)
+        done = subprocess.run(words, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        assert not list(Path(short).iterdir()), "no node's connection is that of another"
+    return done
 
 
 def same(folder: Path, target: Target, settings: SshSettings) -> list[str]:
@@ -92,6 +100,7 @@ def test_jump_hosts_each_with_a_user_port_and_key_of_its_own(serve: Serve, tmp_p
         "BindAddress 127.0.0.7",
         "BindInterface lo",
         "AddressFamily inet",
+        "ConnectionAttempts 3",
         "HostKeyAlias another",
         "KexAlgorithms ecdh-sha2-nistp256",
         "KnownHostsCommand KNOWN",
