@@ -1,5 +1,6 @@
-"""Each fault of what buildkitd stands on, made for real, is exactly its finding: under systemd, OpenRC and a process.
+"""Each fault of what buildkitd stands on, made for real, is exactly its finding: under systemd and OpenRC.
 
+Where it is a process: tests/bare/test_faults.py, on three Debians.
 A sound host has none. Every fault is undone, and what was left of it would be one more finding of the next.
 """
 
@@ -32,7 +33,6 @@ SYSTEMS: Final = {
     "bookworm-systemd": System(suite="bookworm", manager="systemd", linked=True),
     "trixie-systemd": System(suite="trixie", manager="systemd", linked=True),
     "bookworm-openrc": System(suite="bookworm", manager="openrc", init=OPENRC),
-    "bookworm-process": System(suite="bookworm", manager="process", init=OPENRC, linked=True),
 }
 
 
