@@ -90,12 +90,13 @@ def test_and_none_at_the_end(bench: Bench) -> None:
 
 
 def test_the_release_is_made_whole_by_a_run(bench: Bench) -> None:
-    """Under the running daemon, and proven at its end."""
+    """Under the running daemon, which goes on running, and proven at its end."""
     bench.host.run(f"rm {RUNC}")
     done = bench.product("provision")
     assert (done.code, [step["id"] for step in done.host["steps"]]) == (0, ["release"]), done
     assert all(row["builds"] for row in done.host["platforms"] if row["wanted"])
     assert found(bench) == []
+    assert bench.product("plan").host["steps"] == []
 
 
 def test_a_platform_that_does_not_build_fails_the_run_with_its_reason(bench: Bench, system: System) -> None:
