@@ -13,8 +13,13 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from hypothesis import settings
 
 from tests.lab import needs, requirements
+
+# How long an example takes says how busy the machine is: half a second was seen where 5 ms are usual.
+settings.register_profile("without a clock", deadline=None)
+settings.load_profile("without a clock")
 
 RUNGS: Final = tuple(requirements.RUNGS)
 TESTS: Final = Path(__file__).resolve().parent
