@@ -84,10 +84,10 @@ def everything(rungs: Sequence[str], selection: Selection) -> int:
     with beside(tuple(rung for rung in chosen if rung in BESIDE), selection, outcomes):
         quick = tuple(rung for rung in chosen if rung in QUICK)
         slow = tuple(rung for rung in chosen if rung not in (*QUICK, *BESIDE))
-        for group, more in ((quick, TWO_PROCESSES), (slow, ("--durations=15",))):
+        for group, more in ((quick, TWO_PROCESSES), (slow, ())):
             if group:
                 begun = time.monotonic()
-                code = call(pytest(group, selection, "--part-of-all", *more))
+                code = call(pytest(group, selection, "--part-of-all", "--durations=15", *more))
                 outcomes.add(group, code, time.monotonic() - begun)
     for line in outcomes.lines:
         say(line)
