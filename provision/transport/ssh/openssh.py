@@ -88,8 +88,10 @@ def _all_that_is_said(
             open_ends.register(pipe, selectors.EVENT_READ, said)
         why = ""
         while open_ends.get_map() and not why:
-            ready = open_ends.select(min(until - time.monotonic(), 0.1))
-            if not ready and process.poll() is not None:
+            # Before the look, as it may say its last words and end right after one.
+            ended = process.poll() is not None
+            ready = open_ends.select(0 if ended else min(until - time.monotonic(), 0.1))
+            if ended and not ready:
                 break  # a child that it has left in the background holds them open
             for key, _ in ready:
                 if data := os.read(key.fd, 65536):
