@@ -10,7 +10,6 @@ user: so it also says what is not to be done.
 
 from __future__ import annotations
 
-import getpass
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -25,6 +24,7 @@ from provision.errors import UsageError
 from provision.transport import MOST_JUMPS, SshSettings, Target
 from provision.transport.ssh.config import Endpoint
 from provision.transport.ssh.jumps import parsed
+from provision.transport.ssh.tokens import own_user
 
 Resolve = Callable[[Target, SshSettings], Endpoint]
 
@@ -100,7 +100,7 @@ def way(builder: str, node: str, target: Target, ssh: SshSettings, resolve: Reso
         sections = _sections(f"{builder}.{node}", target, ssh, resolve)
         return Way(endpoint=f"ssh://{sections[-1].alias}", sections=sections)
     # What [hosts] does not say is left to the user's own configuration. [ssh] user counts where that names none.
-    user = target.user or (end.user if ssh.user and end.user != getpass.getuser() else None)
+    user = target.user or (end.user if ssh.user and end.user != own_user() else None)
     host = f"[{target.host}]" if ":" in target.host else target.host
     before = f"{quote(user, safe='')}@" if user else ""
     after = f":{target.port}" if target.port else ""

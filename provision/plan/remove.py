@@ -170,6 +170,13 @@ def _notes(facts: Facts, record: HostRecord, *, purge: bool) -> Iterator[str]:
 
 
 def _staying(record: HostRecord, *, purge: bool) -> Iterator[str]:
-    stays = [" ".join(entry.names) for entry in record.entries if entry.kind in _PURGED]
+    stays = [_named(entry) for entry in record.entries if entry.kind in _PURGED]
     if stays and not purge:
         yield f"stays, as --purge was not given: {', '.join(stays)}"
+
+
+def _named(entry: Entry) -> str:
+    """What stays, for people. A path says what it is."""
+    if entry.kind == "member":
+        return f"{entry.names[1]} in group {entry.names[0]}"
+    return entry.names[-1] if entry.kind == "state" else f"{entry.kind} {entry.names[-1]}"

@@ -6,7 +6,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 import paramiko
@@ -109,14 +109,13 @@ def ssh_server(folder: Path, kind: type[Server], change: Change = lambda _: None
 
 
 @contextmanager
-def bounded_memory(most: int = 100) -> Iterator[None]:
-    """This process, which is the server as well, may not grow by more MiB."""
-    process = psutil.Process()
-    before, seen, over = process.memory_info().rss, [0], threading.Event()
+def bounded(measure: Callable[[], int], most: int) -> Iterator[None]:
+    """What is measured, in bytes, may at no moment be more MiB."""
+    seen, over = [0], threading.Event()
 
     def watch() -> None:
         while not over.wait(0.02):
-            seen.append(process.memory_info().rss - before)
+            seen.append(measure())
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -126,6 +125,26 @@ def bounded_memory(most: int = 100) -> Iterator[None]:
         over.set()
         watcher.join()
     assert max(seen) >> 20 < most
+
+
+def bounded_memory(most: int = 100) -> AbstractContextManager[None]:
+    """This process, which is the server as well, may not grow by more MiB."""
+    process = psutil.Process()
+    before = process.memory_info().rss
+    return bounded(lambda: process.memory_info().rss - before, most)
+
+
+def bounded_files(most: int = 4) -> AbstractContextManager[None]:
+    """No file that this process has open, under a name or without one, may grow beyond so many MiB."""
+
+    def largest() -> int:
+        sizes = [0]
+        for number in Path("/proc/self/fd").iterdir():
+            with suppress(OSError):
+                sizes.append(number.stat().st_size if number.is_file() else 0)
+        return max(sizes)
+
+    return bounded(largest, most)
 
 
 # Bounds
@@ -204,27 +223,6 @@ def chatterbox(folder: Path) -> Serve:
             transport.join(0.2)
 
     return serve
-
-
-@contextmanager
-def bounded_files(most: int = 4) -> Iterator[None]:
-    """No file that this process has open, under a name or without one, may grow beyond so many MiB."""
-    seen, over = [0], threading.Event()
-
-    def watch() -> None:
-        while not over.wait(0.02):
-            for number in Path("/proc/self/fd").iterdir():
-                with suppress(OSError):
-                    seen.append(number.stat().st_size if number.is_file() else 0)
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        yield
-    finally:
-        over.set()
-        watcher.join()
-    assert max(seen) >> 20 < most
 
 
 def test_a_jump_host_that_never_stops_talking(folder: Path) -> None:

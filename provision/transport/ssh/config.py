@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
 import os
-import pwd
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +13,15 @@ from provision.transport import SshSettings, Target
 from provision.transport.ssh.asked import CONNECT_SECONDS, names_user, said, words
 from provision.transport.ssh.jumps import through
 from provision.transport.ssh.keywords import Values, refused
-from provision.transport.ssh.tokens import expand, home, in_jumps, tokens, with_home, with_variables
+from provision.transport.ssh.tokens import (
+    expand,
+    home,
+    in_jumps,
+    own_user,
+    tokens,
+    with_home,
+    with_variables,
+)
 
 _ACCEPT: Final = ("accept-new", "no", "off", "false")
 _ALGORITHMS: Final = ("ciphers", "macs", "kexalgorithms", "hostkeyalgorithms", "pubkeyacceptedalgorithms")
@@ -75,7 +81,7 @@ def resolve(target: Target, ssh: SshSettings, depth: int = 0) -> Endpoint:
     """
     values = said(target, ssh)
     # Where the configuration names no user, ssh prints our own name.
-    own = pwd.getpwuid(os.getuid()).pw_name
+    own = own_user()
     if ssh.user and not target.user and values.get("user") == (own,) and not names_user(target, ssh):
         values["user"] = (ssh.user,)
     return endpoint(target, ssh, values, depth)
@@ -106,7 +112,7 @@ def endpoint(target: Target, ssh: SshSettings, values: Values, depth: int = 0) -
         return None if found.lower() == "none" else found
 
     host, port = one("hostname") or target.host, target.port or int(one("port") or 22)
-    user = target.user or one("user") or getpass.getuser()
+    user = target.user or one("user") or own_user()
     jump = one("proxyjump") if target.jump is None else target.jump
     jump = None if jump == "none" else jump
     alias = one("hostkeyalias")

@@ -14,8 +14,22 @@ from provision.errors import UsageError
 
 
 def home() -> Path:
-    """The user's home as `ssh` has it: by the password database, whatever HOME says (sudo -E, a container of CI)."""
-    return Path(pwd.getpwuid(os.getuid()).pw_dir)
+    """The user's home as `ssh` has it: by the password database, whatever HOME says (sudo -E, a container of CI).
+
+    For a user whom nobody knows `ssh` ends, and says so.
+    """
+    try:
+        return Path(pwd.getpwuid(os.getuid()).pw_dir)
+    except KeyError:
+        return Path.home()
+
+
+def own_user() -> str:
+    """The user's name as `ssh` has it, by the password database; a number where that knows none."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
 
 
 def with_home(name: str, text: str) -> Path:
@@ -48,7 +62,7 @@ def tokens(
         "n": name,
         "p": str(port),
         "r": user,
-        "u": pwd.getpwuid(os.getuid()).pw_name,
+        "u": own_user(),
     }
 
 

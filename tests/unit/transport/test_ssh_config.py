@@ -18,6 +18,7 @@ from provision.transport import SshSettings, Target
 from provision.transport.ssh import asked
 from provision.transport.ssh.config import Endpoint, endpoint, resolve
 from provision.transport.ssh.jumps import parsed
+from provision.transport.ssh.tokens import home, own_user
 
 needs_ssh = pytest.mark.needs("ssh")
 
@@ -115,6 +116,15 @@ def test_home_is_where_ssh_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert found.revoked == (home / "r",)
     assert {file.parent for file in ask(tmp_path, "").identities} == {home / ".ssh"}
     assert ask(tmp_path, "").known_hosts[0] == home / ".ssh/known_hosts"
+
+
+def test_a_user_whom_nobody_knows_has_what_the_environment_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A container with any user id. `ssh` itself ends there, and its words are shown: it was a crash."""
+    monkeypatch.setattr(os, "getuid", lambda: 54321)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert (home(), own_user()) == (tmp_path, "54321")
 
 
 @needs_ssh
