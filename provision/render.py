@@ -34,6 +34,7 @@ _TOML_ESCAPES: Final = str.maketrans(
 
 # What systemd takes for nothing else, in no file of its own.
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_./:@+,=\[\]-]+")
+_INCLUDED: Final = re.compile(r'{% include "([^"]+)" %}')
 
 
 def quote(value: object) -> str:
@@ -216,9 +217,12 @@ def text_of(template: str) -> str:
 
 
 def prepare(*templates: str) -> None:
-    """Reads templates, which takes longer than to fill them, and can be done while a host is waited for."""
+    """Reads templates, with those that they include: it takes longer than to fill them, and can be done while a host
+    is waited for.
+    """
     for name in templates:
         environment().get_template(name)
+        prepare(*_INCLUDED.findall(text_of(name)))
 
 
 def render(template: str, **values: object) -> str:

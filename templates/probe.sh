@@ -25,6 +25,27 @@ text() {
   while IFS= read -r line || [ -n "$line" ]; do printf '|%s\n' "$line"; done 2>/dev/null <"$1"
 }
 
+# aside COLLECTOR...: begins collectors that wait for other programs. `join` prints what they found. It comes through a
+# pipe, as a disk may be full; where none can be made, the collectors are run at once.
+aside() {
+  beside=
+  if [ -n "$work" ] && mkfifo "$work/aside" 2>/dev/null; then
+    exec 8<>"$work/aside"
+    { for collector do "$collector"; done; true; } >"$work/aside" 8>&- &
+    beside=$!
+  else
+    for collector do "$collector"; done
+  fi
+}
+
+join() {
+  [ -n "$beside" ] || return 0
+  # The pipe ends when all who could write to it have closed it.
+  { exec 8>&-; cat; } <"$work/aside"
+  # Without an end, facts are not believed.
+  wait "$beside" || exit
+}
+
 have() { command -v "$1" >/dev/null 2>&1; }
 
 system() {
@@ -282,7 +303,7 @@ probes() {
   # Side by side: each emulator is started once more for its version, and most hosts have several cores.
   seers=
   for pair in $pids; do
-    { blocked "${pair#*=}" && inspect "${pair%=*}" "$at"; } >"$work/seen-${pair%=*}" 9>&- &
+    { blocked "${pair#*=}" && inspect "${pair%=*}" "$at"; } >"$work/seen-${pair%=*}" 8>&- 9>&- &
     seers="$seers $!"
   done
   # shellcheck disable=SC2086  # the numbers are words
@@ -318,7 +339,7 @@ launch() {
   set --
   while [ $(($# + 1)) -lt "$argc" ]; do set -- "$@" x; done
   if [ -n "$enter" ]; then set -- chroot "$work/root" "/p-$name" "$@"; else set -- "$work/root/p-$name" "$@"; fi
-  "$@" <"$work/gate" >/dev/null 2>&1 9>&- &
+  "$@" <"$work/gate" >/dev/null 2>&1 8>&- 9>&- &
   pids="$pids $name=$!"
 }
 
@@ -622,6 +643,7 @@ system
 mounts
 trees
 workplace temporary
+aside service basis
 binfmt_state
 binfmt_trial
 binfmt_entries
@@ -634,12 +656,11 @@ package_managers
 {% endif %}
 files
 surroundings
-service
-basis
 {% if source != "release" %}
 runc_version
 {% endif %}
 {% if registries %}
 registries
 {% endif %}
+join
 record end

@@ -45,10 +45,13 @@ registries() {
   have curl || return
   [ -n "$work" ] || return
   home_of
+  asking=
 {% for registry in registries %}
   ask_registry {{ registry.name | q }} {{ registry.pattern | q }} {{ registry.url | q }} {{ registry.options | q }} >"$work/registry-{{ loop.index }}" &
+  asking="$asking $!"
 {% endfor %}
   # All at once: one that is silent takes its time.
-  wait
+  # shellcheck disable=SC2086 # the numbers are words
+  wait $asking
   cat "$work"/registry-*
 }

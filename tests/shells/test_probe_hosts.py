@@ -8,7 +8,7 @@ import pytest
 
 from provision import binfmt, paths
 from provision.architectures import of_platform
-from provision.errors import KernelError, ReleaseError
+from provision.errors import HostError, KernelError, ReleaseError
 from provision.facts import Facts, Runc
 from provision.plan.requirements import EMULATION, require
 from provision.plan.target import Target
@@ -141,6 +141,25 @@ def test_no_program_may_run_anywhere(machine: Machine) -> None:
     assert set(facts.temporary.values()) == {False}
     assert facts.probes == {}
     assert facts.binfmt.fix_binary is None
+
+
+def test_a_disk_that_is_nearly_full_costs_no_facts(machine: Machine) -> None:
+    """What is found meanwhile is more than is free there, and more than a pipe holds (64 KiB, pipe(7))."""
+    for number in range(2000):
+        machine.write(f"{paths.OWN}/.provision.{number:040}", "")
+    machine.open(f"mount -t tmpfs -o size=128k tmpfs /tmp; {MOUNTED}")
+    facts = machine.facts()
+    assert facts.temporary["/tmp"]
+    assert facts.probes
+    assert len(facts.leftovers) == 2000
+
+
+def test_facts_without_an_end_are_not_believed(machine: Machine) -> None:
+    """The shell that collects a part of them is killed."""
+    machine.fake("systemctl", "[ $1 != show ] || kill -KILL $PPID")
+    with pytest.raises(HostError, match="not complete"):
+        machine.facts()
+    assert traces(machine) == []
 
 
 def test_what_is_read_only(machine: Machine) -> None:

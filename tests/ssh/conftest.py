@@ -9,10 +9,19 @@ from pathlib import Path
 
 import pytest
 
+from provision.transport import SshSettings, Target
+from provision.transport.ssh import SSH
+from provision.transport.ssh.new_keys import NewKeys
 from tests.lab.requirements import refuse, require
 from tests.lab.sshd import Dropbear, Sshd
 
 Serve = Callable[..., Sshd]
+
+
+def well(target: Target, settings: SshSettings, new_keys: NewKeys | None = None) -> bool:
+    """Whether a script runs at the target. Raises what the login raises."""
+    with SSH(target, settings, new_keys=new_keys) as host:
+        return host.ask("echo well", timeout=10).records == ("well",)
 
 
 @pytest.fixture

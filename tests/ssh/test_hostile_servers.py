@@ -12,7 +12,7 @@ from pathlib import Path
 import paramiko
 import psutil
 import pytest
-from paramiko.common import cMSG_USERAUTH_BANNER
+from paramiko.common import cMSG_EXT_INFO, cMSG_SERVICE_ACCEPT, cMSG_USERAUTH_BANNER
 
 from provision.errors import HostError, ProvisionError, UnreachableError
 from provision.transport import SshSettings, Target
@@ -293,6 +293,42 @@ def test_a_strict_server_is_not_called_old(folder: Path) -> None:
         host(folder, port).open()
     assert "KexAlgorithms: it offers only sntrup761x25519-sha512@openssh.com" in caught.value.cause
     assert "KexAlgorithms +" in caught.value.hint
+
+
+@pytest.mark.parametrize("named", ["at once", "late", "never"])
+@pytest.mark.parametrize("algorithm", ["rsa-sha2-256", "rsa-sha2-512"])
+def test_an_rsa_key_signs_by_what_the_server_takes(folder: Path, algorithm: str, named: str) -> None:
+    """The server names it before the login (RFC 8308), or not at all: then the better one is tried."""
+
+    def only_one(transport: paramiko.Transport) -> None:
+        transport._preferred_pubkeys = (algorithm,)
+        transport.server_sig_algs = named == "at once"
+        if named == "late":
+            transport._send_message = after_its_name(transport._send_message)
+
+    def after_its_name(send: Callable[[paramiko.Message], None]) -> Callable[[paramiko.Message], None]:
+        name = paramiko.Message()
+        name.add_byte(cMSG_EXT_INFO)
+        name.add_int(1)
+        name.add_string("server-sig-algs")
+        name.add_string(algorithm)
+
+        def sent(message: paramiko.Message) -> None:
+            if message.asbytes().startswith(cMSG_SERVICE_ACCEPT):
+                send(name)
+            send(message)
+
+        return sent
+
+    (folder / "user_key").unlink()
+    keygen(folder / "user_key", "rsa")
+    with serving(ssh_server(folder, Server, only_one)) as port:
+        for _ in range(5):
+            if named != "never" or algorithm == "rsa-sha2-512":
+                host(folder, port).open()
+            else:
+                with pytest.raises(UnreachableError):
+                    host(folder, port).open()
 
 
 @pytest.mark.parametrize(

@@ -1,154 +1,27 @@
-"""Ways to a host: keys, agents, certificates, jump hosts, host keys."""
+"""Ways to a host: host keys, names, jump hosts, sockets."""
 
 from __future__ import annotations
 
-import base64
 import dataclasses
-import os
 import shlex
 import shutil
-import struct
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import dsa
 
 from provision.config.load import load
 from provision.errors import ConnectionLostError, HostKeyError, UnreachableError, UsageError
 from provision.hosts.connect import Connector
-from provision.transport import SshSettings, Target
+from provision.transport import Target
 from provision.transport.ssh import SSH
 from provision.transport.ssh.known_hosts import UnknownKeyError
 from provision.transport.ssh.new_keys import NewKeys
 from tests.lab.patience import until
 from tests.lab.proxy import Proxy
 from tests.lab.sshd import Sshd, free_port, keygen
-from tests.ssh.conftest import Serve
-
-
-def well(target: Target, settings: SshSettings, new_keys: NewKeys | None = None) -> bool:
-    with SSH(target, settings, new_keys=new_keys) as host:
-        return host.ask("echo well", timeout=10).records == ("well",)
-
-
-@contextmanager
-def agent(folder: Path, *keys: Path) -> Iterator[Path]:
-    """A real ssh-agent that holds these keys."""
-    path = folder / "agent"
-    with subprocess.Popen(["ssh-agent", "-D", "-a", str(path)], stdout=subprocess.DEVNULL) as process:
-        while not path.exists():
-            assert process.poll() is None
-        for key in keys:
-            subprocess.run(
-                ["ssh-add", "-q", str(key)],
-                env={"SSH_AUTH_SOCK": str(path), "PATH": os.environ["PATH"]},
-                check=True,
-                capture_output=True,
-            )
-        try:
-            yield path
-        finally:
-            process.terminate()
-
-
-# Keys
-
-
-def test_an_agent_s_key(sshd: Sshd, tmp_path: Path) -> None:
-    with agent(tmp_path, sshd.key) as path:
-        sshd.configure(f"IdentityAgent {path}\nIdentitiesOnly no")
-        assert well(sshd.target(sudo="never", identity_files=()), sshd.settings)
-
-
-def test_with_identities_only_the_agent_s_others_are_not_offered(sshd: Sshd, tmp_path: Path) -> None:
-    others = [keygen(sshd.folder / f"other{number}") for number in range(3)]
-    # The private half is in the agent alone; the configuration names the key by its public half.
-    named = tmp_path / "named"
-    shutil.copy(sshd.key.with_suffix(".pub"), named.with_suffix(".pub"))
-    with agent(tmp_path, *others, sshd.key) as path:
-        sshd.configure(f"IdentityAgent {path}")
-        assert well(sshd.target(sudo="never", identity_files=(named,)), sshd.settings)
-        with pytest.raises(UnreachableError) as caught:
-            SSH(sshd.target(identity_files=(others[0],)), sshd.settings).open()
-    assert caught.value.cause.startswith(f"Tried: {others[0]} (agent).")
-
-
-@pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
-def test_kinds_of_keys(sshd: Sshd, kind: str) -> None:
-    key = keygen(sshd.folder / f"user_{kind}", kind)
-    shutil.copy(key.with_suffix(".pub"), sshd.folder / "authorized_keys")
-    assert well(sshd.target(sudo="never", identity_files=(key,)), sshd.settings)
-
-
-@pytest.mark.parametrize("beside", [True, False])
-def test_certificates(serve: Serve, tmp_path: Path, beside: bool) -> None:
-    authority = keygen(tmp_path / "authority")
-    server = serve(TrustedUserCAKeys=str(authority.with_suffix(".pub")))
-    (server.folder / "authorized_keys").write_text("", encoding="ascii")
-    user = server.target().user
-    subprocess.run(
-        ["ssh-keygen", "-q", "-s", str(authority), "-I", "test", "-n", str(user), str(server.key)],
-        check=True,
-    )
-    certificate = server.folder / "id_ed25519-cert.pub"
-    if not beside:
-        certificate = certificate.rename(tmp_path / "elsewhere-cert.pub")
-        server.configure(f"CertificateFile {certificate}")
-    assert well(server.target(sudo="never"), server.settings)
-    certificate.unlink()
-    with pytest.raises(UnreachableError):
-        well(server.target(sudo="never"), server.settings)
-
-
-def sign(authority: Path, key: Path, user: str | None) -> Path:
-    command = ["ssh-keygen", "-q", "-s", str(authority), "-I", "test", "-n", str(user), str(key)]
-    subprocess.run(command, check=True)
-    return key.with_name(f"{key.name}-cert.pub")
-
-
-@pytest.mark.thorough
-@pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
-@pytest.mark.parametrize("only", ["yes", "no"])
-@pytest.mark.parametrize("held", [True, False], ids=["signed before", "signed after"])
-def test_certificates_of_keys_in_an_agent(
-    serve: Serve, tmp_path: Path, kind: str, only: str, held: bool
-) -> None:
-    """Signed before `ssh-add`, the agent has the certificate as well; after it, the file alone."""
-    authority = keygen(tmp_path / "authority")
-    server = serve(TrustedUserCAKeys=str(authority.with_suffix(".pub")))
-    (server.folder / "authorized_keys").write_text("", encoding="ascii")
-    target = server.target(sudo="never", identity_files=(tmp_path / "key",))
-    key = keygen(tmp_path / "key", kind)
-    if held:
-        sign(authority, key, target.user)
-    with agent(tmp_path, key) as path:
-        if held:
-            key.with_name("key-cert.pub").unlink()  # the agent's own has to do
-        else:
-            sign(authority, key, target.user)
-        key.unlink()
-        server.configure(f"IdentityAgent {path}\nIdentitiesOnly {only}")
-        assert well(target, server.settings)
-
-
-def test_a_certificate_that_is_refused_does_not_hide_its_key(serve: Serve, tmp_path: Path) -> None:
-    server = serve()
-    sign(keygen(tmp_path / "nobody's"), server.key, server.target().user)
-    target = server.target(sudo="never")
-    assert well(target, server.settings)
-    with agent(tmp_path, server.key) as path:
-        server.configure(f"IdentityAgent {path}")
-        assert well(target, server.settings)
-        (server.folder / "authorized_keys").write_text("", encoding="ascii")
-        with pytest.raises(UnreachableError) as caught:
-            well(target, server.settings)
-    assert caught.value.cause.startswith(f"Tried: {server.key} (agent, certificate), {server.key} (agent).")
-
+from tests.ssh.conftest import Serve, well
 
 # Host keys
 
@@ -426,78 +299,6 @@ def test_hostile_names_run_nothing(sshd: Sshd, tmp_path: Path, command: str) -> 
         with pytest.raises((UnreachableError, UsageError)):
             SSH(target, sshd.settings).open()
     assert not file.exists()
-
-
-# Kinds of key files that only ssh or an agent can use
-
-
-def string(data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + data
-
-
-def hardware_key(file: Path) -> Path:
-    """A private key file as `ssh-keygen -t ed25519-sk` writes it: a handle for a token (PROTOCOL.key, .u2f)."""
-    kind = b"sk-ssh-ed25519@openssh.com"
-    public = string(kind) + string(os.urandom(32)) + string(b"ssh:")
-    private = (
-        struct.pack(">II", 7, 7) + public + b"\1" + string(os.urandom(64)) + string(b"") + string(b"a token")
-    )
-    private += bytes(range(1, 1 + -len(private) % 8))
-    body = b"openssh-key-v1\0" + string(b"none") + string(b"none") + string(b"") + struct.pack(">I", 1)
-    text = base64.encodebytes(body + string(public) + string(private)).decode()
-    file.write_text(
-        f"-----BEGIN OPENSSH PRIVATE KEY-----\n{text}-----END OPENSSH PRIVATE KEY-----\n", encoding="ascii"
-    )
-    file.chmod(0o600)
-    file.with_name(f"{file.name}.pub").write_text(
-        f"{kind.decode()} {base64.b64encode(public).decode()} a token\n"
-    )
-    return file
-
-
-def old_key(file: Path) -> Path:
-    key = dsa.generate_private_key(2048)
-    form = (
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.TraditionalOpenSSL,
-        serialization.NoEncryption(),
-    )
-    file.write_bytes(key.private_bytes(*form))
-    return file
-
-
-@pytest.mark.filterwarnings("ignore:DSA")
-@pytest.mark.parametrize("make", [hardware_key, old_key])
-def test_a_key_that_cannot_be_used_does_not_hide_the_next(
-    sshd: Sshd, tmp_path: Path, make: Callable[[Path], Path], capfd: pytest.CaptureFixture[str]
-) -> None:
-    strange = make(tmp_path / "strange")
-    capfd.readouterr()
-    assert well(sshd.target(sudo="never", identity_files=(strange, sshd.key)), sshd.settings)
-    with pytest.raises(UnreachableError, match="was refused") as caught:
-        well(sshd.target(identity_files=(strange,)), sshd.settings)
-    assert (
-        f"{strange} is of a kind that is used through an agent only (ssh-add {strange})"
-        in caught.value.cause
-    )
-    assert "Warning" not in "".join(capfd.readouterr())
-
-
-def test_a_key_that_the_configuration_names_and_nobody_has(sshd: Sshd, tmp_path: Path) -> None:
-    sshd.configure(f"IdentityFile {tmp_path}/mistyped")
-    with pytest.raises(UnreachableError) as caught:
-        well(sshd.target(identity_files=()), sshd.settings)
-    assert f"there is no {tmp_path}/mistyped" in caught.value.cause
-
-
-def test_keys_of_a_kind_that_is_not_accepted_are_not_offered(sshd: Sshd) -> None:
-    sshd.configure("PubkeyAcceptedAlgorithms rsa-sha2-512")
-    with pytest.raises(UnreachableError) as caught:
-        well(sshd.target(), sshd.settings)
-    assert "PubkeyAcceptedAlgorithms leaves out" in caught.value.cause
-    rsa = keygen(sshd.folder / "user_rsa", "rsa")
-    shutil.copy(rsa.with_suffix(".pub"), sshd.folder / "authorized_keys")
-    assert well(sshd.target(sudo="never", identity_files=(rsa,)), sshd.settings)
 
 
 # The socket

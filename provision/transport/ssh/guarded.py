@@ -18,6 +18,7 @@ from paramiko.ssh_exception import IncompatiblePeer
 from provision.errors import UnreachableError
 from provision.transport.ssh.dial import VERSION
 from provision.transport.ssh.errors import IncompatibleError
+from provision.transport.ssh.login_request import LoginRequest
 
 _MOST_PACKET: Final = 256 * 1024 + 1024
 """OpenSSH's PACKET_MAX_SIZE, and what goes around a packet."""
@@ -108,6 +109,22 @@ class Guarded(Transport):  # type: ignore[misc]
         self._preferred_keys: tuple[str, ...] = tuple(
             sorted(self._preferred_keys, key=lambda each: each not in wanted)
         )
+
+    def auth_none(self, username: str) -> Any:
+        """See Paramiko."""
+        return self._log_in(lambda request, answered: request.auth_none(username, answered))
+
+    def auth_publickey(self, username: str, key: Any) -> Any:
+        """See Paramiko."""
+        return self._log_in(lambda request, answered: request.auth_publickey(username, key, answered))
+
+    def _log_in(self, ask: Callable[[LoginRequest, threading.Event], None]) -> Any:
+        if not (self.active and self.initial_kex_done):
+            raise SSHException("No existing session")
+        answered = threading.Event()
+        self.auth_handler = request = LoginRequest(self)
+        ask(request, answered)
+        return request.wait_for_response(answered)
 
     def keep_alive(self, seconds: int) -> None:
         """Closes the connection when the server has answered nothing for three times as long. 0: never."""

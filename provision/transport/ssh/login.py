@@ -118,6 +118,11 @@ class Login(AuthStrategy):  # type: ignore[misc]
                     continue
                 self._notes.append("the server hung up (too many keys? then set IdentitiesOnly)")
                 break
+            except (SSHException, OSError) as error:
+                if not transport.is_active():
+                    raise
+                self._notes.append(f"{offer.label} could not sign ({error})")
+                continue
             finally:
                 self._listen(transport)
             if not more:
