@@ -110,6 +110,10 @@ class HostKeyError(UnreachableError):
     code = "host-key"
 
 
+class WrongKeyError(HostKeyError):
+    """The host's key has changed or was revoked: somebody may be between the host and this machine."""
+
+
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word that a misspelled one most likely means, whatever its case; None if none is close."""
     by_lower_case = {each.lower(): each for each in known}

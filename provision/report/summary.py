@@ -13,7 +13,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from provision.errors import ProvisionError
+from provision.errors import ProvisionError, WrongKeyError
 from provision.plain import clean
 from provision.report import cells
 from provision.result import EXIT_CODES, WORST_FIRST, HostResult, HostStatus, Report
@@ -45,12 +45,12 @@ class Group:
 
 
 def ordered(report: Report) -> tuple[HostResult, ...]:
-    """The worst hosts first; those that are equally bad as they were named."""
+    """The worst hosts first, a wrong key before all that ended alike; the equally bad as they were named."""
     return tuple(sorted(report.hosts, key=_badness))
 
 
 def groups(report: Report) -> tuple[Group, ...]:
-    """The worst first; of the equally bad the largest."""
+    """The worst first, as `ordered`; of those that ended alike the largest."""
     found: dict[tuple[str, str], list[HostResult]] = {}
     for host in ordered(report):
         found.setdefault((host.status, _kind(host)), []).append(host)
@@ -58,7 +58,7 @@ def groups(report: Report) -> tuple[Group, ...]:
         Group(status=hosts[0].status, why=_common_reason(hosts), hosts=tuple(hosts))
         for hosts in found.values()
     ]
-    return tuple(sorted(made, key=lambda group: (_badness(group.hosts[0])[0], -len(group.hosts))))
+    return tuple(sorted(made, key=lambda group: (_badness(group.hosts[0])[:2], -len(group.hosts))))
 
 
 def shown(report: Report) -> Iterator[RenderableType]:
@@ -128,7 +128,8 @@ def _common_reason(hosts: Iterable[HostResult]) -> str:
 
 def _badness(host: HostResult) -> tuple[int, ...]:
     counts = Counter(finding.severity for finding in host.findings)
-    return WORST_FIRST.index(EXIT_CODES[host.status]), -counts["error"], -counts["warning"], -counts["info"]
+    status, alarm = WORST_FIRST.index(EXIT_CODES[host.status]), isinstance(host.error, WrongKeyError)
+    return status, not alarm, -counts["error"], -counts["warning"], -counts["info"]
 
 
 def _host_table(results: Iterable[HostResult], words: Mapping[str, str]) -> Table:

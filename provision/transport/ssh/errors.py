@@ -7,7 +7,7 @@ import socket
 from collections.abc import Sequence
 from typing import Any, Final
 
-from provision.errors import HostKeyError, ProvisionError, UnreachableError
+from provision.errors import HostKeyError, ProvisionError, UnreachableError, WrongKeyError
 from provision.lazy import LazyModule
 from provision.transport import BusyError
 from provision.transport.ssh.config import Endpoint
@@ -135,7 +135,7 @@ def jump_failed(name: str, endpoint: Endpoint, output: str) -> ProvisionError:
     said = _telling(output)
     if "Host key verification failed" in output:
         changed = "HOST IDENTIFICATION HAS CHANGED" in output
-        return HostKeyError(
+        return (WrongKeyError if changed else HostKeyError)(
             f"{name}: the key of a jump host {'has changed' if changed else 'is not known'}",
             cause=f"{through}{said}",
             hint=(

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from provision.errors import HostKeyError
+from provision.errors import HostKeyError, WrongKeyError
 from provision.transport.ssh import openssh
 from provision.transport.ssh.config import Endpoint
 
@@ -164,9 +164,9 @@ def _append(file: Path, data: bytes) -> None:
         opened.write(missing + data)
 
 
-def revoked_key_error(name: str, cause: str) -> HostKeyError:
+def revoked_key_error(name: str, cause: str) -> WrongKeyError:
     """The host's key, or an authority that signed it, is in the hands of others."""
-    return HostKeyError(
+    return WrongKeyError(
         f"{name}: the host's key was revoked",
         cause=f"{cause}: anyone who has it can pose as this host.",
         hint="Give the host new keys (ssh-keygen -A there), and known_hosts the new ones.",
@@ -195,7 +195,7 @@ def _unknown_key_error(endpoint: Endpoint, name: str, facts: Known, shown: HostK
     )
 
 
-def _changed_key_error(endpoint: Endpoint, name: str, facts: Known, shown: HostKey) -> HostKeyError:
+def _changed_key_error(endpoint: Endpoint, name: str, facts: Known, shown: HostKey) -> WrongKeyError:
     same = [key for key in facts.keys if key.kind == shown.kind] or facts.keys
     names = dict.fromkeys(key.name for key in facts.keys)
     removals = [
@@ -205,7 +205,7 @@ def _changed_key_error(endpoint: Endpoint, name: str, facts: Known, shown: HostK
         if search([file], each).keys
     ]
     first = f"Only if you know why: {' && '.join(removals)}; then log in again" if removals else "Run again"
-    return HostKeyError(
+    return WrongKeyError(
         f"{name}: the host's key has changed",
         cause=(
             f"It shows {shown}; known is {', '.join(map(str, same))}. The host was reinstalled or has a new "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 
-from provision.errors import HostError, HostKeyError, ProvisionError, UnreachableError
+from provision.errors import HostError, HostKeyError, ProvisionError, UnreachableError, WrongKeyError
 from provision.fix import NO_FIX
 from provision.report import table
 from provision.report.console import console
@@ -82,6 +82,17 @@ def test_many_hosts_are_grouped_by_cause_worst_first() -> None:
         "error: 3 hosts: … refused the connection",
         "  hosts: dead0, dead1, dead2",
     ]
+
+
+def test_a_wrong_key_is_the_worst_of_what_keeps_hosts_away() -> None:
+    """Somebody may be between; a host that is switched off is only away."""
+    wrong = host("spied", WrongKeyError("spied: the host's key has changed"))
+    several = fleet_of_five_hundred()
+    out, _ = lines(replace(several, hosts=(*several.hosts, wrong)), width=140)
+    assert [line.split()[1] for line in out[1:3]] == ["failed", "unreachable"]
+    assert out[2].endswith("the host's key has changed: spied")
+    few = replace(several, hosts=(host("away", unknown_key("away")), wrong))
+    assert [line.split()[0] for line in lines(few)[0][-3:]] == ["spied", "away", "2"]
 
 
 def test_a_summary_of_many_fits_a_screen_of_any_width() -> None:
