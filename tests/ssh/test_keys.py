@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import os
 import shutil
+import socket
 import struct
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -168,6 +170,54 @@ def test_each_key_costs_one_turn_of_the_line(sshd: Sshd) -> None:
             turns.append(proxy.line.turns - before)
     assert turns[0] <= 6
     assert turns[1] == turns[0] + len(wrong)
+
+
+# Tokens
+
+
+class Token(threading.Thread):
+    """An agent with a key of a token that nobody touches. Counts the signatures that it was asked for."""
+
+    def __init__(self, socket_file: Path, blob: bytes) -> None:
+        super().__init__(daemon=True)
+        self._server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._server.bind(str(socket_file))
+        self._server.listen()
+        self._blob = blob
+        self.asked = 0
+
+    def run(self) -> None:
+        with suppress(OSError):
+            while True:
+                peer, _ = self._server.accept()
+                with peer, suppress(OSError):
+                    self._serve(peer)
+
+    def _serve(self, peer: socket.socket) -> None:
+        """draft-miller-ssh-agent: 11 asks for keys, 13 for a signature; 5 is a failure."""
+        while head := peer.recv(4, socket.MSG_WAITALL):
+            request = peer.recv(int.from_bytes(head, "big"), socket.MSG_WAITALL)
+            answer = b"\x05"
+            if request[0] == 11:
+                answer = b"\x0c" + struct.pack(">I", 1) + string(self._blob) + string(b"token")
+            self.asked += request[0] == 13
+            peer.sendall(string(answer))
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+def test_nobody_has_to_touch_a_token_that_the_server_does_not_want(
+    sshd: Sshd, tmp_path: Path, wanted: bool
+) -> None:
+    """As with ssh, which asks the server about each key first."""
+    public = b"".join(map(string, (b"sk-ssh-ed25519@openssh.com", bytes(range(32)), b"ssh:")))
+    if wanted:
+        with (sshd.folder / "authorized_keys").open("a", encoding="ascii") as file:
+            file.write(f"sk-ssh-ed25519@openssh.com {base64.b64encode(public).decode()}\n")
+    token = Token(tmp_path / "agent", public)
+    token.start()
+    sshd.configure(f"IdentityAgent {tmp_path}/agent\nIdentitiesOnly no")
+    assert well(sshd.target(sudo="never", identity_files=(sshd.key,)), sshd.settings)
+    assert token.asked == wanted
 
 
 # Kinds of key files that only ssh or an agent can use

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -224,6 +227,32 @@ def test_two_jump_hosts(sshd: Sshd) -> None:
         jump = f"127.0.0.1:{one.port},127.0.0.1:{two.port}"
         assert well(sshd.target(port=three.port, sudo="never", jump=jump), sshd.settings)
         assert [proxy.line.connections for proxy in (one, two, three)] == [1, 1, 1]
+
+
+def other_address() -> str:
+    """Of loopback: by IPv6 where the machine has it."""
+    with suppress(OSError), socket.create_server(("::1", 0), family=socket.AF_INET6):
+        return "::1"
+    return "127.0.0.2"
+
+
+def test_jump_hosts_with_other_users_and_over_ipv6(serve: Serve) -> None:
+    """Each is logged in to as its own user, and from there goes on to the next one's address."""
+    other = other_address()
+    server = serve(users=True, ListenAddress=f"127.0.0.1\nListenAddress {other}")
+    kind, blob = server.host_key.with_suffix(".pub").read_text(encoding="ascii").split()[:2]
+    with server.known_hosts.open("a", encoding="ascii") as file:
+        file.write(f"[{other}]:{server.port} {kind} {blob}\n")
+    server.configure(f"Host *\n IdentityFile {server.key}")
+    first = f"[{other}]" if ":" in other else other
+    target = server.target(
+        "pw", host=other, sudo="never", jump=f"ci@{first}:{server.port},guest@127.0.0.1:{server.port}"
+    )
+    with SSH(target, server.settings) as host:
+        user, *_, at, _ = host.ask('echo "$(id -un)" $SSH_CONNECTION', timeout=10).records[0].split()
+    assert (user, at) == ("pw", other)
+    log = (server.folder / "sshd.log").read_text(encoding="utf-8")
+    assert re.findall(r"Accepted publickey for (\w+) from", log) == ["ci", "guest", "pw"]
 
 
 def test_an_unknown_jump_host_is_named_and_added_with_the_rest(sshd: Sshd) -> None:

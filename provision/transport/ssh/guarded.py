@@ -11,14 +11,15 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from paramiko import Channel, Message, SSHException, Transport
+from paramiko import AuthenticationException, Channel, Message, SSHException, Transport
+from paramiko.auth_handler import AuthHandler
 from paramiko.common import MSG_CHANNEL_DATA, MSG_CHANNEL_EXTENDED_DATA, cMSG_GLOBAL_REQUEST
 from paramiko.ssh_exception import IncompatiblePeer
 
 from provision.errors import UnreachableError
 from provision.transport.ssh.dial import VERSION
 from provision.transport.ssh.errors import IncompatibleError
-from provision.transport.ssh.login_request import LoginRequest
+from provision.transport.ssh.login_request import KeyQuery, LoginRequest
 
 _MOST_PACKET: Final = 256 * 1024 + 1024
 """OpenSSH's PACKET_MAX_SIZE, and what goes around a packet."""
@@ -112,18 +113,28 @@ class Guarded(Transport):  # type: ignore[misc]
 
     def auth_none(self, username: str) -> Any:
         """See Paramiko."""
-        return self._log_in(lambda request, answered: request.auth_none(username, answered))
+        request = LoginRequest(self)
+        return self._answer_to(request, lambda answered: request.auth_none(username, answered))
 
     def auth_publickey(self, username: str, key: Any) -> Any:
-        """See Paramiko."""
-        return self._log_in(lambda request, answered: request.auth_publickey(username, key, answered))
+        """See Paramiko. Nobody has to touch a token whose key the server does not want."""
+        if key.get_name().startswith("sk-"):
+            query = KeyQuery(self)
+            try:
+                return self._answer_to(query, lambda answered: query.auth_publickey(username, key, answered))
+            except AuthenticationException:
+                if not query.would_do:
+                    raise
+        request = LoginRequest(self)
+        return self._answer_to(request, lambda answered: request.auth_publickey(username, key, answered))
 
-    def _log_in(self, ask: Callable[[LoginRequest, threading.Event], None]) -> Any:
+    def _answer_to(self, request: AuthHandler, ask: Callable[[threading.Event], None]) -> Any:
+        """What Paramiko makes of it: no methods after a login, those that are wanted as well, or an exception."""
         if not (self.active and self.initial_kex_done):
             raise SSHException("No existing session")
         answered = threading.Event()
-        self.auth_handler = request = LoginRequest(self)
-        ask(request, answered)
+        self.auth_handler = request
+        ask(answered)
         return request.wait_for_response(answered)
 
     def keep_alive(self, seconds: int) -> None:
