@@ -1,4 +1,4 @@
-"""Runs the rungs in two lanes: the quick ones and the hosts; beside them compilers, bare roots and the machine."""
+"""Runs the rungs in two lanes: the quick ones and the hosts; beside them ssh, compilers, bare roots and the machine."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ from tests.lab import checkout
 from tests.lab.requirements import APART, QUICK, RUNGS
 from tests.ladder.install import say
 
-BESIDE: Final = ("builds", "bare", "vm")
-"""Each keeps one core busy for long, as a compiler and a machine under emulation do. Both lanes take about as long."""
+BESIDE: Final = ("ssh", "builds", "bare", "vm")
+"""Most keep one core busy for long, as a compiler and a machine under emulation do; with servers for ssh, which mostly
+wait, both lanes take about as long."""
 # Two: what waits leaves a core to the other. Files stay whole, as their tests share fixtures.
 TWO_PROCESSES: Final = ("--numprocesses=2", "--dist=loadfile")
 NO_TESTS: Final = 5  # pytest's exit code when nothing was selected
@@ -82,7 +83,7 @@ def everything(rungs: Sequence[str], selection: Selection) -> int:
     outcomes = Outcomes()
     download_modules()
     with beside(tuple(rung for rung in chosen if rung in BESIDE), selection, outcomes):
-        quick = tuple(rung for rung in chosen if rung in QUICK)
+        quick = tuple(rung for rung in chosen if rung in QUICK and rung not in BESIDE)
         slow = tuple(rung for rung in chosen if rung not in (*QUICK, *BESIDE))
         for group, more in ((quick, TWO_PROCESSES), (slow, ())):
             if group:

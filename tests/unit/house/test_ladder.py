@@ -169,15 +169,15 @@ def test_all_fails_if_any_part_does(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     commands |= {"unit": f"echo one; exit {quick}", "host": f"echo two; exit {slow}"}
-    commands["builds"] = f"echo three; exit {beside}"
+    commands["ssh"] = f"echo three; exit {beside}"
     assert ladder.everything((), ladder.Selection()) == code
     # What ran beside the others is shown after them, in one piece.
     shown = capfd.readouterr().out.splitlines()
     assert shown[:3] == ["one", "two", "three"]
     assert [line.partition(":")[0] for line in shown[3:]] == [
-        "rungs unit kernel shells ssh",
+        "rungs unit kernel shells",
         "rungs host",
-        "rungs builds bare vm",
+        "rungs ssh builds bare vm",
     ]
 
 
