@@ -60,19 +60,21 @@ class Problems:
 
     file: Path | None
     overrides: Mapping[Place, Override] = field(default_factory=dict)
-    found: list[str] = field(default_factory=list)
+    found: list[ConfigError] = field(default_factory=list)
 
-    def add(self, where: str, what: str, *, flag: bool = False) -> None:
+    def add(self, where: str, what: str, to_do: str = "", *, flag: bool = False) -> None:
         """Note a problem of the file, or of a flag."""
-        self.found.append(f"{where} {what}" if flag or self.file is None else f"{self.file}: {where} {what}")
+        text = f"{where} {what}" if flag or self.file is None else f"{self.file}: {where} {what}"
+        self.found.append(ConfigError(text, hint=to_do))
 
     def refuse_any(self) -> None:
         """Raise ConfigError with every problem, if there is one."""
         if not self.found:
             return
         if len(self.found) == 1:
-            raise ConfigError(self.found[0], hint="Nothing was touched.")
-        lines = "".join(f"\n  {problem}" for problem in self.found)
+            (problem,) = self.found
+            raise ConfigError(problem.message, hint=problem.hint or "Nothing was touched.")
+        lines = "".join(f"\n  {'. '.join(filter(None, (each.message, each.hint)))}" for each in self.found)
         raise ConfigError(
             f"{len(self.found)} problems in the configuration:{lines}", hint="Nothing was touched."
         )
@@ -110,7 +112,7 @@ class Table:
         if kind is None:
             for key in self._values:
                 if key not in self._asked:
-                    self.fail(key, f"unknown key; {self._advice(key)}")
+                    self.fail(key, "unknown key", self._advice(key))
 
     def names(self) -> tuple[str, ...]:
         """The keys that are there, in the file's order."""
@@ -173,12 +175,12 @@ class Table:
         except ValueError as error:
             self.fail(name, f"the name {error}")
 
-    def fail(self, key: str, what: str) -> None:
+    def fail(self, key: str, what: str, to_do: str = "") -> None:
         """Report a problem with the value of a key, whether the file or a flag gave it."""
         if override := self._problems.overrides.get((*self._place, key)):
-            self._problems.add(f"{override.flag}:", what, flag=True)
+            self._problems.add(f"{override.flag}:", what, to_do, flag=True)
         else:
-            self._problems.add(f"{self._where(key)}:", what)
+            self._problems.add(f"{self._where(key)}:", what, to_do)
 
     def _read(self, setting: Setting, value: object, where: str, *, flag: bool = False) -> Any:
         try:
@@ -186,7 +188,7 @@ class Table:
         except ValueError as error:
             self._problems.add(f"{where}:", str(error), flag=flag)
         except UsageError as error:
-            self._problems.add(f"{where}:", "; ".join(filter(None, (error.message, error.hint))), flag=flag)
+            self._problems.add(f"{where}:", error.message, error.hint, flag=flag)
         return setting.default
 
     def _where(self, key: str) -> str:
@@ -196,7 +198,7 @@ class Table:
     def _advice(self, key: str) -> str:
         known = sorted(self._asked)
         near = nearest(key.replace("-", "_"), known)
-        return f'did you mean "{near}"?' if near else f"known are {', '.join(known)}"
+        return f'Did you mean "{near}"?' if near else f"Known are {', '.join(known)}."
 
 
 def _key(name: str) -> str:

@@ -92,9 +92,11 @@ def write(tmp_path: Path) -> Write:
 
 
 def problem(path: Path | None, **typed: object) -> str:
+    """What is wrong, and what to do about it if there is one thing."""
     with pytest.raises(ConfigError) as caught:
         load(path, flags(**typed), places=())
-    return caught.value.message
+    error = caught.value
+    return error.message if error.hint == "Nothing was touched." else f"{error.message}. {error.hint}"
 
 
 def test_without_a_file_the_defaults_hold() -> None:
@@ -222,24 +224,24 @@ def test_a_byte_order_mark_is_no_error(write: Write) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('[buildkit]\nverison = "v0.32.2"', '[buildkit] verison: unknown key; did you mean "version"?'),
+        ('[buildkit]\nverison = "v0.32.2"', '[buildkit] verison: unknown key. Did you mean "version"?'),
         (
             "[buildkit]\nmax-parallelism = 2",
-            '[buildkit] max-parallelism: unknown key; did you mean "max_parallelism"?',
+            '[buildkit] max-parallelism: unknown key. Did you mean "max_parallelism"?',
         ),
         (
             "[buildkit.gc]\nreservedspace = 1",
-            '[buildkit.gc] reservedspace: unknown key; did you mean "reservedSpace"?',
+            '[buildkit.gc] reservedspace: unknown key. Did you mean "reservedSpace"?',
         ),
-        ('platform = ["arm64"]', 'platform: unknown key; did you mean "platforms"?'),
-        ("[host.pi1]", 'host: unknown key; did you mean "hosts"?'),
-        ("[hosts.pi1]\nprot = 22", '[hosts.pi1] prot: unknown key; did you mean "port"?'),
-        ('[registry."a:1"]\nmirror = []', '[registry."a:1"] mirror: unknown key; did you mean "mirrors"?'),
+        ('platform = ["arm64"]', 'platform: unknown key. Did you mean "platforms"?'),
+        ("[host.pi1]", 'host: unknown key. Did you mean "hosts"?'),
+        ("[hosts.pi1]\nprot = 22", '[hosts.pi1] prot: unknown key. Did you mean "port"?'),
+        ('[registry."a:1"]\nmirror = []', '[registry."a:1"] mirror: unknown key. Did you mean "mirrors"?'),
         (
             "[buildkit.sha256]\nlinux-amd46 = 'x'",
-            '[buildkit.sha256] linux-amd46: unknown key; did you mean "linux-amd64"?',
+            '[buildkit.sha256] linux-amd46: unknown key. Did you mean "linux-amd64"?',
         ),
-        ("[emulation]\nzzz = 1", "[emulation] zzz: unknown key; known are credentials, interpreters"),
+        ("[emulation]\nzzz = 1", "[emulation] zzz: unknown key. Known are credentials, interpreters"),
         ("[buildkit]\nversion = 32", "[buildkit] version: must be text on one line, not the number 32"),
         (
             "[buildkit]\nversion = 2020-01-01",
@@ -286,7 +288,7 @@ def test_a_byte_order_mark_is_no_error(write: Write) -> None:
         ('[buildkit]\nversion = "1"', "[buildkit] version: '1' is not a BuildKit version"),
         (
             'platforms = ["linux/arm46"]',
-            "platforms: unknown platform 'linux/arm46'; Did you mean linux/arm64?",
+            "platforms: unknown platform 'linux/arm46'. Did you mean linux/arm64?",
         ),
         ('[emulation]\ninterpreters = "qemu-{qemu}"', "[emulation] interpreters: must be an absolute path"),
         (
