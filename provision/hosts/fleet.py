@@ -68,6 +68,8 @@ class Fleet:
     """Those in use."""
     _opening: set[Host] = field(default_factory=set)
     """Hosts that are being connected to: nothing was begun there."""
+    _waiting: set[Host] = field(default_factory=set)
+    """Hosts whose turn has not come."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _stops: int = 0
     _several: bool = False
@@ -103,6 +105,7 @@ class Fleet:
 
     def _begin(self, hosts: Sequence[Host]) -> None:
         waiting: SimpleQueue[Host] = SimpleQueue()
+        self._waiting.update(hosts)
         for host in hosts:
             waiting.put(host)
         # Not a ThreadPoolExecutor: Python joins its threads at exit, and a second Ctrl-C must end at once.
@@ -118,9 +121,9 @@ class Fleet:
             if isinstance(event, _Stop):
                 if self._stops > 1:
                     return self._abandoned_results(hosts, results)
-                # Who does not answer is not waited for.
+                # Who does not answer is not waited for, nor is whose turn comes only after such a host.
                 with self._lock:
-                    pairs = [(host, not_begun_result(host)) for host in self._opening]
+                    pairs = [(host, not_begun_result(host)) for host in (*self._opening, *self._waiting)]
             else:
                 pairs = [event]
             for host, result in pairs:
@@ -133,6 +136,8 @@ class Fleet:
         with suppress(Empty):
             while True:
                 host = waiting.get_nowait()
+                with self._lock:
+                    self._waiting.discard(host)
                 self._events.put((host, self._result_of(host)))
 
     def _result_of(self, host: Host) -> HostResult:

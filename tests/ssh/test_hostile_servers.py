@@ -12,6 +12,7 @@ from pathlib import Path
 import paramiko
 import psutil
 import pytest
+from paramiko.auth_handler import AuthHandler
 from paramiko.common import cMSG_EXT_INFO, cMSG_SERVICE_ACCEPT, cMSG_USERAUTH_BANNER
 
 from provision.errors import HostError, ProvisionError, UnreachableError
@@ -256,6 +257,58 @@ def test_a_server_that_lets_in_by_other_means(folder: Path) -> None:
 
     with serving(ssh_server(folder, Tail)) as port:
         host(folder, port).open()
+
+
+def once_only(transport: paramiko.Transport) -> None:
+    """As servers written in Go, and AsyncSSH: the service is asked for once, whatever keys are tried then."""
+
+    class Strict(AuthHandler):  # type: ignore[misc]
+        asked = 0
+
+        def _parse_service_request(self, message: paramiko.Message) -> None:
+            self.asked += 1
+            if self.asked > 1:
+                self.transport.close()
+            super()._parse_service_request(message)
+
+    transport.auth_handler = Strict(transport)
+
+
+def test_each_key_is_tried_where_the_service_may_be_asked_for_once(folder: Path) -> None:
+    keys = [folder / "user_key", keygen(folder / "second_key"), keygen(folder / "rsa_key", "rsa")]
+    with (folder / "config").open("a", encoding="ascii") as file:
+        file.write("".join(f"IdentityFile {key}\n" for key in keys[1:]))
+    for right in keys:
+        blob = paramiko.PKey.from_path(right).asbytes()
+
+        class Picky(Server):
+            def check_auth_publickey(self, _username: str, key: paramiko.PKey, blob: bytes = blob) -> int:
+                return int(paramiko.AUTH_SUCCESSFUL if key.asbytes() == blob else paramiko.AUTH_FAILED)
+
+        with serving(ssh_server(folder, Picky, once_only)) as port:
+            host(folder, port).open()
+
+    class Tail(Server):
+        by_key = paramiko.AUTH_FAILED
+        by_none = paramiko.AUTH_SUCCESSFUL
+
+    with serving(ssh_server(folder, Tail, once_only)) as port:
+        host(folder, port).open()
+
+
+def test_a_server_that_hangs_up_on_a_login_is_not_called_overloaded(folder: Path) -> None:
+    def hanging_up(transport: paramiko.Transport) -> None:
+        class HangingUp(AuthHandler):  # type: ignore[misc]
+            def _parse_service_request(self, _message: paramiko.Message) -> None:
+                self.transport.close()
+
+        transport.auth_handler = HangingUp(transport)
+
+    with serving(ssh_server(folder, Server, hanging_up)) as port:
+        for _ in range(5):
+            with pytest.raises(UnreachableError, match="was refused") as caught:
+                host(folder, port).open()
+            assert "the server hung up." in caught.value.cause
 
 
 def test_what_the_server_says_is_quoted(folder: Path) -> None:

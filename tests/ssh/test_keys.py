@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import os
 import shutil
 import socket
@@ -176,14 +177,16 @@ def test_each_key_costs_one_turn_of_the_line(sshd: Sshd) -> None:
 
 
 class Token(threading.Thread):
-    """An agent with a key of a token that nobody touches. Counts the signatures that it was asked for."""
+    """An agent with keys of a token that nobody touches. Counts the signatures that it was asked for."""
 
-    def __init__(self, socket_file: Path, blob: bytes) -> None:
+    def __init__(self, socket_file: Path, *blobs: bytes, refuses: bool = True) -> None:
+        """Without `refuses` it never answers."""
         super().__init__(daemon=True)
+        self._refuses = refuses
         self._server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._server.bind(str(socket_file))
         self._server.listen()
-        self._blob = blob
+        self._blobs = blobs
         self.asked = 0
 
     def run(self) -> None:
@@ -199,9 +202,20 @@ class Token(threading.Thread):
             request = peer.recv(int.from_bytes(head, "big"), socket.MSG_WAITALL)
             answer = b"\x05"
             if request[0] == 11:
-                answer = b"\x0c" + struct.pack(">I", 1) + string(self._blob) + string(b"token")
+                keys = b"".join(string(blob) + string(b"token") for blob in self._blobs)
+                answer = b"\x0c" + struct.pack(">I", len(self._blobs)) + keys
             self.asked += request[0] == 13
-            peer.sendall(string(answer))
+            if request[0] != 13 or self._refuses:
+                peer.sendall(string(answer))
+
+
+def token_key(number: int = 0) -> bytes:
+    return b"".join(map(string, (b"sk-ssh-ed25519@openssh.com", bytes([number] * 32), b"ssh:")))
+
+
+def let_in(sshd: Sshd, *blobs: bytes) -> None:
+    with (sshd.folder / "authorized_keys").open("a", encoding="ascii") as file:
+        file.writelines(f"sk-ssh-ed25519@openssh.com {base64.b64encode(blob).decode()}\n" for blob in blobs)
 
 
 @pytest.mark.parametrize("wanted", [False, True])
@@ -209,15 +223,37 @@ def test_nobody_has_to_touch_a_token_that_the_server_does_not_want(
     sshd: Sshd, tmp_path: Path, wanted: bool
 ) -> None:
     """As with ssh, which asks the server about each key first."""
-    public = b"".join(map(string, (b"sk-ssh-ed25519@openssh.com", bytes(range(32)), b"ssh:")))
     if wanted:
-        with (sshd.folder / "authorized_keys").open("a", encoding="ascii") as file:
-            file.write(f"sk-ssh-ed25519@openssh.com {base64.b64encode(public).decode()}\n")
-    token = Token(tmp_path / "agent", public)
+        let_in(sshd, token_key())
+    token = Token(tmp_path / "agent", token_key())
     token.start()
     sshd.configure(f"IdentityAgent {tmp_path}/agent\nIdentitiesOnly no")
     assert well(sshd.target(sudo="never", identity_files=(sshd.key,)), sshd.settings)
     assert token.asked == wanted
+
+
+def test_an_agent_that_never_answers_is_asked_for_one_signature(sshd: Sshd, tmp_path: Path) -> None:
+    """Its late answer would be taken for that to the next question."""
+    keys = [token_key(number) for number in range(3)]
+    let_in(sshd, *keys)
+    token = Token(tmp_path / "agent", *keys, refuses=False)
+    token.start()
+    sshd.configure(f"IdentityAgent {tmp_path}/agent\nIdentitiesOnly no")
+    settings = dataclasses.replace(sshd.settings, connect_timeout=1.0)
+    assert well(sshd.target(sudo="never", identity_files=(sshd.key,)), settings)
+    assert token.asked == 1
+
+
+def test_what_the_server_says_to_a_key_of_a_token_is_kept(serve: Serve, tmp_path: Path) -> None:
+    (tmp_path / "banner").write_text("System is booting up.\n", encoding="ascii")
+    server = serve(Banner=str(tmp_path / "banner"))
+    let_in(server, token_key())
+    Token(tmp_path / "agent", token_key()).start()
+    server.configure(f"IdentityAgent {tmp_path}/agent\nIdentitiesOnly no")
+    with pytest.raises(UnreachableError) as caught:
+        well(server.target(identity_files=()), server.settings)
+    assert "System is booting up." in caught.value.cause
+    assert "Try again in a minute" in caught.value.hint
 
 
 # Kinds of key files that only ssh or an agent can use

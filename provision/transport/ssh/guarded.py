@@ -19,7 +19,7 @@ from paramiko.ssh_exception import IncompatiblePeer
 from provision.errors import UnreachableError
 from provision.transport.ssh.dial import VERSION
 from provision.transport.ssh.errors import IncompatibleError
-from provision.transport.ssh.login_request import KeyQuery, LoginRequest
+from provision.transport.ssh.login_request import KeyQuery, LoginRequest, Service
 
 _MOST_PACKET: Final = 256 * 1024 + 1024
 """OpenSSH's PACKET_MAX_SIZE, and what goes around a packet."""
@@ -64,6 +64,7 @@ class Guarded(Transport):  # type: ignore[misc]
         self.local_version = VERSION
         self.offered: Mapping[str, Any] = {}
         """What the server offers, by Paramiko's names of the lists."""
+        self._service = Service()
         self._heard = time.monotonic()
         self._read_all = self.packetizer.read_all
         self.packetizer.read_all = self._read_bounded
@@ -113,19 +114,20 @@ class Guarded(Transport):  # type: ignore[misc]
 
     def auth_none(self, username: str) -> Any:
         """See Paramiko."""
-        request = LoginRequest(self)
+        request = LoginRequest(self, self._service)
         return self._answer_to(request, lambda answered: request.auth_none(username, answered))
 
     def auth_publickey(self, username: str, key: Any) -> Any:
         """See Paramiko. Nobody has to touch a token whose key the server does not want."""
+        request = LoginRequest(self, self._service)
         if key.get_name().startswith("sk-"):
-            query = KeyQuery(self)
+            query = KeyQuery(self, self._service)
             try:
                 return self._answer_to(query, lambda answered: query.auth_publickey(username, key, answered))
             except AuthenticationException:
                 if not query.would_do:
                     raise
-        request = LoginRequest(self)
+            request.banner = query.banner  # the server says it once
         return self._answer_to(request, lambda answered: request.auth_publickey(username, key, answered))
 
     def _answer_to(self, request: AuthHandler, ask: Callable[[threading.Event], None]) -> Any:

@@ -31,6 +31,7 @@ from paramiko.ssh_exception import (
 from provision.transport.ssh.config import Endpoint
 from provision.transport.ssh.errors import LoginError, SlowLoginError
 from provision.transport.ssh.keywords import unsupported_methods
+from provision.transport.ssh.login_request import CannotSignError
 
 _AGENT_SECONDS: Final = 3.0
 _CERTIFICATE: Final = "-cert-v01@openssh.com"
@@ -85,6 +86,8 @@ class Login(AuthStrategy):  # type: ignore[misc]
         self._notes: list[str] = []
         self._banner = ""
         self._agent: _Agent | None = None
+        self._agent_hangs = False
+        self._hung_up = False
 
     def authenticate(self, transport: Any) -> None:
         """Raises LoginError, SlowLoginError; SSHException if the link breaks."""
@@ -106,31 +109,40 @@ class Login(AuthStrategy):  # type: ignore[misc]
         """Logs in; else what the server wants besides a key that was right, if one was."""
         wanted: list[str] = []
         for offer in self._offers():
+            if self._agent_hangs and isinstance(offer.key, AgentKey):
+                continue
             tried.append(offer.label)
             try:
-                more = transport.auth_publickey(self._endpoint.user, offer.key)
+                more = self._with_key(transport, offer)
             except BadAuthenticationType:
                 break
-            except AuthenticationException as error:
-                if "timeout" in str(error).lower():
-                    raise SlowLoginError from error
-                if transport.is_active():
-                    continue
-                self._notes.append("the server hung up (too many keys? then set IdentitiesOnly)")
-                break
-            except (SSHException, OSError) as error:
-                if not transport.is_active():
-                    raise
-                self._notes.append(f"{offer.label} could not sign ({error})")
-                continue
-            finally:
-                self._listen(transport)
-            if not more:
+            if more == []:
                 return None
-            wanted = list(more)
-            if "publickey" not in wanted:  # else it wants another key
+            wanted = more or wanted
+            # Where a key was right, the server may want another key.
+            if self._hung_up or (more and "publickey" not in more):
                 break
         return wanted
+
+    def _with_key(self, transport: Any, offer: _Offer) -> list[str] | None:
+        """What the server wants besides this key; None if it is not taken. Raises SlowLoginError."""
+        try:
+            return list(transport.auth_publickey(self._endpoint.user, offer.key))
+        except BadAuthenticationType:
+            raise
+        except AuthenticationException as error:
+            if "timeout" in str(error).lower():
+                raise SlowLoginError from error
+            self._hung_up = not transport.is_active()
+        except CannotSignError as error:
+            self._notes.append(f"{offer.label} could not sign ({error})")
+            # What comes later from an agent that was too slow would be taken for its next answer.
+            self._agent_hangs = self._agent_hangs or isinstance(error.__cause__, OSError)
+        except (OSError, EOFError):
+            self._hung_up = True
+        finally:
+            self._listen(transport)
+        return None
 
     def _without_key(self, transport: Any) -> list[str] | None:
         """Logs in with nothing, as some servers let in by other means (Tailscale SSH); else the methods they accept.
@@ -157,6 +169,10 @@ class Login(AuthStrategy):  # type: ignore[misc]
 
     def _error(self, tried: list[str], accepted: list[str], *notes: str) -> LoginError:
         told = unsupported_methods(accepted, self._endpoint.unsupported)
+        if self._hung_up:
+            # With words of its own it has said why.
+            many = "" if self._banner or len(tried) < 2 else " (too many keys? then set IdentitiesOnly)"
+            self._notes.append(f"the server hung up{many}")
         return LoginError(tried, accepted, [*(notes or self._notes), *told], self._banner)
 
     def _offers(self) -> Iterator[_Offer]:
