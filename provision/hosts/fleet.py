@@ -248,7 +248,11 @@ def _never_begun_error() -> StoppedError:
 
 def not_begun_result(host: Host) -> HostResult:
     """The result of a host whose turn had not come when the run was interrupted."""
-    error = StoppedError("not started", cause="the run was interrupted before anything was begun here")
+    error = StoppedError(
+        "not started",
+        cause="the run was interrupted before anything was begun here",
+        hint="Run it again, with --only-failed for such hosts alone.",
+    )
     return HostResult.of_error(host.name, error)
 
 

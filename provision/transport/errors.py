@@ -30,6 +30,12 @@ def second_question(name: str) -> PasswordRefusedError:
 
 def no_answer_from_sudo(name: str, output: str) -> BecomeError:
     """Neither a question nor an answer came in time."""
+    if _last_line(output).endswith(":"):
+        return BecomeError(
+            f"{name}: sudo asks for something other than a password",
+            cause=f"It ends with the question {_last_line(output)!r}, which is PAM's own (a second factor, a token).",
+            hint="Give this login NOPASSWD in sudoers there, or log in as root.",
+        )
     return BecomeError(
         f"{name}: sudo did not answer",
         cause=_last_line(output)

@@ -17,7 +17,8 @@ from tests.lab.release import publish
 _START: Final = """
 mount -t proc proc /proc
 export PATH="$1/bin:$PATH" TMPDIR="$1/tmp"
-exec buildkitd --root "$1/root" --addr "unix://$1/socket" --oci-worker-snapshotter native --containerd-worker=false
+exec buildkitd --root "$1/root" --addr "unix://$1/socket" --oci-worker-snapshotter native --containerd-worker=false \\
+  --otel-socket-path "$1/otel.sock"
 """
 _SECONDS: Final = 60
 

@@ -125,6 +125,18 @@ def test_a_second_factor_is_told_from_a_wrong_password(serve: Serve, tmp_path: P
     assert "second question" in refused(box, "pw", Secret(PASSWORD)).message
 
 
+def test_a_question_of_pam_s_own_is_told_from_a_password(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PAM replaces only the prompt "Password:" by ours (sudoers(5), passprompt_override)."""
+    monkeypatch.setattr(session, "_BECOME", 2.0)
+    box = serve(users=True, path=fake_sudo(tmp_path, 'printf "First Factor: " >&2; read -r a; exit 1'))
+    error = refused(box, "pw", Secret(PASSWORD))
+    assert "something other than a password" in error.message
+    assert "'First Factor:'" in error.cause
+    assert "NOPASSWD" in error.hint
+
+
 @pytest.mark.parametrize("password", [PASSWORD, None])
 def test_a_question_that_is_none_of_ours_is_left_at_once(
     serve: Serve, tmp_path: Path, password: str | None

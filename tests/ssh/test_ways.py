@@ -71,6 +71,8 @@ def test_a_known_hosts_that_keeps_nothing(sshd: Sshd, tmp_path: Path) -> None:
     with pytest.raises(UnknownKeyError) as caught:
         SSH(target, sshd.settings).open()
     assert ">> /dev/null" not in caught.value.hint
+    assert "by logging in once" not in caught.value.hint
+    assert caught.value.cause.count("/dev/null") == 1
     said: list[str] = []
     run = accepting(said)
     assert well(target, sshd.settings, run)
@@ -395,9 +397,10 @@ def test_a_proxy_command_that_hands_its_connection_over(sshd: Sshd, tmp_path: Pa
     (tmp_path / "pass.py").write_text(PASS, encoding="ascii")
     sshd.configure(f"ProxyCommand {sys.executable} {tmp_path}/pass.py {sshd.port}\nProxyUseFdpass yes")
     assert well(sshd.target(sudo="never"), sshd.settings)
-    sshd.configure("ProxyCommand true\nProxyUseFdpass yes")
-    with pytest.raises(UnreachableError):
-        well(sshd.target(), sshd.settings)
+    for command in ("true", "/bin/echo hello"):
+        sshd.configure(f"ProxyCommand {command}\nProxyUseFdpass yes")
+        with pytest.raises(UnreachableError, match="handed no connection over"):
+            well(sshd.target(), sshd.settings)
 
 
 def test_the_words_of_a_proxy_command_are_not_shown(sshd: Sshd) -> None:

@@ -22,7 +22,15 @@ from provision import __version__
 from provision.errors import ProvisionError
 from provision.transport.ssh.addresses import addresses, of_interface
 from provision.transport.ssh.config import Endpoint
-from provision.transport.ssh.errors import closed, jump_failed, network, not_ssh, proxy_failed, silent
+from provision.transport.ssh.errors import (
+    closed,
+    jump_failed,
+    network,
+    not_handed_over,
+    not_ssh,
+    proxy_failed,
+    silent,
+)
 from provision.transport.ssh.openssh import Said
 
 VERSION: Final = f"SSH-2.0-provision_{__version__}"
@@ -92,6 +100,8 @@ def dial(name: str, end: Endpoint) -> DialedSocket:
     """A socket to a server that has just begun to speak SSH. Raises BusyError, UnreachableError, HostKeyError."""
     try:
         dialed = _run(end) if end.proxy else DialedSocket(sock=_connect(end))
+    except NotHandedOverError:
+        raise not_handed_over(name, end) from None
     except OSError as error:
         raise network(name, end, error) from error
     try:
@@ -110,6 +120,10 @@ def dial(name: str, end: Endpoint) -> DialedSocket:
         dialed.close()
         raise problem
     return dialed
+
+
+class NotHandedOverError(Exception):
+    """The ProxyCommand passed no descriptor in time."""
 
 
 def _run(end: Endpoint) -> DialedSocket:
@@ -132,7 +146,8 @@ def _handed_over(dialed: DialedSocket, end: Endpoint) -> DialedSocket:
     except OSError:
         numbers = []
     if not numbers:
-        return dialed  # what came instead is judged as the server's answer
+        dialed.close()
+        raise NotHandedOverError
     dialed.sock.close()
     return DialedSocket(sock=socket.socket(fileno=numbers[0]), process=dialed.process, errors=dialed.errors)
 

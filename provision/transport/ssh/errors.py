@@ -72,7 +72,7 @@ def network(name: str, endpoint: Endpoint, error: OSError) -> UnreachableError:
     if isinstance(error, socket.gaierror):
         return UnreachableError(
             f"{name}: {endpoint.host} has no address",
-            cause=error.strerror or str(error),
+            cause=f"{error.strerror or error}{_own_side(endpoint)}",
             hint=f"See whether the name is spelled right and DNS works: getent hosts {endpoint.host}",
         )
     if isinstance(error, TimeoutError):
@@ -89,9 +89,20 @@ def network(name: str, endpoint: Endpoint, error: OSError) -> UnreachableError:
         )
     return UnreachableError(
         f"{name}: there is no way to {_place(endpoint)}",
-        cause=error.strerror or str(error),
+        cause=f"{error.strerror or error}{_own_side(endpoint)}",
         hint="See the routes from here (ip route get ADDRESS), or a jump host (jump = in its section).",
     )
+
+
+def _own_side(endpoint: Endpoint) -> str:
+    """What the SSH configuration allows of this machine's side of a connection, in brackets."""
+    settings = {
+        "AddressFamily": endpoint.family if endpoint.family != "any" else None,
+        "BindAddress": endpoint.bind,
+        "BindInterface": endpoint.interface,
+    }
+    given = ", ".join(f"{keyword} {value}" for keyword, value in settings.items() if value)
+    return f" (the SSH configuration has {given})" if given else ""
 
 
 def proxy_failed(name: str, endpoint: Endpoint, output: str) -> UnreachableError:
@@ -103,6 +114,17 @@ def proxy_failed(name: str, endpoint: Endpoint, output: str) -> UnreachableError
     )
 
 
+def not_handed_over(name: str, endpoint: Endpoint) -> UnreachableError:
+    """A ProxyCommand that should pass its connection on did not."""
+    return UnreachableError(
+        f"{name}: the ProxyCommand to {_place(endpoint)} handed no connection over",
+        cause="The SSH configuration has ProxyUseFdpass yes: the command has to pass a socket on, and ends then.",
+        hint=f"Take ProxyUseFdpass out if the command copies bytes itself. {_try_ssh(endpoint)}",
+    )
+
+
+_MOST_SAID: Final = 600
+"""Characters of an output that are shown: the last ones."""
 _JUMP_FAILURES: Final[tuple[tuple[str, str, str], ...]] = (
     (
         "Permission denied (",
@@ -133,6 +155,12 @@ def jump_failed(name: str, endpoint: Endpoint, output: str) -> ProvisionError:
     """`ssh -W` brought nothing from the host. Its output is that of all jump hosts on the way."""
     through = f"By way of {', '.join(endpoint.jumps)}. "
     said = _telling(output)
+    if " revoked by " in output or "REVOKED HOST KEY" in output:
+        return WrongKeyError(
+            f"{name}: the key of a jump host was revoked",
+            cause=f"{through}{said}",
+            hint="Give that host new keys (ssh-keygen -A there), and known_hosts the new ones.",
+        )
     if "Host key verification failed" in output:
         changed = "HOST IDENTIFICATION HAS CHANGED" in output
         return (WrongKeyError if changed else HostKeyError)(
@@ -166,11 +194,18 @@ def _telling(output: str) -> str:
         for line in lines
         if line and not line.startswith(("@", "Warning: Permanently", "Connection closed by UNKNOWN"))
     ]
-    return " ".join(kept)[-600:]
+    text = " ".join(kept)
+    return text if len(text) <= _MOST_SAID else f"… {text[-_MOST_SAID:].partition(' ')[2]}"
 
 
 def silent(name: str, endpoint: Endpoint) -> UnreachableError:
     """The connection was made, and then nothing came."""
+    if endpoint.proxy_command:
+        return UnreachableError(
+            f"{name}: the ProxyCommand to {_place(endpoint)} brings nothing",
+            cause="It runs, and nothing comes from the host in time.",
+            hint=_try_ssh(endpoint),
+        )
     return UnreachableError(
         f"{name}: {_place(endpoint)} accepts connections and sends nothing",
         cause="It is no SSH server, or the machine behind it hangs or is out of memory.",
@@ -222,6 +257,10 @@ def _login_refused(name: str, endpoint: Endpoint, error: LoginError) -> Unreacha
     banner = " ".join(error.banner.split())[:300]
     said = f" The server says: {banner}" if banner else ""
     hint = f"Put a key there: ssh-copy-id -p {endpoint.port} {endpoint.user}@{endpoint.host}"
+    if not error.tried and any("(ssh-add " in note for note in error.notes):
+        hint = f"Give the key to an agent (ssh-add, as said above). Else: {hint}"
+    if "account has expired" in banner.lower():
+        hint = f"Have the account extended there: chage -E -1 {endpoint.user}"
     if any(sign in banner.lower() for sign in _NO_LOGINS):
         hint = "Try again in a minute: the machine is starting or going down (/run/nologin)."
     return UnreachableError(

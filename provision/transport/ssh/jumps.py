@@ -28,7 +28,11 @@ def through(
     it follows a circle of jump hosts until the machine has no processes left.
     """
     if depth >= MOST_JUMPS:
-        raise UsageError(f"{name}: more than {MOST_JUMPS} jump hosts, or a circle of them")
+        raise UsageError(
+            f"{name.partition(' (jump host')[0]}: more than {MOST_JUMPS} jump hosts, or a circle of them",
+            cause="One jump host is the way to the next.",
+            hint="See ProxyJump in the SSH configuration, and jump = in provision.toml.",
+        )
     *before, last = jumps
     hop = parsed(last, name=f"{name} (jump host {last})", jump=",".join(before) or None)
     end = resolve(hop)

@@ -182,7 +182,11 @@ def _unread_revocations_error(name: str, file: Path, error: OSError) -> HostKeyE
 
 
 def _unknown_key_error(endpoint: Endpoint, name: str, facts: Known, shown: HostKey) -> UnknownKeyError:
-    cause = f"It shows {shown}, and none is in {', '.join(map(str, endpoint.known_hosts))}."
+    files = dict.fromkeys(map(str, endpoint.known_hosts))
+    cause = f"It shows {shown}, and none is in {', '.join(files)}."
+    # A file that keeps nothing knows no more after a login.
+    login = f", or by logging in once: {shlex.join((*endpoint.by_hand, 'exit'))}"
+    by_login = login if {*files} != {os.devnull} else " (for each run, as that file keeps none)"
     if facts.vouched or facts.by_authority or endpoint.vouching:
         cause += " ssh does not vouch for it either, by a certificate authority or what else is configured."
     return UnknownKeyError(
@@ -190,7 +194,7 @@ def _unknown_key_error(endpoint: Endpoint, name: str, facts: Known, shown: HostK
         cause=cause,
         hint=(
             "Compare it with the host's own (ssh-keygen -lf /etc/ssh/ssh_host_*_key.pub there), then add "
-            f"it: --accept-new-host-keys, or by logging in once: {shlex.join((*endpoint.by_hand, 'exit'))}"
+            f"it: --accept-new-host-keys{by_login}"
         ),
     )
 

@@ -40,7 +40,10 @@ def with_home(name: str, text: str) -> Path:
     try:
         return Path(user).expanduser() / rest if user.startswith("~") else Path(text)
     except RuntimeError:
-        raise UsageError(f"{name}: {text!r} in the SSH configuration names no user's home") from None
+        raise UsageError(
+            f"{name}: {text!r} in the SSH configuration names no user's home",
+            hint="See whether the user's name is spelled right; ~/ alone is your own home.",
+        ) from None
 
 
 def tokens(
@@ -71,7 +74,11 @@ def expand(name: str, text: str, known: Mapping[str, str]) -> str:
 
     def value(found: re.Match[str]) -> str:
         if found[1] not in known:
-            raise UsageError(f"{name}: {found[0]!r} in the SSH configuration stands for nothing", cause=text)
+            raise UsageError(
+                f"{name}: {found[0]!r} in the SSH configuration stands for nothing",
+                cause=text,
+                hint="ssh_config(5) has the tokens of each keyword under TOKENS; %% is a percent sign.",
+            )
         return known[found[1]]
 
     return re.sub("%(.?)", value, text)
@@ -88,7 +95,9 @@ def with_variables(name: str, text: str) -> str:
     def value(found: re.Match[str]) -> str:
         if found[1] not in os.environ:
             raise UsageError(
-                f"{name}: the SSH configuration uses ${{{found[1]}}}, which is not set", cause=text
+                f"{name}: the SSH configuration uses ${{{found[1]}}}, which is not set",
+                cause=text,
+                hint=f"Set and export {found[1]} where this is started, or write the path itself.",
             )
         return os.environ[found[1]]
 

@@ -77,6 +77,7 @@ def start(folder: Path, *words: str, **more: object) -> subprocess.Popen[bytes]:
 PHASES: Final[dict[str, tuple[str, bool]]] = {
     "scan": ("platforms --hosts 127.0.0.1:{port},127.0.0.1:1 --accept-new-host-keys", True),
     "connect": ("platforms --hosts 127.0.0.1:{port},127.0.0.1:1", True),
+    "queue": ("platforms --hosts 127.0.0.1:{port},127.0.0.1:1 --jobs 1 --connect-timeout 500", True),
     "password": ("platforms --hosts 127.0.0.1:1 --sudo-password-command ./slow.sh", True),
     "names": ("platforms --hosts slow,slower", False),
     "latest": ("check --buildkit-version latest --mirror http://127.0.0.1:{port}", False),

@@ -10,9 +10,9 @@ from dataclasses import replace
 import pytest
 from paramiko.ssh_exception import IncompatiblePeer, NoValidConnectionsError, SSHException
 
-from provision.errors import HostKeyError, UnreachableError
+from provision.errors import HostKeyError, UnreachableError, WrongKeyError
 from provision.transport import BusyError, SshSettings, Target
-from provision.transport.ssh.config import endpoint
+from provision.transport.ssh.config import Endpoint, endpoint
 from provision.transport.ssh.errors import (
     IncompatibleError,
     LoginError,
@@ -71,8 +71,13 @@ JUMP_CASES = [
         "not known",
     ),
     (
+        "Host key ED25519 SHA256:x revoked by file /home/me/revoked\nHost key verification failed.",
+        WrongKeyError,
+        "revoked",
+    ),
+    (
         "@@@@\n@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\nHost key verification failed.",
-        HostKeyError,
+        WrongKeyError,
         "changed",
     ),
     ("ssh: Could not resolve hostname gate: Name or service not known", UnreachableError, "no address"),
@@ -93,6 +98,37 @@ def test_what_ssh_says_of_jump_hosts_is_explained(said: str, kind: type[Exceptio
     assert told.hint
 
 
+def test_what_a_jump_host_makes_ssh_say_is_cut_between_words() -> None:
+    told = jump_failed(
+        "pi", JUMPED, f"{'word ' * 300}REMOTE HOST IDENTIFICATION HAS CHANGED! Host key verification failed."
+    )
+    assert told.cause.startswith("By way of gate. … word word")
+
+
+@pytest.mark.parametrize(
+    ("end", "said"),
+    [
+        (replace(END, family="inet6"), "AddressFamily inet6"),
+        (replace(END, bind="203.0.113.7"), "BindAddress 203.0.113.7"),
+        (replace(END, interface="nope0"), "BindInterface nope0"),
+    ],
+)
+@pytest.mark.parametrize(
+    "error", [socket.gaierror(socket.EAI_ADDRFAMILY, "no such family"), OSError(errno.EADDRNOTAVAIL, "x")]
+)
+def test_what_the_configuration_allows_of_this_side_is_named(
+    end: Endpoint, said: str, error: OSError
+) -> None:
+    assert f"(the SSH configuration has {said})" in explain("pi", end, error).cause
+    assert "SSH configuration" not in explain("pi", END, error).cause
+
+
+def test_a_proxy_command_that_brings_nothing_is_named() -> None:
+    told = explain("pi", replace(END, proxy_command="nc %h %p"), SSHException("No existing session"))
+    assert "the ProxyCommand to pi.example port 2222 brings nothing" in told.message
+    assert told.hint
+
+
 def test_a_server_of_another_age_is_told_from_a_strict_one() -> None:
     old = explain(
         "pi", END, IncompatibleError("KexAlgorithms", ["diffie-hellman-group1-sha1"], ["curve25519-sha256"])
@@ -108,6 +144,13 @@ def test_a_server_of_another_age_is_told_from_a_strict_one() -> None:
 def test_what_is_explained_already_stays() -> None:
     error = UnreachableError("as it is")
     assert explain("pi", END, error) is error
+
+
+def test_a_login_that_needs_an_agent_or_an_account_says_so() -> None:
+    locked = LoginError([], ["publickey"], ["/k is encrypted and no agent holds it (ssh-add /k)"])
+    assert explain("pi", END, locked).hint.startswith("Give the key to an agent (ssh-add")
+    ended = LoginError(["k"], [], ["the server hung up"], "Your account has expired; please contact me")
+    assert "chage -E -1 me" in explain("pi", END, ended).hint
 
 
 def test_a_login_tells_all_it_knows() -> None:
