@@ -30,7 +30,8 @@ _UNSHARE: Final = ("unshare", "--user", "--map-root-user", "--mount", "--pid", "
 _ASK: Final = """
 cd "$1"
 export PATH="$1/bin:$PATH" TMPDIR="$1/tmp"
-buildkitd --config "$1/buildkitd.toml" --root "$1/root" --addr "unix://$1/socket" --group 0 >log 2>&1 &
+buildkitd --config "$1/buildkitd.toml" --root "$1/root" --addr "unix://$1/socket" --group 0 \\
+  --otel-socket-path "$1/otel.sock" >log 2>&1 &
 buildctl --addr "unix://$1/socket" --timeout 30 --wait debug workers --format json || { cat log >&2; false; }
 """
 _UNREACHABLE: Final = """
@@ -111,7 +112,9 @@ def test_what_we_refuse_as_a_limit_the_daemon_refuses(size: str, place: Path) ->
         values.size(size)
     (place / "buildkitd.toml").write_text(render_config(Buildkit(gc={"maxUsedSpace": size}), VERSION, 0))
     done = run(
-        'cd "$1" && bin/buildkitd --config buildkitd.toml --root root --addr "unix://$1/socket"', place
+        'cd "$1" && bin/buildkitd --config buildkitd.toml --root root --addr "unix://$1/socket"'
+        ' --otel-socket-path "$1/otel.sock"',
+        place,
     )
     assert done.returncode == 1
     assert "failed to parse config" in done.stderr
