@@ -251,7 +251,7 @@ def not_begun_result(host: Host) -> HostResult:
     error = StoppedError(
         "not started",
         cause="the run was interrupted before anything was begun here",
-        hint="Run it again, with --only-failed for such hosts alone.",
+        hint="Run it again.",
     )
     return HostResult.of_error(host.name, error)
 

@@ -33,7 +33,8 @@ def no_answer_from_sudo(name: str, output: str) -> BecomeError:
     if _last_line(output).endswith(":"):
         return BecomeError(
             f"{name}: sudo asks for something other than a password",
-            cause=f"It ends with the question {_last_line(output)!r}, which is PAM's own (a second factor, a token).",
+            cause=f"It ends with {_last_line(output)!r}: a question of PAM's own (a second factor, a token), or of a "
+            "start-up file of the login shell.",
             hint="Give this login NOPASSWD in sudoers there, or log in as root.",
         )
     return BecomeError(

@@ -19,7 +19,7 @@ from paramiko.ssh_exception import IncompatiblePeer
 from provision.errors import UnreachableError
 from provision.transport.ssh.dial import VERSION
 from provision.transport.ssh.errors import IncompatibleError
-from provision.transport.ssh.login_request import KeyQuery, LoginRequest, Service
+from provision.transport.ssh.login_request import KeyQuery, LoginRequest, LoginService
 
 _MOST_PACKET: Final = 256 * 1024 + 1024
 """OpenSSH's PACKET_MAX_SIZE, and what goes around a packet."""
@@ -64,7 +64,7 @@ class Guarded(Transport):  # type: ignore[misc]
         self.local_version = VERSION
         self.offered: Mapping[str, Any] = {}
         """What the server offers, by Paramiko's names of the lists."""
-        self._service = Service()
+        self._service = LoginService()
         self._heard = time.monotonic()
         self._read_all = self.packetizer.read_all
         self.packetizer.read_all = self._read_bounded

@@ -138,6 +138,7 @@ class Login(AuthStrategy):  # type: ignore[misc]
             self._notes.append(f"{offer.label} could not sign ({error})")
             # What comes later from an agent that was too slow would be taken for its next answer.
             self._agent_hangs = self._agent_hangs or isinstance(error.__cause__, OSError)
+            self._hung_up = not transport.is_active()  # meanwhile: sshd gives a login two minutes
         except (OSError, EOFError):
             self._hung_up = True
         finally:

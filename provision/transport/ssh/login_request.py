@@ -26,8 +26,8 @@ class CannotSignError(Exception):
 
 
 @dataclass(kw_only=True)
-class Service:
-    """The service for logins, of one connection."""
+class LoginService:
+    """The server's service for logins, of one connection."""
 
     asked_for: bool = False
     accepted: threading.Event = field(default_factory=threading.Event)
@@ -54,7 +54,7 @@ class LoginRequest(AuthHandler):  # type: ignore[misc]
 
     username: Any
 
-    def __init__(self, transport: Any, service: Service) -> None:
+    def __init__(self, transport: Any, service: LoginService) -> None:
         super().__init__(transport)
         self._service = service
 

@@ -240,6 +240,7 @@ def test_ctrl_c_lets_hosts_finish_their_step_and_begins_no_other() -> None:
     assert all(1 <= steps < 10 for steps in seen.values()), seen
     errors = [result.error for result in results if result.error]
     assert [error.message for error in errors[2:]] == ["not started", "not started"]
+    assert all("Run it again" in error.hint for error in errors[2:])
     assert all(error.message.startswith("after ") for error in errors[:2])
     assert Report(command="provision", hosts=results).exit_code == EXIT_INTERRUPTED
     assert len(heard.said) == 1

@@ -13,7 +13,7 @@ import pytest
 from jinja2 import nodes
 
 from provision import paths
-from provision.render import FILTERS, environment
+from provision.render import FILTERS, environment, prepare
 from tests.lab.checkout import ROOT
 
 LANGUAGE: Final = {
@@ -209,3 +209,15 @@ def test_this_test_can_fail(name: str, text: str) -> None:
     assert [is_safe(name, node) for node in output.nodes if not isinstance(node, nodes.TemplateData)] == [
         False
     ]
+
+
+def test_what_is_prepared_for_a_host_is_read_to_the_last_part() -> None:
+    """A part that is read only when the script is filled in costs its time between the login and the question."""
+    environment.cache_clear()
+    prepare("probe.sh")
+    cache = environment().cache
+    assert cache is not None
+    names = {name for _, name in cache}
+    parts = re.findall(r'{% include "([^"]+)"', (ROOT / "templates/probe.sh").read_text(encoding="utf-8"))
+    nested = "packages/real.sh"  # a part of a part
+    assert {"probe.sh", nested, *parts} <= names
